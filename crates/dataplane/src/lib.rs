@@ -1,0 +1,85 @@
+//! What every data plane is: the trait, the simulated plane, decorators, and the suite that every plane must pass.
+//!
+//! What lives here: the trait and everything about planes that needs no operating system. What must not: system calls,
+//! `unsafe`, protobuf, sessions by id.
+
+use std::task::{Context, Poll};
+
+use opof_session::plane::{Capabilities, Command, Completion};
+use opof_session::types::{Lif, Moment};
+use opof_wire::SlowPath;
+
+/// A fast path that can be programmed. One owner drives it; nothing in it waits.
+///
+/// Calling order: [`submit`](Self::submit) what the engine asks, [`poll`](Self::poll) until it is pending, feed the
+/// engine what came back, again. Commands take effect in order; each that was taken is answered exactly once,
+/// answers of different kinds in any order.
+pub trait DataPlane: Send {
+    /// What it can do. Does not change.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Takes commands from the front and returns how many; those that were not taken are given again after the next
+    /// completion. A plane with nothing under way takes at least one.
+    fn submit(&mut self, now: Moment, commands: &[Command]) -> usize;
+
+    /// Appends what has been completed. `Pending`: nothing was, and the waker of `context` is woken when something is.
+    fn poll(&mut self, context: &mut Context<'_>, completions: &mut Vec<Completion>) -> Poll<()>;
+
+    /// Ports with their counters, for people and metrics. May be slow (system calls): not for the hot path.
+    fn describe(&self) -> Description;
+}
+
+/// A plane as an operator wants to see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Description {
+    /// `xdp` or `sim`.
+    pub kind: &'static str,
+    /// In the order of the configuration: for each LIF its wire port, then its firewall port.
+    pub ports: Vec<PortDescription>,
+}
+
+/// What a port is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum PortRole {
+    /// Towards the network: frames are looked up.
+    Wire,
+    /// Towards the firewall: frames go out of the wire port.
+    Firewall,
+}
+
+/// One port.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PortDescription {
+    /// The LIF it belongs to.
+    pub lif: Lif,
+    /// Its part in it.
+    pub role: PortRole,
+    /// Interface name, or a name of the simulation.
+    pub name: String,
+    /// How frames are received: `native`, `generic` or `simulated`.
+    pub mode: &'static str,
+    /// What came in.
+    pub counters: PortCounters,
+}
+
+/// What came in on a port, by what became of it. On a firewall port only `received` is used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PortCounters {
+    /// Everything that came in.
+    pub received: Tally,
+    /// Hits that went out of another wire port.
+    pub forwarded: Tally,
+    /// Hits that were dropped as their session asks.
+    pub dropped: Tally,
+    /// What went to the firewall, by [`SlowPath`] number.
+    pub slow_path: [Tally; SlowPath::COUNT],
+}
+
+/// Frames and their bytes, whole L2 frames without FCS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}

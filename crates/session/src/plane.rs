@@ -1,0 +1,129 @@
+//! What the engine says to a data plane and hears from it: the vocabulary of the `DataPlane` trait.
+//!
+//! A plane knows keys, actions, counters and last-seen times, and nothing else: no session ids, no timeouts, no
+//! API. How it is driven is in `opof_dataplane`.
+
+use opof_wire::Vid;
+
+use crate::types::{Counters, Lif, MatchKey};
+
+/// Names a session towards the plane: an index below the plane's capacity. The engine uses a slot again only after
+/// the plane has answered [`Completion::Removed`] (or a failed [`Completion::Installed`]) for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Slot(pub u32);
+
+/// What the fast path does with a packet that hits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FastAction {
+    /// Count and discard.
+    Drop,
+    /// Count and send out of the wire port of `to`.
+    Forward {
+        /// The interface it leaves by.
+        to: Lif,
+        /// Write this VID into the outermost tag, keeping PCP and DEI; `None` leaves the frame untouched. Set only where the
+        /// match key has a VLAN: a tag is rewritten, never pushed.
+        rewrite: Option<Vid>,
+    },
+}
+
+/// One direction of a session in the fast path's table.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rule {
+    /// The packets that it is for.
+    pub key: MatchKey,
+    /// What becomes of them.
+    pub action: FastAction,
+}
+
+/// What the engine asks a plane to do. Commands take effect in the order in which they were given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// Start forwarding both directions, from zero counters. Neither key is in the table. Answered by
+    /// [`Completion::Installed`]; after a failure neither key is in the table.
+    Install {
+        /// Free until now.
+        slot: Slot,
+        /// The "in" direction, then the "out" direction.
+        rules: [Rule; 2],
+    },
+    /// Stop forwarding both directions. Answered by [`Completion::Removed`] once no packet can reach the counters any
+    /// more: packets that come after that answer miss, and the counters in it are final.
+    Remove {
+        /// Installed, or being installed.
+        slot: Slot,
+        /// The keys that [`Command::Install`] put there.
+        keys: [MatchKey; 2],
+    },
+    /// Tell the counters as they are. Answered by [`Completion::Read`].
+    Read {
+        /// Installed.
+        slot: Slot,
+        /// Comes back in the answer.
+        token: ReadToken,
+    },
+}
+
+/// Ties the answer of a [`Command::Read`] to what the engine wanted it for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReadToken(pub u64);
+
+/// What a plane answers: exactly one for each command it took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completion {
+    /// Answers [`Command::Install`].
+    Installed {
+        /// As in the command.
+        slot: Slot,
+        /// From here on the next packet takes the fast path, or why not.
+        result: Result<(), InstallError>,
+    },
+    /// Answers [`Command::Remove`].
+    Removed {
+        /// As in the command.
+        slot: Slot,
+        /// Final counters. On an error the session may still be forwarded: the command must be given again.
+        result: Result<Counters, RemoveError>,
+    },
+    /// Answers [`Command::Read`].
+    Read {
+        /// As in the command.
+        slot: Slot,
+        /// As in the command.
+        token: ReadToken,
+        /// Each direction by itself is a value that was true during the call.
+        counters: Counters,
+    },
+}
+
+/// Why a plane did not install a session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum InstallError {
+    /// No room in the table.
+    #[error("the data plane's table is full")]
+    Full,
+    /// A passing fault; the same session may be accepted later.
+    #[error("the data plane is unavailable")]
+    Unavailable,
+}
+
+/// Why a plane did not remove a session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// A passing fault.
+    #[error("the data plane is unavailable")]
+    Unavailable,
+}
+
+/// What a plane can do for a session. A session that needs more is rejected by the engine, by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// Sessions, not rules: slots are `0..sessions`.
+    pub sessions: u32,
+    /// Can rewrite the outermost VLAN tag.
+    pub vlan_rewrite: bool,
+    /// Can copy packets to a collector as they came.
+    pub mirror: bool,
+    /// Can copy packets to a collector as they leave.
+    pub snoop: bool,
+}

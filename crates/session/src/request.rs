@@ -1,0 +1,174 @@
+//! What the outside asks of the engine, and what the engine answers: domain types, no protobuf, no channels.
+
+use core::net::IpAddr;
+use core::num::NonZeroU32;
+
+use crate::types::{ClosedRecord, Counters, Lif, Moment, SessionId, SessionSpec};
+
+/// Ties a [`Reply`] to its [`Request`]. The caller chooses it; the engine only gives it back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// Two ids for one tuple: what a newer session does to an older one with a key in common.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum SameTuple {
+    /// The newer owns the tuple; the older stays listed, sees no more packets and closes by its timeout.
+    #[default]
+    Supersede,
+    /// The newer is refused as "already exists".
+    Reject,
+}
+
+/// One request. Each is answered by exactly one [`Reply`] with its ticket, except [`RequestBody::Settle`], which has none.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Comes back with the reply.
+    pub ticket: Ticket,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What is asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RequestBody {
+    /// Offload these sessions, at most `limits::ADD_BATCH` of them. [`ReplyBody::Added`] comes when the last of them
+    /// is on the fast path or refused.
+    Add {
+        /// Judged one by one, in this order.
+        sessions: Vec<SessionSpec>,
+        /// Policy for a tuple that is taken.
+        same_tuple: SameTuple,
+    },
+    /// One session with its live counters.
+    Get(SessionId),
+    /// Take a session off the fast path; the reply has its final counters.
+    Delete(SessionId),
+    /// Sessions in ascending id with live counters, from the first id that is at least `from`.
+    List {
+        /// First id wanted.
+        from: SessionId,
+        /// Sessions to pass over first, at most `limits::LIST_SKIP`.
+        skip: u32,
+        /// Sessions wanted, at most `limits::LIST_ROWS`.
+        rows: NonZeroU32,
+    },
+    /// Lend the oldest closed records that nobody else is being handed, at most `limits::COLLECT_RECORDS`.
+    Collect {
+        /// Records wanted.
+        records: NonZeroU32,
+    },
+    /// End a loan: the first `delivered` records of it are gone for good, the others wait again, in their old place.
+    Settle {
+        /// As in [`ReplyBody::Collected`].
+        loan: Loan,
+        /// How many, from the front, were handed over.
+        delivered: u32,
+    },
+}
+
+/// Closed records in the hands of one reader. Ends with [`RequestBody::Settle`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Loan(pub u64);
+
+/// The answer to a [`Request`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// As in the request.
+    pub ticket: Ticket,
+    /// What is answered.
+    pub body: ReplyBody,
+}
+
+/// What is answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ReplyBody {
+    /// Answers [`RequestBody::Add`]: the sessions that were refused, by their position in the request, in ascending
+    /// position. Every other one is offloaded.
+    Added {
+        /// Empty when all were accepted.
+        refused: Vec<Refused>,
+    },
+    /// Answers [`RequestBody::Get`].
+    Got(Option<SessionView>),
+    /// Answers [`RequestBody::Delete`]; the counters are final. `None`: no such session.
+    Deleted(Option<SessionView>),
+    /// Answers [`RequestBody::List`].
+    Listed {
+        /// In ascending id.
+        sessions: Vec<SessionView>,
+        /// First id that was not reached; `None` when the end was.
+        next: Option<SessionId>,
+    },
+    /// Answers [`RequestBody::Collect`].
+    Collected {
+        /// `None` when nothing is waiting.
+        loan: Option<Loan>,
+        /// Oldest first.
+        records: Vec<ClosedRecord>,
+    },
+}
+
+/// A session that was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// Its position in the request, from 0.
+    pub index: u32,
+    /// Its id.
+    pub id: SessionId,
+    /// Why.
+    pub error: AddError,
+}
+
+/// Why a session was not accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AddError {
+    /// The id is in use; the session that has it is untouched.
+    #[error("session {0} already exists")]
+    IdExists(SessionId),
+    /// The tuple is in use and the policy is [`SameTuple::Reject`].
+    #[error("session {0} already has this tuple")]
+    TupleExists(SessionId),
+    /// An interface that this device does not have.
+    #[error("{field}: no logical interface {lif}")]
+    UnknownLif {
+        /// `inLif` or `outLif`.
+        field: &'static str,
+        /// The number that was asked for.
+        lif: Lif,
+    },
+    /// In and out by the same interface, which this device does not do.
+    #[error("outLif: is {0}, the same as inLif")]
+    SameLif(Lif),
+    /// A tag on one side only: tags are rewritten, never pushed or popped.
+    #[error("outLif: a VLAN on one side only")]
+    VlanOneSided,
+    /// The plane can't do it.
+    #[error("the data plane has no {what}")]
+    Unsupported {
+        /// What it can't do.
+        what: &'static str,
+        /// Its argument, where it has one.
+        collector: Option<IpAddr>,
+    },
+    /// No room for another session.
+    #[error("the session table is full")]
+    TableFull,
+    /// The data plane could not take it now; it may later.
+    #[error("the session table is unavailable")]
+    Unavailable,
+}
+
+/// A session as it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionView {
+    /// As it was asked for, the timeout in force in place of the one asked for.
+    pub spec: SessionSpec,
+    /// Live, or final where the session is gone.
+    pub counters: Counters,
+    /// When it was established.
+    pub started: Moment,
+    /// When it was taken off, for a session that is gone.
+    pub ended: Option<Moment>,
+    /// A newer session has its tuple; it sees no more packets.
+    pub superseded: bool,
+}

@@ -1,0 +1,184 @@
+//! The words of the domain as types: ids, interfaces, moments, keys, actions, counters.
+//!
+//! Values only: nothing here has behaviour beyond its own arithmetic, and nothing knows protobuf or a data plane.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::num::NonZeroU16;
+use core::time::Duration;
+
+use opof_wire::{FlowKey, Vid};
+
+/// The number that the firewall gave a session. Any 64-bit value, 0 included.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A logical interface: one wire port and the firewall port behind it. 0 names none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Lif(NonZeroU16);
+
+impl Lif {
+    /// `None` for 0.
+    pub const fn new(id: u16) -> Option<Self> {
+        match NonZeroU16::new(id) {
+            Some(id) => Some(Self(id)),
+            None => None,
+        }
+    }
+
+    /// The number in the API and in the configuration.
+    pub const fn get(self) -> u16 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Lif {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A point in time: nanoseconds of a monotonic clock whose zero means nothing. The fast path stamps packets with the
+/// same clock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// `self + after`, saturating: a deadline past the end of time is never reached.
+    #[must_use]
+    pub fn saturating_add(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What the fast path looks a packet up by: the interface it came in on, and its flow key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct MatchKey {
+    /// The interface whose wire port the packet came in on.
+    pub lif: Lif,
+    /// What the packet says of itself.
+    pub flow: FlowKey,
+}
+
+impl fmt::Display for MatchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} lif {}", self.flow, self.lif)
+    }
+}
+
+/// What a firewall asks for with a session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// Discard the session's packets, and count them.
+    Drop,
+    /// Send them out of the other interface's wire port.
+    Forward,
+    /// Forward, and send a copy as it came to the collector.
+    Mirror {
+        /// Where the copies go.
+        collector: IpAddr,
+    },
+    /// Forward, and send a copy as it leaves to the collector.
+    Snoop {
+        /// Where the copies go.
+        collector: IpAddr,
+    },
+}
+
+/// The two directions of a session: "in" is from `in_lif` towards `out_lif`, "out" is the answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Direction {
+    /// From `in_lif` towards `out_lif`, with the tuple as given.
+    In = 0,
+    /// From `out_lif` towards `in_lif`, with the tuple mirrored.
+    Out = 1,
+}
+
+/// A session as the firewall asks for it, already checked field by field, not yet against this device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SessionSpec {
+    /// The firewall's number for it.
+    pub id: SessionId,
+    /// Where the "in" direction enters.
+    pub in_lif: Lif,
+    /// Where the "in" direction leaves, and the "out" direction enters.
+    pub out_lif: Lif,
+    /// The key of the "in" direction; its VLAN is the one on the `in_lif` side.
+    pub flow: FlowKey,
+    /// The VLAN on the `out_lif` side. Both sides are tagged, or neither; different tags are rewritten on the way.
+    pub out_vlan: Vid,
+    /// What to do with its packets.
+    pub action: Action,
+    /// Idle time after which it closes, in whole seconds; 0 asks for the device's default.
+    pub timeout_seconds: u32,
+}
+
+impl SessionSpec {
+    /// What packets of this direction are looked up by.
+    pub const fn match_key(&self, direction: Direction) -> MatchKey {
+        match direction {
+            Direction::In => MatchKey { lif: self.in_lif, flow: self.flow },
+            Direction::Out => {
+                let mut flow = self.flow.reversed();
+                flow.vlan = self.out_vlan;
+                MatchKey { lif: self.out_lif, flow }
+            }
+        }
+    }
+}
+
+/// What one direction of a session carried on the fast path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct DirectionCounters {
+    /// Packets, those of a DROP session included.
+    pub packets: u64,
+    /// Bytes of whole L2 frames without FCS, as they came in.
+    pub bytes: u64,
+}
+
+/// What a session carried on the fast path. TCP control packets and other slow-path frames are not in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Counters {
+    /// From `in_lif` towards `out_lif`.
+    pub inward: DirectionCounters,
+    /// From `out_lif` towards `in_lif`.
+    pub outward: DirectionCounters,
+    /// When the last packet of either direction came; `None` before the first.
+    pub last_seen: Option<Moment>,
+}
+
+/// Why a session left the device, as its closed record says it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseReason {
+    /// No packet in either direction for the session's timeout.
+    Timeout,
+}
+
+/// A session that has left the device and is to be reported, once, with its final counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClosedRecord {
+    /// Position in the closed log: one more than the record before it, never used twice.
+    pub sequence: u64,
+    /// The firewall's number for it.
+    pub id: SessionId,
+    /// Final.
+    pub counters: Counters,
+    /// When it was established.
+    pub started: Moment,
+    /// When it was taken off the fast path.
+    pub ended: Moment,
+    /// Why.
+    pub reason: CloseReason,
+}
