@@ -1,10 +1,25 @@
 //! The engine's face: what goes in, what comes out, in which order to call.
 
-use core::time::Duration;
+mod admit;
+mod lifecycle;
+mod query;
+#[cfg(test)]
+mod tests;
 
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use crate::closed::ClosedLog;
+use crate::index::Table;
+use crate::limits;
 use crate::plane::{Capabilities, Command, Completion};
-use crate::request::{Reply, Request};
+use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
 use crate::types::{ClosedRecord, Lif, Moment, SessionId};
+use crate::wheel::Wheel;
+
+use admit::{Batches, Policy};
+use lifecycle::Session;
+use query::Queries;
 
 /// How an engine is set up. Durations are whole seconds towards the API, any length here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -88,43 +103,99 @@ pub struct Statistics {
 /// answers back as inputs; come back with [`Input::Tick`] at `poll_timeout`. Time never goes backwards.
 #[derive(Debug)]
 pub struct Engine {
+    policy: Policy,
+    table: Table<Session>,
+    wheel: Wheel,
+    closed: ClosedLog,
+    batches: Batches,
+    queries: Queries,
+    /// Reads that aging waits for.
+    aging_reads: usize,
+    commands: VecDeque<Command>,
+    replies: VecDeque<Reply>,
+    events: VecDeque<Event>,
     statistics: Statistics,
 }
 
 impl Engine {
     /// An empty table over a plane that can do `capabilities`.
+    ///
+    /// # Panics
+    /// When `config` is outside of [`crate::limits`].
     pub fn new(config: &EngineConfig, capabilities: Capabilities) -> Self {
-        let capacity = config.max_sessions.min(capabilities.sessions);
-        Self { statistics: Statistics { capacity, ..Statistics::default() } }
+        let policy = Policy::new(config, capabilities);
+        let statistics = Statistics { capacity: policy.capacity, ..Statistics::default() };
+        Self {
+            policy,
+            table: Table::new(config.hash_seed),
+            wheel: Wheel::new(),
+            closed: ClosedLog::new(config.max_closed),
+            batches: Batches::default(),
+            queries: Queries::default(),
+            aging_reads: 0,
+            commands: VecDeque::new(),
+            replies: VecDeque::new(),
+            events: VecDeque::new(),
+            statistics,
+        }
     }
 
     /// Counts since the start, and how things stand.
     pub fn statistics(&self) -> Statistics {
-        self.statistics
+        Statistics {
+            sessions: u32::try_from(self.table.len()).expect("the capacity is a u32"),
+            closed_waiting: self.closed.len() as u64,
+            ..self.statistics
+        }
     }
 
     /// One thing that happened, at `now`.
     pub fn handle(&mut self, now: Moment, input: Input) {
-        let _ = (now, input);
+        match input {
+            Input::Request(Request { ticket, body }) => self.handle_request(now, ticket, body),
+            Input::Completion(completion) => self.handle_completion(now, completion),
+            Input::Tick => self.handle_tick(now),
+        }
     }
 
     /// The next command for the plane.
     pub fn poll_command(&mut self) -> Option<Command> {
-        None
+        self.commands.pop_front()
     }
 
     /// The next answer.
     pub fn poll_reply(&mut self) -> Option<Reply> {
-        None
+        self.replies.pop_front()
     }
 
     /// The next thing to log.
     pub fn poll_event(&mut self) -> Option<Event> {
-        None
+        self.events.pop_front()
     }
 
     /// When to come back with [`Input::Tick`] at the latest; in the past when more is due already.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        None
+        // With all its reads under way, aging goes on when an answer comes.
+        if self.aging_reads < limits::AGING_READS { self.wheel.next_deadline() } else { None }
+    }
+
+    fn handle_request(&mut self, now: Moment, ticket: Ticket, body: RequestBody) {
+        match body {
+            RequestBody::Add { sessions, same_tuple } => self.add(now, ticket, &sessions, same_tuple),
+            RequestBody::Get(id) => self.get(ticket, id),
+            RequestBody::Delete(id) => self.delete(now, ticket, id),
+            RequestBody::List { from, skip, rows } => self.list(ticket, from, skip, rows),
+            RequestBody::Collect { records } => {
+                let (loan, records) = self.closed.lend(records.get() as usize).unzip();
+                self.reply(ticket, ReplyBody::Collected { loan, records: records.unwrap_or_default() });
+            }
+            RequestBody::Settle { loan, delivered } => {
+                self.statistics.closed_delivered += self.closed.settle(loan, delivered as usize) as u64;
+            }
+        }
+    }
+
+    fn reply(&mut self, ticket: Ticket, body: ReplyBody) {
+        self.replies.push_back(Reply { ticket, body });
     }
 }

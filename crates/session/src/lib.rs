@@ -2,8 +2,12 @@
 //!
 //! What lives here: decisions. What must not: tokio, tonic, libc, BPF, a clock, protobuf types.
 
+mod closed;
 pub mod engine;
+mod index;
 pub mod limits;
 pub mod plane;
 pub mod request;
+mod state;
 pub mod types;
+mod wheel;

@@ -39,8 +39,9 @@ pub struct Rule {
 /// What the engine asks a plane to do. Commands take effect in the order in which they were given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Start forwarding both directions, from zero counters. Neither key is in the table. Answered by
-    /// [`Completion::Installed`]; after a failure neither key is in the table.
+    /// Start forwarding both directions, from zero counters. Answered by [`Completion::Installed`]; after a failure
+    /// neither key is in the table. The keys are free, but for one case: a key that still belongs to a slot whose removal
+    /// failed is taken over.
     Install {
         /// Free until now.
         slot: Slot,
@@ -48,7 +49,8 @@ pub enum Command {
         rules: [Rule; 2],
     },
     /// Stop forwarding both directions. Answered by [`Completion::Removed`] once no packet can reach the counters any
-    /// more: packets that come after that answer miss, and the counters in it are final.
+    /// more: packets that come after that answer miss, and the counters in it are final. Given again after a failure, it
+    /// takes out only those keys that still belong to the slot.
     Remove {
         /// Installed, or being installed.
         slot: Slot,
@@ -122,8 +124,4 @@ pub struct Capabilities {
     pub sessions: u32,
     /// Can rewrite the outermost VLAN tag.
     pub vlan_rewrite: bool,
-    /// Can copy packets to a collector as they came.
-    pub mirror: bool,
-    /// Can copy packets to a collector as they leave.
-    pub snoop: bool,
 }

@@ -1,0 +1,216 @@
+//! What happens to a session once it is in the table: the plane's answers, timeouts, deletes. Every change of state goes
+//! through [`Engine::apply`] and the table in `state`.
+
+use core::time::Duration;
+
+use super::admit::BatchPlace;
+use super::{Engine, Event};
+use crate::index::Keyed;
+use crate::limits;
+use crate::plane::{Command, Completion, InstallError, Slot};
+use crate::request::{AddError, ReplyBody, SessionView, Ticket};
+use crate::state::{self, State, Step, transition};
+use crate::types::{CloseReason, ClosedRecord, Counters, Moment, SessionId, SessionSpec};
+
+use super::query::AGING;
+
+/// One session of the table.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) spec: SessionSpec,
+    pub(super) state: State,
+    place: BatchPlace,
+    pub(super) started: Moment,
+    /// Final; set when the plane has let the session go.
+    pub(super) kept: Counters,
+    outcome: Outcome,
+    install_error: Option<InstallError>,
+}
+
+/// Who is to know when a session is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outcome {
+    /// Nobody: it was never accepted.
+    Silent,
+    /// The closed log.
+    TimedOut,
+    /// The caller of delete.
+    Deleted(Ticket),
+}
+
+impl Keyed for Session {
+    fn spec(&self) -> &SessionSpec {
+        &self.spec
+    }
+}
+
+impl Session {
+    pub(super) fn installing(spec: SessionSpec, place: BatchPlace) -> Self {
+        Self {
+            spec,
+            state: State::Installing,
+            place,
+            started: Moment(0),
+            kept: Counters::default(),
+            outcome: Outcome::Silent,
+            install_error: None,
+        }
+    }
+
+    /// When it closes if no packet comes after those that `counters` know of.
+    fn deadline(&self, counters: &Counters) -> Moment {
+        let last = counters.last_seen.map_or(self.started, |seen| seen.max(self.started));
+        last.saturating_add(Duration::from_secs(u64::from(self.spec.timeout_seconds)))
+    }
+
+    pub(super) fn view(&self, counters: Counters, ended: Option<Moment>) -> SessionView {
+        let superseded = self.state.is_superseded();
+        SessionView { spec: self.spec, counters, started: self.started, ended, superseded }
+    }
+}
+
+impl Engine {
+    pub(super) fn handle_completion(&mut self, now: Moment, completion: Completion) {
+        match completion {
+            Completion::Installed { slot, result } => {
+                let Some(session) = self.table.get_mut(slot) else { return };
+                match result {
+                    Ok(()) => {
+                        session.started = now;
+                        self.apply(now, slot, state::Event::Installed);
+                    }
+                    Err(error) => {
+                        session.install_error = Some(error);
+                        self.apply(now, slot, state::Event::InstallFailed);
+                    }
+                }
+            }
+            Completion::Removed { slot, result: Ok(counters) } => {
+                let Some(session) = self.table.get_mut(slot) else { return };
+                session.kept = counters;
+                self.apply(now, slot, state::Event::Removed);
+                self.answer_parked(slot, counters);
+            }
+            Completion::Removed { slot, result: Err(_) } => self.apply(now, slot, state::Event::RemoveFailed),
+            Completion::Read { slot, token, counters } if token == AGING => self.age(now, slot, &counters),
+            Completion::Read { slot: _, token, counters } => self.answer_read(token, counters),
+        }
+    }
+
+    /// Works off deadlines: as many as aging may read at once, the rest after the answers.
+    pub(super) fn handle_tick(&mut self, now: Moment) {
+        while self.aging_reads < limits::AGING_READS
+            && let Some(slot) = self.wheel.pop_due(now)
+        {
+            match self.table.get(slot).map(|session| session.state) {
+                Some(State::Established) => {
+                    self.aging_reads += 1;
+                    self.commands.push_back(Command::Read { slot, token: AGING });
+                }
+                Some(State::Detached) => self.expire(now, slot),
+                Some(State::Detaching | State::Closing) => self.remove_from_plane(slot),
+                Some(State::Installing | State::Overtaken) | None => {
+                    debug_assert!(false, "a session that is not established has no timer");
+                }
+            }
+        }
+    }
+
+    /// The counters of a session whose deadline has come: it closes, or gets a new deadline from its last packet.
+    fn age(&mut self, now: Moment, slot: Slot, counters: &Counters) {
+        self.aging_reads -= 1;
+        let Some(session) = self.table.get(slot) else { return };
+        if session.state != State::Established {
+            return;
+        }
+        let deadline = session.deadline(counters);
+        if deadline <= now { self.expire(now, slot) } else { self.wheel.arm(slot, deadline) }
+    }
+
+    fn expire(&mut self, now: Moment, slot: Slot) {
+        if let Some(session) = self.table.get_mut(slot) {
+            session.outcome = Outcome::TimedOut;
+        }
+        self.apply(now, slot, state::Event::Expire);
+    }
+
+    pub(super) fn delete(&mut self, now: Moment, ticket: Ticket, id: SessionId) {
+        match self.visible(id) {
+            Some(slot) => {
+                let session = self.table.get_mut(slot).expect("a visible session is in the table");
+                session.outcome = Outcome::Deleted(ticket);
+                self.apply(now, slot, state::Event::Delete);
+            }
+            None => self.reply(ticket, ReplyBody::Deleted(None)),
+        }
+    }
+
+    /// The slot of a session that get, list and delete may see.
+    pub(super) fn visible(&self, id: SessionId) -> Option<Slot> {
+        self.table.by_id(id).filter(|slot| self.table.get(*slot).is_some_and(|session| session.state.is_visible()))
+    }
+
+    /// One event for one session: the only place where a state changes.
+    pub(super) fn apply(&mut self, now: Moment, slot: Slot, event: state::Event) {
+        let Some(session) = self.table.get_mut(slot) else { return };
+        let Some((next, steps)) = transition(session.state, event) else {
+            debug_assert!(false, "{event:?} in {:?}", session.state);
+            return;
+        };
+        session.state = next;
+        for step in steps {
+            self.take(now, slot, *step);
+        }
+    }
+
+    fn take(&mut self, now: Moment, slot: Slot, step: Step) {
+        let Some(session) = self.table.get(slot) else { return };
+        match step {
+            Step::Accept => self.accept(session.place),
+            Step::Refuse => {
+                let error = match session.install_error {
+                    Some(InstallError::Full) => AddError::TableFull,
+                    Some(InstallError::Unavailable) | None => AddError::Unavailable,
+                };
+                self.refuse(session.place, session.spec.id, error);
+            }
+            Step::Remove => self.remove_from_plane(slot),
+            Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
+            Step::Arm => self.wheel.arm(slot, session.deadline(&session.kept)),
+            Step::Disarm => self.wheel.cancel(slot),
+            Step::Report => self.report(now, slot),
+            Step::Forget => {
+                self.wheel.cancel(slot);
+                self.table.remove(slot);
+            }
+        }
+    }
+
+    /// The session is gone: its final counters go to whoever is to know.
+    fn report(&mut self, now: Moment, slot: Slot) {
+        let Some(session) = self.table.get(slot) else { return };
+        match session.outcome {
+            Outcome::Silent => {}
+            Outcome::Deleted(ticket) => {
+                let view = session.view(session.kept, Some(now));
+                self.statistics.deleted += 1;
+                self.reply(ticket, ReplyBody::Deleted(Some(view)));
+            }
+            Outcome::TimedOut => {
+                let record = ClosedRecord {
+                    sequence: 0,
+                    id: session.spec.id,
+                    counters: session.kept,
+                    started: session.started,
+                    ended: now,
+                    reason: CloseReason::Timeout,
+                };
+                self.statistics.timed_out += 1;
+                if let Some(lost) = self.closed.append(record) {
+                    self.statistics.closed_lost += 1;
+                    self.events.push_back(Event::RecordLost(lost));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The engine against a plane of a few lines that answers when it is told to.
+
+mod model;
+mod plane;
+mod stories;

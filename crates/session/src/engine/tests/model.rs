@@ -1,0 +1,183 @@
+//! Random histories: the engine against a model of a few lines, with a plane that delays and fails.
+
+use std::collections::{BTreeMap, HashMap};
+
+use core::num::NonZeroU32;
+
+use proptest::prelude::*;
+
+use super::plane::{SECOND, World, config, spec};
+use crate::plane::InstallError;
+use crate::request::{AddError, ReplyBody, RequestBody, SameTuple, Ticket};
+use crate::types::{Direction, SessionId};
+
+#[derive(Clone, Debug)]
+enum Act {
+    Add(Vec<(u64, u16)>, bool),
+    Delete(u64),
+    Packet(u16, bool),
+    Wait(u64),
+    Hold,
+    Release,
+    InstallFault(bool),
+    RemoveFault,
+    Collect,
+    List,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let session = || (0_u64..12, 1_u16..8);
+    let act = prop_oneof![
+        6 => (proptest::collection::vec(session(), 1..4), any::<bool>()).prop_map(|(s, r)| Act::Add(s, r)),
+        3 => (0_u64..12).prop_map(Act::Delete),
+        6 => (1_u16..8, any::<bool>()).prop_map(|(p, o)| Act::Packet(p, o)),
+        3 => (0_u64..15).prop_map(Act::Wait),
+        1 => Just(Act::Hold),
+        2 => Just(Act::Release),
+        1 => any::<bool>().prop_map(Act::InstallFault),
+        1 => Just(Act::RemoveFault),
+        1 => Just(Act::Collect),
+        1 => Just(Act::List),
+    ];
+    proptest::collection::vec(act, 1..80)
+}
+
+/// What every history must add up to.
+#[derive(Default)]
+struct Ledger {
+    adds: BTreeMap<Ticket, Vec<u64>>,
+    deletes: Vec<Ticket>,
+    accepted: HashMap<u64, u32>,
+    ended: HashMap<u64, u32>,
+    hits: u64,
+    reported_hits: u64,
+}
+
+impl Ledger {
+    fn end(&mut self, id: u64, packets: u64) {
+        *self.ended.entry(id).or_default() += 1;
+        self.reported_hits += packets;
+    }
+
+    fn settle(&mut self, world: &mut World) {
+        let adds: Vec<_> = self.adds.keys().copied().collect();
+        for ticket in adds {
+            let Some(ReplyBody::Added { refused }) = world.reply(ticket) else { continue };
+            let ids = self.adds.remove(&ticket).unwrap();
+            for (index, id) in (0..).zip(ids) {
+                match refused.iter().find(|refused| refused.index == index) {
+                    None => *self.accepted.entry(id).or_default() += 1,
+                    Some(refused) => assert_eq!(refused.id, SessionId(id)),
+                }
+            }
+        }
+        for ticket in self.deletes.clone() {
+            let Some(ReplyBody::Deleted(view)) = world.reply(ticket) else { continue };
+            self.deletes.retain(|other| *other != ticket);
+            if let Some(view) = view {
+                self.end(view.spec.id.0, view.counters.inward.packets + view.counters.outward.packets);
+            }
+        }
+    }
+
+    fn collect(&mut self, world: &mut World) {
+        for record in world.collect() {
+            self.end(record.id.0, record.counters.inward.packets + record.counters.outward.packets);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn every_accepted_session_ends_once_and_every_hit_is_reported_once(acts in acts()) {
+        let mut config = config();
+        config.max_closed = 1000;
+        let mut world = World::new(&config);
+        let mut ledger = Ledger::default();
+        for act in acts {
+            match act {
+                Act::Add(sessions, reject) => {
+                    let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
+                    let specs = sessions.iter().map(|(id, port)| spec(*id, *port)).collect();
+                    let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
+                    ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
+                }
+                Act::Delete(id) => {
+                    let ticket = world.send(RequestBody::Delete(SessionId(id)));
+                    ledger.deletes.push(ticket);
+                }
+                Act::Packet(port, out) => {
+                    let direction = if out { Direction::Out } else { Direction::In };
+                    ledger.hits += u64::from(world.packet(&spec(0, port), direction, 60));
+                }
+                Act::Wait(seconds) => world.advance(seconds * SECOND),
+                Act::Hold => world.hold = true,
+                Act::Release => world.release(),
+                Act::InstallFault(full) => world.install_faults.push_back(
+                    if full { InstallError::Full } else { InstallError::Unavailable }),
+                Act::RemoveFault => world.remove_faults += 1,
+                Act::Collect => {
+                    if !world.hold {
+                        ledger.collect(&mut world);
+                    }
+                }
+                Act::List => {
+                    let rows = NonZeroU32::new(100).unwrap();
+                    let ticket = world.send(RequestBody::List { from: SessionId(0), skip: 0, rows });
+                    // With a removal stuck it comes later.
+                    if let Some(ReplyBody::Listed { sessions, next }) = world.reply(ticket) {
+                        prop_assert!(sessions.is_sorted_by(|a, b| a.spec.id < b.spec.id) && next.is_none());
+                    }
+                }
+            }
+            ledger.settle(&mut world);
+        }
+        // Everything runs out: what was accepted has ended, exactly once, and nothing is left anywhere.
+        world.install_faults.clear();
+        world.remove_faults = 0;
+        world.release();
+        for _ in 0..4 {
+            world.advance(20 * SECOND);
+            ledger.settle(&mut world);
+        }
+        ledger.collect(&mut world);
+        prop_assert!(ledger.adds.is_empty());
+        prop_assert_eq!(world.engine.statistics().sessions, 0);
+        prop_assert!(world.table.is_empty() && world.counters.is_empty());
+        prop_assert_eq!(ledger.reported_hits, ledger.hits);
+        prop_assert_eq!(ledger.accepted, ledger.ended);
+        prop_assert_eq!(world.engine.poll_timeout(), None);
+    }
+
+    #[test]
+    fn with_a_plane_that_never_fails_only_ids_tuples_and_room_decide(
+        adds in proptest::collection::vec((0_u64..12, 1_u16..8), 1..40), reject in any::<bool>()
+    ) {
+        let mut world = World::new(&config());
+        let (mut ids, mut tuples) = (BTreeMap::new(), BTreeMap::new());
+        for (id, port) in adds {
+            let expected = if ids.contains_key(&id) {
+                Some(AddError::IdExists(SessionId(id)))
+            } else if ids.len() == 8 {
+                Some(AddError::TableFull)
+            } else if let (true, Some(older)) = (reject, tuples.get(&port)) {
+                Some(AddError::TupleExists(SessionId(*older)))
+            } else {
+                ids.insert(id, port);
+                tuples.insert(port, id);
+                None
+            };
+            let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
+            let reply = world.ask(RequestBody::Add { sessions: vec![spec(id, port)], same_tuple });
+            let ReplyBody::Added { refused } = reply else { panic!() };
+            prop_assert_eq!(refused.first().map(|refused| refused.error), expected);
+        }
+        prop_assert_eq!(world.list(0, 0, 100).0, ids.keys().copied().collect::<Vec<_>>());
+        for (port, owner) in tuples {
+            world.packet(&spec(0, port), Direction::In, 60);
+            prop_assert_eq!(world.get(owner).unwrap().counters.inward.packets, 1);
+        }
+    }
+}

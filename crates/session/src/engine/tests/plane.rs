@@ -1,0 +1,225 @@
+//! A plane for tests: a map of keys, answers held back until asked for, faults on demand.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use opof_wire::{Addresses, FlowKey, Transport, Vid};
+
+use crate::engine::{Engine, EngineConfig, Event, Input};
+use crate::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Slot};
+use crate::request::{Reply, ReplyBody, Request, RequestBody, SameTuple, Ticket};
+use crate::types::{Action, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+pub(super) fn config() -> EngineConfig {
+    EngineConfig {
+        max_sessions: 8,
+        max_closed: 4,
+        tcp_timeout: Duration::from_secs(100),
+        udp_timeout: Duration::from_secs(30),
+        max_timeout: Duration::from_secs(1000),
+        lifs: [1, 2, 3].map(|id| Lif::new(id).unwrap()).to_vec(),
+        hash_seed: 7,
+    }
+}
+
+/// A UDP session from port `port` with 10 s of idle time.
+pub(super) fn spec(id: u64, port: u16) -> SessionSpec {
+    let addresses = Addresses::V4 { source: [10, 0, 0, 1], destination: [10, 1, 0, 3] };
+    let (source_port, destination_port, transport) = (port, 53, Transport::Udp);
+    SessionSpec {
+        id: SessionId(id),
+        in_lif: Lif::new(1).unwrap(),
+        out_lif: Lif::new(2).unwrap(),
+        flow: FlowKey { vlan: Vid::UNTAGGED, addresses, source_port, destination_port, transport },
+        out_vlan: Vid::UNTAGGED,
+        action: Action::Forward,
+        timeout_seconds: 10,
+    }
+}
+
+/// Engine, plane and time in one, driven as a daemon would.
+pub(super) struct World {
+    pub(super) engine: Engine,
+    pub(super) now: Moment,
+    pub(super) table: HashMap<MatchKey, Slot>,
+    pub(super) counters: HashMap<Slot, Counters>,
+    /// Answers are held back while this is set.
+    pub(super) hold: bool,
+    pub(super) install_faults: VecDeque<InstallError>,
+    pub(super) remove_faults: usize,
+    pub(super) replies: Vec<Reply>,
+    pub(super) events: Vec<Event>,
+    /// Slots whose removal failed.
+    stuck: HashSet<Slot>,
+    held: VecDeque<Completion>,
+    tickets: u64,
+}
+
+impl World {
+    pub(super) fn new(config: &EngineConfig) -> Self {
+        let capabilities = Capabilities { sessions: 1 << 20, vlan_rewrite: true };
+        Self::over(config, capabilities)
+    }
+
+    pub(super) fn over(config: &EngineConfig, capabilities: Capabilities) -> Self {
+        Self {
+            engine: Engine::new(config, capabilities),
+            now: Moment(1000 * SECOND),
+            table: HashMap::new(),
+            counters: HashMap::new(),
+            hold: false,
+            install_faults: VecDeque::new(),
+            remove_faults: 0,
+            replies: Vec::new(),
+            events: Vec::new(),
+            stuck: HashSet::new(),
+            held: VecDeque::new(),
+            tickets: 0,
+        }
+    }
+
+    pub(super) fn send(&mut self, body: RequestBody) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.engine.handle(self.now, Input::Request(Request { ticket, body }));
+        self.run();
+        ticket
+    }
+
+    /// The request's answer, which must be there already.
+    pub(super) fn ask(&mut self, body: RequestBody) -> ReplyBody {
+        let ticket = self.send(body);
+        self.reply(ticket).expect("an answer")
+    }
+
+    pub(super) fn reply(&mut self, ticket: Ticket) -> Option<ReplyBody> {
+        let at = self.replies.iter().position(|reply| reply.ticket == ticket)?;
+        Some(self.replies.remove(at).body)
+    }
+
+    pub(super) fn add(&mut self, sessions: &[SessionSpec]) -> Vec<crate::request::Refused> {
+        let body = RequestBody::Add { sessions: sessions.to_vec(), same_tuple: SameTuple::Supersede };
+        match self.ask(body) {
+            ReplyBody::Added { refused } => refused,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn get(&mut self, id: u64) -> Option<crate::request::SessionView> {
+        match self.ask(RequestBody::Get(SessionId(id))) {
+            ReplyBody::Got(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn delete(&mut self, id: u64) -> Option<crate::request::SessionView> {
+        match self.ask(RequestBody::Delete(SessionId(id))) {
+            ReplyBody::Deleted(view) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn list(&mut self, from: u64, skip: u32, rows: u32) -> (Vec<u64>, Option<u64>) {
+        let rows = NonZeroU32::new(rows).unwrap();
+        match self.ask(RequestBody::List { from: SessionId(from), skip, rows }) {
+            ReplyBody::Listed { sessions, next } => {
+                (sessions.iter().map(|view| view.spec.id.0).collect(), next.map(|id| id.0))
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Closed records, taken for good.
+    pub(super) fn collect(&mut self) -> Vec<crate::types::ClosedRecord> {
+        match self.ask(RequestBody::Collect { records: NonZeroU32::new(1000).unwrap() }) {
+            ReplyBody::Collected { loan, records } => {
+                if let Some(loan) = loan {
+                    let delivered = u32::try_from(records.len()).unwrap();
+                    self.send(RequestBody::Settle { loan, delivered });
+                }
+                records
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A packet of the session's direction; true when it hits.
+    pub(super) fn packet(&mut self, spec: &SessionSpec, direction: Direction, bytes: u64) -> bool {
+        let Some(slot) = self.table.get(&spec.match_key(direction)) else { return false };
+        let counters = self.counters.get_mut(slot).expect("an installed slot counts");
+        let side = if direction == Direction::In { &mut counters.inward } else { &mut counters.outward };
+        side.packets += 1;
+        side.bytes += bytes;
+        counters.last_seen = Some(self.now);
+        true
+    }
+
+    /// Lets time pass, with a tick whenever the engine asks for one.
+    pub(super) fn advance(&mut self, nanoseconds: u64) {
+        let end = Moment(self.now.0 + nanoseconds);
+        while let Some(due) = self.engine.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.engine.handle(self.now, Input::Tick);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    /// Gives the held answers to the engine.
+    pub(super) fn release(&mut self) {
+        self.hold = false;
+        self.run();
+    }
+
+    fn run(&mut self) {
+        loop {
+            while let Some(command) = self.engine.poll_command() {
+                let completion = self.execute(command);
+                self.held.push_back(completion);
+            }
+            self.replies.extend(std::iter::from_fn(|| self.engine.poll_reply()));
+            self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+            if self.hold {
+                return;
+            }
+            let Some(completion) = self.held.pop_front() else { return };
+            self.engine.handle(self.now, Input::Completion(completion));
+        }
+    }
+
+    fn execute(&mut self, command: Command) -> Completion {
+        match command {
+            Command::Install { slot, rules } => {
+                assert!(!self.counters.contains_key(&slot), "a slot is free when it is installed");
+                if let Some(error) = self.install_faults.pop_front() {
+                    return Completion::Installed { slot, result: Err(error) };
+                }
+                for rule in rules {
+                    let taken = self.table.insert(rule.key, slot);
+                    assert!(taken.is_none_or(|old| self.stuck.contains(&old)), "a key is free when it is installed");
+                }
+                self.counters.insert(slot, Counters::default());
+                Completion::Installed { slot, result: Ok(()) }
+            }
+            Command::Remove { slot, keys } => {
+                if self.remove_faults > 0 {
+                    self.remove_faults -= 1;
+                    self.stuck.insert(slot);
+                    return Completion::Removed { slot, result: Err(RemoveError::Unavailable) };
+                }
+                self.stuck.remove(&slot);
+                for key in keys {
+                    if self.table.get(&key) == Some(&slot) {
+                        self.table.remove(&key);
+                    }
+                }
+                Completion::Removed { slot, result: Ok(self.counters.remove(&slot).unwrap_or_default()) }
+            }
+            Command::Read { slot, token } => Completion::Read { slot, token, counters: self.counters[&slot] },
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Finding sessions: by slot, by id in order, by key.
+//!
+//! The key index stores slot numbers alone and looks the keys up in the table itself, so that a key is kept once.
+//! Nothing here decides anything.
+
+use std::collections::BTreeMap;
+
+use core::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+use crate::plane::Slot;
+use crate::types::{Direction, MatchKey, SessionId, SessionSpec};
+
+/// What the indexes need to know of a table entry.
+pub(crate) trait Keyed {
+    fn spec(&self) -> &SessionSpec;
+}
+
+/// The sessions, by slot, by id and by key.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    entries: Vec<Option<T>>,
+    free: Vec<u32>,
+    ids: BTreeMap<SessionId, u32>,
+    keys: HashTable<u32>,
+    hasher: FixedState,
+}
+
+impl<T: Keyed> Table<T> {
+    pub(crate) fn new(hash_seed: u64) -> Self {
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            ids: BTreeMap::new(),
+            keys: HashTable::new(),
+            hasher: FixedState::with_seed(hash_seed),
+        }
+    }
+
+    /// Sessions in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
+        self.entries.get(slot.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut T> {
+        self.entries.get_mut(slot.0 as usize)?.as_mut()
+    }
+
+    pub(crate) fn by_id(&self, id: SessionId) -> Option<Slot> {
+        self.ids.get(&id).copied().map(Slot)
+    }
+
+    /// Ids from `from` on, ascending, with their slots.
+    pub(crate) fn ids_from(&self, from: SessionId) -> impl Iterator<Item = (SessionId, Slot)> {
+        self.ids.range(from..).map(|(id, slot)| (*id, Slot(*slot)))
+    }
+
+    /// Who owns this key.
+    pub(crate) fn by_key(&self, key: &MatchKey) -> Option<Slot> {
+        let found = self.keys.find(self.hasher.hash_one(key), |owner| self.key_of(*owner) == *key)?;
+        Some(Slot(found >> 1))
+    }
+
+    /// Takes the entry in and indexes its id and its keys, none of which may be in use.
+    pub(crate) fn insert(&mut self, entry: T) -> Slot {
+        let spec = *entry.spec();
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
+        });
+        debug_assert!(self.entries[slot as usize].is_none(), "a free slot is empty");
+        self.entries[slot as usize] = Some(entry);
+        let before = self.ids.insert(spec.id, slot);
+        debug_assert!(before.is_none(), "the caller has looked for the id");
+        for direction in [Direction::In, Direction::Out] {
+            let key = spec.match_key(direction);
+            debug_assert!(self.by_key(&key).is_none(), "the caller has looked for the key");
+            let Self { entries, keys, hasher, .. } = self;
+            keys.insert_unique(hasher.hash_one(key), slot << 1 | direction as u32, |owner| {
+                hasher.hash_one(key_in(entries, *owner))
+            });
+        }
+        Slot(slot)
+    }
+
+    /// Gives up the keys that the slot owns.
+    pub(crate) fn release_keys(&mut self, slot: Slot) {
+        let Some(spec) = self.get(slot).map(|entry| *entry.spec()) else { return };
+        for direction in [Direction::In, Direction::Out] {
+            let owner = slot.0 << 1 | direction as u32;
+            let hash = self.hasher.hash_one(spec.match_key(direction));
+            if let Ok(found) = self.keys.find_entry(hash, |other| *other == owner) {
+                found.remove();
+            }
+        }
+    }
+
+    /// Takes the entry out, its id and the keys it may still own with it.
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
+        self.release_keys(slot);
+        let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
+        self.ids.remove(&entry.spec().id);
+        self.free.push(slot.0);
+        Some(entry)
+    }
+
+    fn key_of(&self, owner: u32) -> MatchKey {
+        key_in(&self.entries, owner)
+    }
+}
+
+fn key_in<T: Keyed>(entries: &[Option<T>], owner: u32) -> MatchKey {
+    let direction = if owner & 1 == 0 { Direction::In } else { Direction::Out };
+    let entry = entries[(owner >> 1) as usize].as_ref().expect("an entry gives up its keys before it goes");
+    entry.spec().match_key(direction)
+}

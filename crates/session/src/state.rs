@@ -1,0 +1,165 @@
+//! The states of a session and what may happen in each: one table.
+//!
+//! Only the table lives here. What the steps do is in `engine`; the snapshot of the whole table is a test below, so
+//! that no transition changes by accident.
+
+/// Where a session stands between the plane and the firewall.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum State {
+    /// The plane was asked to install it. Nobody sees it yet.
+    Installing,
+    /// Superseded while it was being installed: install and removal are both under way. Nobody sees it yet.
+    Overtaken,
+    /// On the fast path.
+    Established,
+    /// Superseded; its removal is under way. Still listed.
+    Detaching,
+    /// Superseded and off the plane; it waits for its timeout with the counters it has. Still listed.
+    Detached,
+    /// Its removal is under way, and nobody sees it any more.
+    Closing,
+}
+
+/// What can happen to a session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Event {
+    /// The plane has it.
+    Installed,
+    /// The plane refused it.
+    InstallFailed,
+    /// The plane has let it go; the counters are final.
+    Removed,
+    /// The plane could not let it go.
+    RemoveFailed,
+    /// A newer session takes its tuple.
+    Supersede,
+    /// The firewall deletes it.
+    Delete,
+    /// It was idle for its timeout.
+    Expire,
+}
+
+/// What the engine does on a transition.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Step {
+    /// Count it as accepted towards its batch.
+    Accept,
+    /// Count it as refused towards its batch.
+    Refuse,
+    /// Ask the plane to remove it.
+    Remove,
+    /// Ask the plane again, a little later.
+    RetryRemove,
+    /// Arm its idle timer.
+    Arm,
+    /// Disarm its idle timer.
+    Disarm,
+    /// Tell whoever is to know: the caller of delete, or the closed log.
+    Report,
+    /// Free id and slot.
+    Forget,
+}
+
+/// The state after the event, and the steps to take, in order. `None`: this can't happen, or means nothing.
+pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'static [Step])> {
+    use State::{Closing, Detached, Detaching, Established, Installing, Overtaken};
+    use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryRemove};
+    Some(match (state, event) {
+        (Installing, Event::Installed) => (Established, &[Accept, Arm]),
+        (Installing, Event::InstallFailed) => (Closing, &[Refuse, Forget]),
+        (Installing, Event::Supersede) => (Overtaken, &[Remove]),
+
+        (Overtaken, Event::Installed) => (Detaching, &[Accept]),
+        // The plane still owes an answer for the removal.
+        (Overtaken, Event::InstallFailed) => (Closing, &[Refuse]),
+
+        (Established, Event::Supersede) => (Detaching, &[Disarm, Remove]),
+        (Established, Event::Delete | Event::Expire) => (Closing, &[Disarm, Remove]),
+
+        (Detaching, Event::Removed) => (Detached, &[Arm]),
+        (Detaching, Event::RemoveFailed) => (Detaching, &[RetryRemove]),
+        // The removal is under way already.
+        (Detaching, Event::Delete) => (Closing, &[]),
+
+        (Detached, Event::Delete | Event::Expire) => (Closing, &[Disarm, Report, Forget]),
+
+        (Closing, Event::Removed) => (Closing, &[Report, Forget]),
+        (Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
+
+        _ => return None,
+    })
+}
+
+impl State {
+    /// True where get, delete and list find the session.
+    pub(crate) const fn is_visible(self) -> bool {
+        matches!(self, Self::Established | Self::Detaching | Self::Detached)
+    }
+
+    /// True where a newer session has the tuple.
+    pub(crate) const fn is_superseded(self) -> bool {
+        matches!(self, Self::Overtaken | Self::Detaching | Self::Detached)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    const STATES: [State; 6] =
+        [State::Installing, State::Overtaken, State::Established, State::Detaching, State::Detached, State::Closing];
+    const EVENTS: [Event; 7] = [
+        Event::Installed,
+        Event::InstallFailed,
+        Event::Removed,
+        Event::RemoveFailed,
+        Event::Supersede,
+        Event::Delete,
+        Event::Expire,
+    ];
+
+    /// The whole table. Where it changes, the reason belongs into the commit.
+    const SNAPSHOT: &str = "\
+Installing + Installed -> Established [Accept, Arm]
+Installing + InstallFailed -> Closing [Refuse, Forget]
+Installing + Supersede -> Overtaken [Remove]
+Overtaken + Installed -> Detaching [Accept]
+Overtaken + InstallFailed -> Closing [Refuse]
+Established + Supersede -> Detaching [Disarm, Remove]
+Established + Delete -> Closing [Disarm, Remove]
+Established + Expire -> Closing [Disarm, Remove]
+Detaching + Removed -> Detached [Arm]
+Detaching + RemoveFailed -> Detaching [RetryRemove]
+Detaching + Delete -> Closing []
+Detached + Delete -> Closing [Disarm, Report, Forget]
+Detached + Expire -> Closing [Disarm, Report, Forget]
+Closing + Removed -> Closing [Report, Forget]
+Closing + RemoveFailed -> Closing [RetryRemove]
+";
+
+    #[test]
+    fn the_table_is_the_snapshot() {
+        let mut table = String::new();
+        for state in STATES {
+            for event in EVENTS {
+                if let Some((next, steps)) = transition(state, event) {
+                    let _ = writeln!(table, "{state:?} + {event:?} -> {next:?} {steps:?}");
+                }
+            }
+        }
+        assert_eq!(table, SNAPSHOT);
+    }
+
+    #[test]
+    fn every_way_out_forgets_exactly_once_and_only_into_closing() {
+        for state in STATES {
+            for event in EVENTS {
+                let Some((next, steps)) = transition(state, event) else { continue };
+                let forgets = steps.iter().filter(|s| **s == Step::Forget).count();
+                assert!(forgets <= 1 && (forgets == 0 || (next == State::Closing && steps.ends_with(&[Step::Forget]))));
+            }
+        }
+    }
+}
