@@ -7,8 +7,8 @@ use opof_wire::Vid;
 
 use crate::types::{Counters, Lif, MatchKey};
 
-/// Names a session towards the plane: an index below the plane's capacity. The engine uses a slot again only after
-/// the plane has answered [`Completion::Removed`] (or a failed [`Completion::Installed`]) for it.
+/// Names a session towards the plane: an index below the plane's capacity. The engine uses a slot again only when the plane
+/// owes no answer for it, after [`Completion::Removed`] or a failed [`Completion::Installed`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u32);
 
@@ -39,9 +39,9 @@ pub struct Rule {
 /// What the engine asks a plane to do. Commands take effect in the order in which they were given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// Start forwarding both directions, from zero counters. Answered by [`Completion::Installed`]; after a failure
-    /// neither key is in the table. The keys are free, but for one case: a key that still belongs to a slot whose removal
-    /// failed is taken over.
+    /// Start forwarding both directions, from zero counters. Answered by [`Completion::Installed`]. After a failure
+    /// neither direction is forwarded for this slot. The keys are free, but for one case: where a removal failed, they may still
+    /// belong to its slot, and then the plane takes them over or answers [`InstallError::Unavailable`].
     Install {
         /// Free until now.
         slot: Slot,
@@ -52,7 +52,7 @@ pub enum Command {
     /// more: packets that come after that answer miss, and the counters in it are final. Given again after a failure, it
     /// takes out only those keys that still belong to the slot.
     Remove {
-        /// Installed, or being installed.
+        /// Installed, or being installed; where that install fails, the answer has zero counters.
         slot: Slot,
         /// The keys that [`Command::Install`] put there.
         keys: [MatchKey; 2],
