@@ -1,0 +1,88 @@
+//! `classify` on the fixtures that all planes share, and on frames whose key is known because they were built from it.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use opof_testkit::frames::{RandomFrames, fixtures};
+use opof_testkit::packet::Packet;
+use opof_wire::tcp::Flags;
+use opof_wire::{Addresses, FlowKey, Transport, Vid, classify, rewrite_outer_vid, vlan};
+use proptest::prelude::*;
+
+#[test]
+fn every_fixture_gets_its_verdict() {
+    for fixture in fixtures() {
+        assert_eq!(classify(&fixture.frame), fixture.expect, "{}: {}", fixture.name, fixture.description);
+    }
+}
+
+/// Every prefix of every random frame has the frame's own key or none.
+#[test]
+fn a_cut_frame_never_gets_another_key() {
+    for frame in RandomFrames::new(1).take(2_000) {
+        let whole = classify(&frame);
+        for cut in 0..frame.len() {
+            if let Ok(key) = classify(&frame[..cut]) {
+                assert_eq!(Ok(key), whole, "cut at {cut}: {frame:02x?}");
+            }
+        }
+    }
+}
+
+fn addresses() -> impl Strategy<Value = Addresses> {
+    let v4 = any::<(Ipv4Addr, Ipv4Addr)>()
+        .prop_map(|(from, to)| Addresses::V4 { source: from.octets(), destination: to.octets() });
+    let v6 = any::<(Ipv6Addr, Ipv6Addr)>()
+        .prop_map(|(from, to)| Addresses::V6 { source: from.octets(), destination: to.octets() });
+    prop_oneof![v4, v6]
+}
+
+fn key() -> impl Strategy<Value = FlowKey> {
+    let vlan = (0..=Vid::MAX.get()).prop_map(|vid| Vid::new(vid).expect("in range"));
+    let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
+    (vlan, addresses(), any::<(u16, u16)>(), transport).prop_map(|(vlan, addresses, ports, transport)| FlowKey {
+        vlan,
+        addresses,
+        source_port: ports.0,
+        destination_port: ports.1,
+        transport,
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_built_frame_has_the_key_it_was_built_from(
+        key in key(),
+        inner in prop::option::of((prop_oneof![Just(vlan::TPID_CUSTOMER), Just(vlan::TPID_SERVICE)], 0..4095_u16)),
+        flags in any::<u8>(),
+        option_words in 0..=10_usize,
+        payload in prop::collection::vec(any::<u8>(), 0..200),
+        pad in 0..300_usize,
+    ) {
+        let mut packet = Packet::with_key(&key).payload(&payload).pad_to(pad);
+        if let Some((tpid, vid)) = inner.filter(|_| !key.vlan.is_untagged()) {
+            packet = packet.tag(tpid, 3, true, vid);
+        }
+        if key.transport == Transport::Tcp {
+            packet = packet.flags(Flags(flags & !Flags::CONTROL.0)).tcp_options(&vec![1; option_words * 4]);
+        }
+        prop_assert_eq!(classify(&packet.build()), Ok(key));
+    }
+
+    #[test]
+    fn the_answer_has_the_reversed_key(key in key()) {
+        prop_assert_eq!(classify(&Packet::with_key(&key.reversed()).build()), Ok(key.reversed()));
+        prop_assert_eq!(key.reversed().reversed(), key);
+    }
+
+    #[test]
+    fn a_rewritten_vid_is_the_only_change_of_the_key(key in key(), to in 1..4095_u16, priority in 0..8_u8) {
+        let to = Vid::new(to).expect("in range");
+        let untagged = FlowKey { vlan: Vid::UNTAGGED, ..key };
+        let packet = Packet::with_key(&untagged).tag(vlan::TPID_SERVICE, priority, true, key.vlan.get());
+        let mut frame = packet.build();
+        rewrite_outer_vid(&mut frame, to);
+        prop_assert_eq!(classify(&frame), Ok(FlowKey { vlan: to, ..key }));
+        let tag = vlan::Repr::parse(&frame[14..]).expect("the frame is tagged");
+        prop_assert_eq!((tag.priority, tag.drop_eligible), (priority, true));
+    }
+}
