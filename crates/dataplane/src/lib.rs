@@ -3,17 +3,31 @@
 //! What lives here: the trait and everything about planes that needs no operating system. What must not: system calls,
 //! `unsafe`, protobuf, sessions by id.
 
+pub mod capture;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod faulty;
+pub mod limits;
+pub mod pcap;
+pub mod pipeline;
+pub mod sim;
+
 use std::task::{Context, Poll};
 
 use opof_session::plane::{Capabilities, Command, Completion};
 use opof_session::types::{Lif, Moment};
 use opof_wire::SlowPath;
 
+pub use capture::Captured;
+pub use faulty::Faulty;
+pub use pipeline::{Decision, Hit, Outcome, Port, decide};
+pub use sim::{SimPlane, SimPorts};
+
 /// A fast path that can be programmed. One owner drives it; nothing in it waits.
 ///
 /// Calling order: [`submit`](Self::submit) what the engine asks, [`poll`](Self::poll) until it is pending, feed the
-/// engine what came back, again. Commands take effect in order; each that was taken is answered exactly once,
-/// answers of different kinds in any order.
+/// engine what came back, again. Commands take effect in order; each that was taken is answered exactly once. Answers
+/// about one slot come in the order of its commands, those about different slots in any order.
 pub trait DataPlane: Send {
     /// What it can do. Does not change.
     fn capabilities(&self) -> Capabilities;

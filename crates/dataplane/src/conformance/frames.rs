@@ -1,0 +1,176 @@
+//! The frames that the suite sends, put together byte by byte and marked as the suite's own.
+//!
+//! Deliberately without any code of the planes under test: nothing here parses. Checksums are left zero, for no plane
+//! looks at them. What must not be here: expectations.
+
+use opof_wire::{Addresses, FlowKey, Transport, Vid};
+
+/// What every destination address of the suite begins with: locally administered, not multicast.
+const DESTINATION: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x01];
+/// The source address that marks a frame.
+const SOURCE: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x02];
+
+/// IEEE 802.1Q, table 9-1: customer tag.
+pub(crate) const CTAG: u16 = 0x8100;
+/// IEEE 802.1Q, table 9-1: service tag.
+pub(crate) const STAG: u16 = 0x88A8;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86DD;
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+
+/// True for a frame that the suite may have sent; what is shorter than the mark is compared as far as it goes.
+pub fn is_marked(frame: &[u8]) -> bool {
+    frame.iter().zip(DESTINATION.iter().chain(&SOURCE)).all(|(a, b)| a == b)
+}
+
+/// A tag: TPID and the whole TCI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tag {
+    pub(crate) tpid: u16,
+    pub(crate) tci: u16,
+}
+
+impl Tag {
+    pub(crate) const fn new(tpid: u16, tci: u16) -> Self {
+        Self { tpid, tci }
+    }
+}
+
+/// Ethernet with `tags`, outermost first, around `body`.
+pub(crate) fn ethernet(tags: &[Tag], ether_type: u16, body: &[u8]) -> Vec<u8> {
+    let mut frame = [DESTINATION, SOURCE].concat();
+    for tag in tags {
+        frame.extend(tag.tpid.to_be_bytes());
+        frame.extend(tag.tci.to_be_bytes());
+    }
+    frame.extend(ether_type.to_be_bytes());
+    frame.extend(body);
+    frame
+}
+
+/// A well-formed packet of `flow` with `payload` bytes behind the transport header; TCP has ACK alone.
+pub(crate) fn packet(flow: &FlowKey, payload: usize) -> Vec<u8> {
+    let tag = Tag::new(CTAG, flow.vlan.get());
+    tagged(if flow.vlan.is_untagged() { &[] } else { std::slice::from_ref(&tag) }, flow, payload)
+}
+
+/// As [`packet`], under `tags` instead of those of the flow.
+pub(crate) fn tagged(tags: &[Tag], flow: &FlowKey, payload: usize) -> Vec<u8> {
+    around(tags, flow, &transport(flow, payload))
+}
+
+/// As [`packet`], TCP with `flags` (RFC 9293, 3.1: CWR ECE URG ACK PSH RST SYN FIN).
+pub(crate) fn with_flags(flow: &FlowKey, flags: u8) -> Vec<u8> {
+    let tag = Tag::new(CTAG, flow.vlan.get());
+    let tags = if flow.vlan.is_untagged() { &[][..] } else { std::slice::from_ref(&tag) };
+    around(tags, flow, &tcp(flow, flags, 12))
+}
+
+/// `body` as the IP payload of a packet of `flow`.
+pub(crate) fn around(tags: &[Tag], flow: &FlowKey, body: &[u8]) -> Vec<u8> {
+    let protocol = flow.transport.number();
+    match flow.addresses {
+        Addresses::V4 { .. } => ethernet(tags, ETHERTYPE_IPV4, &ipv4(flow, protocol, 0, &[], body)),
+        Addresses::V6 { .. } => ethernet(tags, ETHERTYPE_IPV6, &ipv6(flow, protocol, body)),
+    }
+}
+
+pub(crate) fn transport(flow: &FlowKey, payload: usize) -> Vec<u8> {
+    match flow.transport {
+        Transport::Tcp => tcp(flow, ACK, payload),
+        Transport::Udp => udp(flow, payload),
+    }
+}
+
+/// RFC 791, 3.1, with `fragment` as the sixteen bits of flags and offset.
+pub(crate) fn ipv4(flow: &FlowKey, protocol: u8, fragment: u16, options: &[u8], body: &[u8]) -> Vec<u8> {
+    let Addresses::V4 { source, destination } = flow.addresses else { panic!("{flow} is not IPv4") };
+    let header = 20 + options.len();
+    assert!(options.len() <= 40 && options.len().is_multiple_of(4), "options fill 32-bit words");
+    let ihl = 0x40 | u8::try_from(header / 4).expect("at most 15 words");
+    let total = u16::try_from(header + body.len()).expect("the suite's packets are small");
+    let mut packet = vec![ihl, 0];
+    packet.extend(total.to_be_bytes());
+    packet.extend([0x12, 0x34]);
+    packet.extend(fragment.to_be_bytes());
+    packet.extend([64, protocol, 0, 0]);
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend(options);
+    packet.extend(body);
+    packet
+}
+
+/// RFC 8200, 3.
+pub(crate) fn ipv6(flow: &FlowKey, next_header: u8, body: &[u8]) -> Vec<u8> {
+    let Addresses::V6 { source, destination } = flow.addresses else { panic!("{flow} is not IPv6") };
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend(u16::try_from(body.len()).expect("the suite's packets are small").to_be_bytes());
+    packet.extend([next_header, 64]);
+    packet.extend(source);
+    packet.extend(destination);
+    packet.extend(body);
+    packet
+}
+
+/// RFC 9293, 3.1, without options.
+pub(crate) fn tcp(flow: &FlowKey, flags: u8, payload: usize) -> Vec<u8> {
+    let mut segment = ports(flow);
+    segment.extend([0, 0, 0, 1, 0, 0, 0, 2, 0x50, flags, 0xFF, 0xFF, 0, 0, 0, 0]);
+    segment.extend(filler(payload));
+    segment
+}
+
+/// RFC 768.
+pub(crate) fn udp(flow: &FlowKey, payload: usize) -> Vec<u8> {
+    let mut datagram = ports(flow);
+    datagram.extend(u16::try_from(8 + payload).expect("the suite's packets are small").to_be_bytes());
+    datagram.extend([0, 0]);
+    datagram.extend(filler(payload));
+    datagram
+}
+
+fn ports(flow: &FlowKey) -> Vec<u8> {
+    [flow.source_port.to_be_bytes(), flow.destination_port.to_be_bytes()].concat()
+}
+
+fn filler(length: usize) -> impl Iterator<Item = u8> {
+    (0..=u8::MAX).cycle().take(length)
+}
+
+/// Addresses of this family.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// Flow number `n` of its kind; different numbers are different flows, and none is the reverse of another.
+pub(crate) fn flow(family: Family, transport: Transport, vlan: u16, n: u32) -> FlowKey {
+    let [_, a, b, c] = n.to_be_bytes();
+    let addresses = match family {
+        Family::V4 => Addresses::V4 { source: [10, a, b, c], destination: [192, 0, 2, 1] },
+        Family::V6 => {
+            let mut source = [0xFD; 16];
+            source[13..].copy_from_slice(&[a, b, c]);
+            Addresses::V6 { source, destination: *b"\x20\x01\x0d\xb8device-suite" }
+        }
+    };
+    let vlan = Vid::new(vlan).expect("the suite uses VIDs that name a VLAN");
+    FlowKey { vlan, addresses, source_port: 40_000, destination_port: 443, transport }
+}
+
+/// One flow of each kind: IPv4 and IPv6, TCP and UDP, untagged and on a VLAN.
+pub(crate) fn every_kind(n: u32) -> Vec<FlowKey> {
+    let mut flows = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        for transport in [Transport::Tcp, Transport::Udp] {
+            flows.extend([0, 100].map(|vlan| flow(family, transport, vlan, n)));
+        }
+    }
+    flows
+}

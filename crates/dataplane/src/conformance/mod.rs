@@ -1,0 +1,184 @@
+//! The suite that every data plane passes, without knowing which it is.
+//!
+//! A plane comes with a [`Rig`]: the plane, and something that puts frames into its ports and takes them out.
+//! [`run_all`] runs every case on one rig, one after the other; each leaves the plane empty. To give each case a rig
+//! of its own, call [`run`] for each of [`CASES`].
+//!
+//! Each frame of the suite carries its mark ([`is_marked`]) in its MAC addresses. What comes out without it, such as
+//! the router solicitations of a kernel, is ignored; a frame that comes out damaged is still noticed, for the one that
+//! was expected is missing.
+//!
+//! What lives here: cases, and what they need. What must not: any plane, any system call.
+
+mod bench;
+mod failure;
+mod forwarding;
+pub(crate) mod frames;
+mod lifecycle;
+mod matching;
+mod session;
+mod slow_path;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use opof_session::types::{Lif, Moment};
+
+use crate::DataPlane;
+use crate::pipeline::Port;
+
+pub use bench::Bench;
+pub use failure::Failure;
+pub use frames::is_marked;
+
+/// A plane under test, with its ports.
+pub trait Rig {
+    /// The plane, with at least [`crate::limits::CONFORMANCE_SESSIONS`] of room and nothing installed.
+    fn plane(&mut self) -> &mut dyn DataPlane;
+
+    /// The clock with which the plane stamps packets. A packet that is sent after one call and received before another
+    /// is stamped with neither's past nor future.
+    fn now(&self) -> Moment;
+
+    /// Two interfaces, all that there are.
+    fn lifs(&self) -> [Lif; 2];
+
+    /// Puts a frame into a port from outside.
+    fn send(&mut self, port: Port, frame: &[u8]);
+
+    /// Every frame that came out of any port since the last call, in any order. It waits until `expected` marked
+    /// frames have come, or for as long as this plane may need; then for as long as it takes to see one too many.
+    fn received(&mut self, expected: usize) -> Vec<(Port, Vec<u8>)>;
+
+    /// False for a frame that the rig itself can't send or can't see, for instance because its sockets take no frames
+    /// of less than 14 bytes, or because the kernel behind them discards a frame that ends within a tag. Such frames
+    /// are left out and counted in the report.
+    fn carries(&self, frame: &[u8]) -> bool {
+        let _ = frame;
+        true
+    }
+
+    /// True when frames of others may come in: the ports' counters are then compared with at least what was sent.
+    fn has_strays(&self) -> bool {
+        false
+    }
+}
+
+/// One thing that a plane has to do right.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// Its name in snake case, unique.
+    pub name: &'static str,
+    run: fn(&mut Bench<'_>) -> Result<Verdict, Failure>,
+}
+
+/// How a case ended that found nothing wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The plane does it right.
+    Passed,
+    /// The plane does not claim to do it.
+    NotApplicable(&'static str),
+}
+
+/// What a case found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CaseReport {
+    /// The case's name.
+    pub name: &'static str,
+    /// What came of it.
+    pub result: Result<Verdict, Failure>,
+    /// Frames that were left out because the rig does not carry them.
+    pub not_carried: usize,
+}
+
+/// What the suite found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// In the order of [`CASES`].
+    pub cases: Vec<CaseReport>,
+}
+
+macro_rules! cases {
+    ($($module:ident::$name:ident,)*) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[$(Case { name: stringify!($name), run: $module::$name },)*];
+    };
+}
+
+cases! {
+    forwarding::miss_goes_to_the_firewall,
+    forwarding::firewall_port_goes_to_the_wire,
+    forwarding::hit_is_forwarded_both_ways,
+    forwarding::drop_discards_and_counts,
+    forwarding::padding_is_forwarded_and_counted,
+    forwarding::large_frames_are_forwarded,
+    forwarding::last_seen_follows_the_packets,
+    forwarding::tcp_control_goes_to_the_firewall,
+    slow_path::fragments_go_to_the_firewall,
+    slow_path::ipv4_options_go_to_the_firewall,
+    slow_path::ipv6_extensions_go_to_the_firewall,
+    slow_path::other_protocols_go_to_the_firewall,
+    slow_path::other_ether_types_go_to_the_firewall,
+    slow_path::reserved_vids_go_to_the_firewall,
+    slow_path::three_tags_go_to_the_firewall,
+    slow_path::malformed_ip_goes_to_the_firewall,
+    slow_path::malformed_transport_goes_to_the_firewall,
+    slow_path::frames_cut_at_every_byte_go_to_the_firewall,
+    matching::every_bit_of_the_key_counts,
+    matching::other_lif_is_a_miss,
+    matching::other_vlan_is_a_miss,
+    matching::qinq_matches_the_outer_tag,
+    matching::priority_tag_is_untagged,
+    matching::pcp_and_dei_are_kept,
+    matching::vlan_is_rewritten,
+    lifecycle::removed_session_misses,
+    lifecycle::slot_reuse_starts_at_zero,
+    lifecycle::reinstall_in_one_submit,
+    lifecycle::reads_carry_their_tokens,
+    lifecycle::many_sessions,
+}
+
+/// Runs one case and clears up after it.
+pub fn run(case: &Case, rig: &mut dyn Rig) -> CaseReport {
+    let mut bench = Bench::new(rig);
+    let result = (case.run)(&mut bench);
+    let cleared = bench.clear();
+    let result = result.and_then(|verdict| cleared.map(|()| verdict));
+    CaseReport { name: case.name, result, not_carried: bench.not_carried }
+}
+
+/// Runs all cases, also behind one that failed.
+pub fn run_all(rig: &mut dyn Rig) -> Report {
+    Report { cases: CASES.iter().map(|case| run(case, rig)).collect() }
+}
+
+impl Report {
+    /// True when no case failed.
+    pub fn passed(&self) -> bool {
+        self.failed().next().is_none()
+    }
+
+    /// The names of the cases that failed.
+    pub fn failed(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.cases.iter().filter(|case| case.result.is_err()).map(|case| case.name)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for CaseReport { name, result, not_carried } in &self.cases {
+            match result {
+                Ok(Verdict::Passed) => write!(f, "passed  {name}")?,
+                Ok(Verdict::NotApplicable(why)) => write!(f, "none    {name}: {why}")?,
+                Err(failure) => write!(f, "FAILED  {name}: {failure}")?,
+            }
+            match not_carried {
+                0 => writeln!(f)?,
+                _ => writeln!(f, " ({not_carried} frames left out: the rig does not carry them)")?,
+            }
+        }
+        Ok(())
+    }
+}

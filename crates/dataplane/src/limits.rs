@@ -1,0 +1,26 @@
+//! Every bound of this crate, in one place.
+
+/// Answers that a simulated plane keeps for its owner; it takes no more commands while they wait.
+pub const SIM_COMPLETIONS: usize = 4096;
+/// Commands that a faulty plane has under way at once; it takes no more while they are.
+pub const FAULTY_UNDER_WAY: usize = 1024;
+/// Polls that a faulty plane can be asked to hold an answer back for.
+pub const FAULTY_HOLD: u32 = 1024;
+/// Bytes of one frame in a capture file; longer ones are cut, and say so.
+pub const PCAP_SNAPLEN: u32 = 65_535;
+
+const _: () = assert!(SIM_COMPLETIONS >= 1 && FAULTY_UNDER_WAY >= 1, "a plane with nothing under way takes a command");
+const _: () = assert!(PCAP_SNAPLEN >= 9018, "a jumbo frame is captured whole");
+
+/// Frames that the conformance suite has on their way at once: a veth ring holds 256.
+#[cfg(any(test, feature = "conformance"))]
+pub const CONFORMANCE_BURST: usize = 64;
+/// How often the conformance suite looks whether it was woken, before it gives the plane up.
+#[cfg(any(test, feature = "conformance"))]
+pub const CONFORMANCE_WAKE_ROUNDS: u32 = 500;
+/// How long it waits each time.
+#[cfg(any(test, feature = "conformance"))]
+pub const CONFORMANCE_WAKE_ROUND: std::time::Duration = std::time::Duration::from_millis(10);
+/// Sessions that the conformance suite installs at once; the plane of a rig has at least this room.
+#[cfg(any(test, feature = "conformance"))]
+pub const CONFORMANCE_SESSIONS: u32 = 1000;

@@ -1,0 +1,249 @@
+//! A whole device in memory: the plane that an engine programs, and the ports that frames go in and come out of.
+//!
+//! It exists to be right and to be read, not to be fast: one mutex guards everything, so a frame sees each command
+//! either done or not yet begun. What must not be here: threads, clocks, faults (see [`crate::faulty`]).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use opof_session::plane::{Capabilities, Command, Completion, FastAction, Rule, Slot};
+use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
+
+use crate::limits::SIM_COMPLETIONS;
+use crate::pipeline::{Decision, Hit, Outcome, Port, decide};
+use crate::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
+
+/// The simulated plane, as its owner drives it. Commands take effect in [`DataPlane::submit`] and are answered by the
+/// next [`DataPlane::poll`]; an install never fails.
+///
+/// # Panics Its methods panic when the caller breaks the contract of [`Command`]: a slot past the capacity, an install
+/// into a slot or under a key that is taken, a removal of what is not there.
+#[derive(Debug)]
+pub struct SimPlane {
+    shared: Arc<Mutex<Device>>,
+    capabilities: Capabilities,
+}
+
+/// The ports of a [`SimPlane`]: what would be its cables. Clones are the same ports.
+#[derive(Clone, Debug)]
+pub struct SimPorts {
+    shared: Arc<Mutex<Device>>,
+}
+
+impl SimPlane {
+    /// A device with a wire port and a firewall port for each of `lifs`, and room for `sessions`.
+    ///
+    /// # Panics
+    /// When a LIF is there twice.
+    pub fn new(lifs: &[Lif], sessions: u32) -> (Self, SimPorts) {
+        let shared = Arc::new(Mutex::new(Device::new(lifs, sessions)));
+        let plane = Self { shared: Arc::clone(&shared), capabilities: Capabilities { sessions, vlan_rewrite: true } };
+        (plane, SimPorts { shared })
+    }
+}
+
+impl DataPlane for SimPlane {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn submit(&mut self, _now: Moment, commands: &[Command]) -> usize {
+        let mut device = lock(&self.shared);
+        let room = SIM_COMPLETIONS - device.completions.len();
+        let taken = commands.len().min(room);
+        for command in &commands[..taken] {
+            let completion = device.execute(command);
+            device.completions.push_back(completion);
+        }
+        assert!(device.completions.len() <= SIM_COMPLETIONS, "took more commands than it can answer");
+        if taken > 0
+            && let Some(waker) = device.waker.take()
+        {
+            waker.wake();
+        }
+        taken
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, completions: &mut Vec<Completion>) -> Poll<()> {
+        let mut device = lock(&self.shared);
+        if device.completions.is_empty() {
+            device.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        completions.extend(device.completions.drain(..));
+        Poll::Ready(())
+    }
+
+    fn describe(&self) -> Description {
+        let device = lock(&self.shared);
+        let ports = device.ports.iter().map(|(port, counters)| describe_port(*port, counters)).collect();
+        Description { kind: "sim", ports }
+    }
+}
+
+impl SimPorts {
+    /// Puts a whole L2 frame without FCS into `port` at `now`; what the device makes of it is there at once.
+    ///
+    /// # Panics
+    /// When the device has no such port.
+    pub fn receive(&self, now: Moment, port: Port, frame: &[u8]) -> Outcome {
+        let decision = lock(&self.shared).receive(now, port, frame);
+        decision.apply(port, frame)
+    }
+}
+
+fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
+    let Port { lif, role } = port;
+    let name = match role {
+        PortRole::Wire => format!("sim{lif}-wire"),
+        PortRole::Firewall => format!("sim{lif}-firewall"),
+    };
+    PortDescription { lif, role, name, mode: "simulated", counters: *counters }
+}
+
+/// Everything the two faces share.
+#[derive(Debug)]
+struct Device {
+    sessions: u32,
+    table: HashMap<MatchKey, Hit>,
+    installed: HashMap<Slot, Installed>,
+    /// In the order of [`Description::ports`].
+    ports: Vec<(Port, PortCounters)>,
+    completions: VecDeque<Completion>,
+    waker: Option<Waker>,
+}
+
+/// A session that is being forwarded.
+#[derive(Debug)]
+struct Installed {
+    keys: [MatchKey; 2],
+    counters: Counters,
+}
+
+impl Device {
+    fn new(lifs: &[Lif], sessions: u32) -> Self {
+        let ports: Vec<_> = lifs
+            .iter()
+            .flat_map(|&lif| [Port::wire(lif), Port::firewall(lif)])
+            .map(|port| (port, PortCounters::default()))
+            .collect();
+        let device = Self {
+            sessions,
+            table: HashMap::new(),
+            installed: HashMap::new(),
+            ports,
+            completions: VecDeque::new(),
+            waker: None,
+        };
+        for (index, lif) in lifs.iter().enumerate() {
+            assert!(!lifs[..index].contains(lif), "lif {lif} is there twice");
+        }
+        device
+    }
+
+    fn execute(&mut self, command: &Command) -> Completion {
+        match *command {
+            Command::Install { slot, rules } => {
+                self.install(slot, &rules);
+                Completion::Installed { slot, result: Ok(()) }
+            }
+            Command::Remove { slot, keys } => Completion::Removed { slot, result: Ok(self.remove(slot, keys)) },
+            Command::Read { slot, token } => {
+                let installed = self.installed.get(&slot);
+                let counters = installed.unwrap_or_else(|| panic!("read of {slot:?}, which is not installed")).counters;
+                Completion::Read { slot, token, counters }
+            }
+        }
+    }
+
+    fn install(&mut self, slot: Slot, rules: &[Rule; 2]) {
+        assert!(slot.0 < self.sessions, "install into {slot:?} of a plane with {} slots", self.sessions);
+        for (rule, direction) in rules.iter().zip([Direction::In, Direction::Out]) {
+            self.check_rule(rule);
+            let hit = Hit { slot, direction, action: rule.action };
+            let before = self.table.insert(rule.key, hit);
+            assert!(before.is_none(), "install of {slot:?}: {} is in the table already, for {before:?}", rule.key);
+        }
+        let keys = rules.map(|rule| rule.key);
+        let before = self.installed.insert(slot, Installed { keys, counters: Counters::default() });
+        assert!(before.is_none(), "install into {slot:?}, which is taken");
+        self.assert_balanced();
+    }
+
+    fn remove(&mut self, slot: Slot, keys: [MatchKey; 2]) -> Counters {
+        let installed = self.installed.remove(&slot);
+        let installed = installed.unwrap_or_else(|| panic!("removal of {slot:?}, which is not installed"));
+        assert_eq!(installed.keys, keys, "removal of {slot:?} with other keys than it was installed with");
+        for key in keys {
+            let hit = self.table.remove(&key);
+            assert_eq!(hit.map(|hit| hit.slot), Some(slot), "{key} of an installed session is not in the table");
+        }
+        self.assert_balanced();
+        installed.counters
+    }
+
+    fn check_rule(&self, rule: &Rule) {
+        assert!(self.has_lif(rule.key.lif), "{}: the device has no such lif", rule.key);
+        if let FastAction::Forward { to, rewrite } = rule.action {
+            assert!(self.has_lif(to), "forward to lif {to}: the device has none");
+            let tagged = !rule.key.flow.vlan.is_untagged();
+            assert!(rewrite.is_none_or(|vid| tagged && !vid.is_untagged()), "{}: a tag is rewritten only", rule.key);
+        }
+    }
+
+    fn has_lif(&self, lif: Lif) -> bool {
+        self.ports.iter().any(|(port, _)| port.lif == lif)
+    }
+
+    fn assert_balanced(&self) {
+        assert_eq!(self.table.len(), 2 * self.installed.len(), "each session has two keys");
+    }
+
+    fn receive(&mut self, now: Moment, ingress: Port, frame: &[u8]) -> Decision {
+        let decision = decide(ingress, frame, |key| self.table.get(key).copied());
+        let counters = self.ports.iter_mut().find(|(port, _)| *port == ingress).map(|(_, counters)| counters);
+        let counters = counters.unwrap_or_else(|| panic!("the device has no port {ingress}"));
+        count(&mut counters.received, frame);
+        match decision {
+            Decision::SlowPath(reason) => count(&mut counters.slow_path[reason as usize], frame),
+            Decision::Forward { slot, direction, .. } => {
+                count(&mut counters.forwarded, frame);
+                self.count_hit(now, slot, direction, frame);
+            }
+            Decision::Drop { slot, direction } => {
+                count(&mut counters.dropped, frame);
+                self.count_hit(now, slot, direction, frame);
+            }
+            Decision::FromFirewall => {}
+        }
+        decision
+    }
+
+    fn count_hit(&mut self, now: Moment, slot: Slot, direction: Direction, frame: &[u8]) {
+        let counters = &mut self.installed.get_mut(&slot).expect("a key in the table has its session").counters;
+        let one_way = match direction {
+            Direction::In => &mut counters.inward,
+            Direction::Out => &mut counters.outward,
+        };
+        *one_way = DirectionCounters { packets: one_way.packets + 1, bytes: one_way.bytes + length(frame) };
+        counters.last_seen = counters.last_seen.max(Some(now));
+    }
+}
+
+fn count(tally: &mut Tally, frame: &[u8]) {
+    tally.packets += 1;
+    tally.bytes += length(frame);
+}
+
+fn length(frame: &[u8]) -> u64 {
+    u64::try_from(frame.len()).expect("a frame's length fits 64 bits")
+}
+
+/// A panic under the lock is a broken contract, and everybody else should hear of it too.
+fn lock(shared: &Mutex<Device>) -> MutexGuard<'_, Device> {
+    shared.lock().expect("the simulated device has not panicked")
+}
+
+#[cfg(test)]
+mod tests;
