@@ -1,1 +1,64 @@
-fn main() {}
+//! `cargo xtask`: what a developer does besides `cargo build`. Run it without arguments for the list.
+//!
+//! What lives here: driving other programs. What must not: anything that opof itself needs at run time.
+
+mod bpf;
+mod ci;
+mod fuzz;
+mod shell;
+mod walls;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that must hold before a change is taken (as root)
+    Ci(ci::Arguments),
+    /// The lab: real traffic through opofd in network namespaces (as root), or a simulation of it
+    Demo {
+        /// As `cargo xtask demo --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The walls between the crates
+    Walls,
+    /// Run a fuzz target for a while
+    Fuzz(fuzz::Arguments),
+    /// Build the BPF objects from source
+    Bpf {
+        /// Change nothing; fail when a committed object is not what its source makes
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Ci(arguments) => ci::run(&arguments),
+        Command::Demo { arguments } => shell::demo(&arguments),
+        Command::Walls => walls::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Bpf { check: true } => Ok(bpf::check()?),
+        Command::Bpf { check: false } => Ok(bpf::build()?),
+    }
+}

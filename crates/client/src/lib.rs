@@ -1,1 +1,45 @@
-//! Empty.
+//! The client library of the open offload server: hand sessions to an offload device, follow them, take them back.
+//!
+//! What lives here: connections, deadlines, batches, pages, and errors that say what to do. What must not:
+//! protobuf types in the public interface, decisions about which sessions are worth offloading.
+//!
+//! ```no_run
+//! use opof_client::{Client, ClientConfig, Session, Transport};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ClientConfig::new("https://localhost:3443").ca_pem(std::fs::read("cert.pem")?);
+//! let mut client = Client::connect(config).await?;
+//!
+//! let session = Session::new(1, Transport::Tcp, "10.0.0.1:12345".parse()?, "10.1.0.3:80".parse()?)?.timeout_seconds(30);
+//! let outcome = client.add([session]).await?;
+//! for refused in &outcome.refused {
+//!     eprintln!("session {}: {}", refused.id, refused.reason);
+//! }
+//!
+//! let mut closed = client.closed(0).await?;
+//! while let Some(session) = closed.next().await? {
+//!     println!("{} carried {} packets in", session.id, session.inward.packets);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod config;
+mod device;
+mod error;
+pub mod limits;
+mod paging;
+mod session;
+
+pub use client::{AddOutcome, Client, Refused};
+pub use config::ClientConfig;
+pub use device::{Device, Port, PortRole, SlowPathTally, Tally};
+pub use error::Error;
+pub use opof_api::report::{CloseCode, SessionReport, SessionState};
+pub use opof_api::status::Refusal;
+pub use opof_session::engine::Statistics;
+pub use opof_session::types::{Action, DirectionCounters, Lif, SessionId, SessionSpec};
+pub use opof_wire::{Transport, Vid};
+pub use paging::{Closed, Pages};
+pub use session::{Session, SessionError};

@@ -1,1 +1,33 @@
-//! Empty.
+//! The XDP data plane: programs in `bpf/`, loaded once a port, and everything that drives them.
+//!
+//! What lives here: system calls, and all `unsafe` of the workspace, in [`mod@sys`] alone. What must not: decisions about
+//! sessions (the engine makes them), time (an argument), protobuf.
+//!
+//! # What happens to the wire
+//!
+//! - While the plane is open, every frame leaves by a port of its LIF or as its session asks.
+//! - [`XdpPlane::close`], or dropping the plane, detaches the programs and removes all pins: the ports are plain
+//!   interfaces again, and the wire is cut until something else connects them.
+//! - `kill -9` leaves programs, tables and attachments in the kernel, for they are pinned: installed sessions keep
+//!   flowing by the fast path, everything else through the firewall. The next [`XdpPlane::open`] with the same pin
+//!   directory builds an empty table and puts its new programs in the place of the old ones, port by port and without a
+//!   moment between; from then on all sessions take the slow path until they are installed again.
+
+pub mod abi;
+mod attach;
+mod error;
+mod grace;
+pub mod limits;
+mod loader;
+mod pin;
+mod plane;
+mod ports;
+pub mod probe;
+mod records;
+mod redirect;
+#[allow(unsafe_code, reason = "the one place for it in the workspace")]
+pub mod sys;
+mod table;
+
+pub use error::OpenError;
+pub use plane::{AttachMode, LifPorts, XdpConfig, XdpPlane};

@@ -1,1 +1,8 @@
-//! Empty.
+//! What tests are made of: frames, namespaces, waits. For development only; nothing that ships depends on it.
+
+pub mod frames;
+pub mod headers;
+pub mod netns;
+pub mod packet;
+pub mod require;
+pub mod wait;

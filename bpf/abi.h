@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * What the programs and user space agree on: every structure that crosses the border, every number in it. The Rust
+ * mirror is crates/dataplane-linux/src/abi.rs; its tests read the numbers below from this file.
+ */
+#ifndef OPOF_ABI_H
+#define OPOF_ABI_H
+
+#include <linux/types.h>
+
+/* Bounds; limits.rs has the same ones. */
+#define OPOF_MAX_LIFS 32
+#define OPOF_MAX_PORTS (2 * OPOF_MAX_LIFS)
+
+/* Why a frame takes the slow path: wire::SlowPath, the same numbers. */
+enum opof_reason {
+	OPOF_MISS = 0,
+	OPOF_TCP_CONTROL = 1,
+	OPOF_FRAGMENT = 2,
+	OPOF_IPV4_OPTIONS = 3,
+	OPOF_IPV6_EXTENSION = 4,
+	OPOF_PROTOCOL = 5,
+	OPOF_ETHER_TYPE = 6,
+	OPOF_TRUNCATED = 7,
+	OPOF_VLAN_RESERVED = 8,
+	OPOF_TOO_MANY_TAGS = 9,
+	OPOF_IPV4_MALFORMED = 10,
+	OPOF_IPV6_MALFORMED = 11,
+	OPOF_TCP_MALFORMED = 12,
+	OPOF_UDP_MALFORMED = 13,
+	OPOF_REASONS = 14,
+};
+
+/* Besides a reason, what parse() can say: the frame has a key. */
+#define OPOF_HAS_KEY 255
+
+/*
+ * The two table keys. Addresses and ports as on the wire, LIF and VLAN as the host has numbers. No byte is left
+ * undefined: hash tables compare all of them.
+ */
+struct opof_key4 {
+	__u8 source[4];
+	__u8 destination[4];
+	__u8 source_port[2];
+	__u8 destination_port[2];
+	__u16 lif;
+	__u16 vlan;
+	__u8 transport;
+	__u8 zero[3];
+};
+
+struct opof_key6 {
+	__u8 source[16];
+	__u8 destination[16];
+	__u8 source_port[2];
+	__u8 destination_port[2];
+	__u16 lif;
+	__u16 vlan;
+	__u8 transport;
+	__u8 zero[3];
+};
+
+/* opof_entry.flags */
+#define OPOF_OUTWARD 0x01 /* counts in the second direction of the record */
+#define OPOF_DROP 0x02	  /* discard; without it, redirect to `port` */
+
+/* opof_entry.rewrite: leave the tag alone */
+#define OPOF_KEEP_VID 0xffff
+
+/* What to do with a hit: one word, so that a program reads all of it or none of it. */
+struct opof_hit {
+	__u32 slot;    /* index into `records` */
+	__u16 rewrite; /* VID for the outermost tag, or OPOF_KEEP_VID */
+	__u8 port;     /* index into `ports` */
+	__u8 flags;
+};
+
+/*
+ * The table value. `check` is opof_check4/6 of the entry's own key: the kernel reuses the memory of a deleted
+ * entry at once, so a program that found an entry just before its deletion may read the successor's value. It
+ * then sees a check that is not its key's, and takes the frame for a miss. The kernel copies a value from its
+ * start to its end, so `check` stands first and is read last.
+ */
+struct opof_entry {
+	__u64 check;
+	struct opof_hit hit;
+};
+
+/* Multipliers of the check: odd, without structure (fractions of square roots of primes). */
+#define OPOF_CHECK_0 0x6a09e667f3bcc909ULL
+#define OPOF_CHECK_1 0xbb67ae8584caa73bULL
+#define OPOF_CHECK_2 0x3c6ef372fe94f82bULL
+#define OPOF_CHECK_3 0xa54ff53a5f1d36f1ULL
+#define OPOF_CHECK_4 0x510e527fade682d1ULL
+#define OPOF_CHECK_5 0x9b05688c2b3e6c1fULL
+
+/* One direction of a session. `last_seen` is CLOCK_MONOTONIC in ns, as fine as the kernel's tick; 0: never. */
+struct opof_direction {
+	__u64 packets;
+	__u64 bytes;
+	__u64 last_seen;
+};
+
+/* Counters of a session: one cache line. Mapped into user space. */
+struct opof_record {
+	struct opof_direction direction[2];
+	__u64 unused[2];
+};
+
+/* What became of a frame, as it is counted per port. A firewall port uses OPOF_RECEIVED alone; on a wire port what
+ * was received is the sum of the others. */
+enum opof_kind {
+	OPOF_RECEIVED = 0,
+	OPOF_FORWARDED = 1,
+	OPOF_DROPPED = 2,
+	OPOF_SLOW = 3, /* + reason */
+	OPOF_KINDS = 17,
+};
+
+struct opof_tally {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* What opof_probe says of a frame. The key is that of `family`; the entry is meaningful on a hit. */
+struct opof_probed {
+	__u32 verdict; /* enum opof_reason, or OPOF_HAS_KEY for a hit */
+	__u8 family;   /* 4, 6, or 0 without a key */
+	__u8 zero[3];
+	struct opof_key4 key4;
+	struct opof_key6 key6;
+	struct opof_hit hit;
+};
+
+#define OPOF_AT(type, field, offset) \
+	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
+#define OPOF_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+
+OPOF_SIZE(opof_key4, 20);
+OPOF_AT(opof_key4, source_port, 8);
+OPOF_AT(opof_key4, lif, 12);
+OPOF_AT(opof_key4, transport, 16);
+OPOF_SIZE(opof_key6, 44);
+OPOF_AT(opof_key6, source_port, 32);
+OPOF_AT(opof_key6, lif, 36);
+OPOF_AT(opof_key6, transport, 40);
+OPOF_SIZE(opof_hit, 8);
+OPOF_SIZE(opof_entry, 16);
+OPOF_AT(opof_entry, hit, 8);
+OPOF_SIZE(opof_record, 64);
+OPOF_SIZE(opof_tally, 16);
+OPOF_SIZE(opof_probed, 80);
+OPOF_AT(opof_probed, key4, 8);
+OPOF_AT(opof_probed, key6, 28);
+OPOF_AT(opof_probed, hit, 72);
+
+#endif

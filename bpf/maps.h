@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * The maps, shared by all ports, and the constants in which a port's program differs from another's. The loader
+ * sets the entries of the tables; the sizes here are the least that loads.
+ */
+#ifndef OPOF_MAPS_H
+#define OPOF_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+/* Set before loading, once per port: the verifier then sees plain numbers and no port has to be looked up. */
+const volatile __u16 opof_lif;	     /* in the key of a wire port */
+const volatile __u32 opof_statistics; /* first index of this port in `statistics` */
+const volatile __u32 opof_other;     /* index in `ports` of the other port of the LIF */
+
+/* Two entries a session, one a direction. Without preallocation the memory grows with the sessions there are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2);
+	__type(key, struct opof_key4);
+	__type(value, struct opof_entry);
+} sessions4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2);
+	__type(key, struct opof_key6);
+	__type(value, struct opof_entry);
+} sessions6 SEC(".maps");
+
+/* By slot. Mapped, so that counters are read without a system call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct opof_record);
+} records SEC(".maps");
+
+/* Ports by our index, to their interface. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, OPOF_MAX_PORTS);
+	__type(key, __u32);
+	__type(value, struct bpf_devmap_val);
+} ports SEC(".maps");
+
+/* By port index * OPOF_KINDS + enum opof_kind. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, OPOF_MAX_PORTS * OPOF_KINDS);
+	__type(key, __u32);
+	__type(value, struct opof_tally);
+} statistics SEC(".maps");
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
+/*
+ * From a frame to its key, or to the reason why it has none: the rules of crates/wire/src/classify.rs, numbered as
+ * there, in the same order. Nothing is looked up here.
+ *
+ * Headers are read from the linear part of the buffer. A frame may continue in fragments, whose bytes count where
+ * a length field is compared with the frame; a header that reaches into them is taken as truncated.
+ */
+#ifndef OPOF_PARSE_H
+#define OPOF_PARSE_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+
+struct opof_packet {
+	__u32 length; /* whole frame without FCS */
+	__u16 vlan;   /* outermost VID, 0 untagged */
+	__u8 family;  /* 4 or 6 with a key, else 0 */
+	__u8 tags;
+	union {
+		struct opof_key4 key4;
+		struct opof_key6 key6;
+	};
+};
+
+/* IEEE 802.1Q clause 9 */
+#define TPID_C 0x8100
+#define TPID_S 0x88a8
+#define VID_MASK 0x0fff
+#define VID_RESERVED 4095
+#define MAX_TAGS 2
+
+#define ETHER_TYPE_IPV4 0x0800
+#define ETHER_TYPE_IPV6 0x86dd
+#define PROTOCOL_TCP 6
+#define PROTOCOL_UDP 17
+
+struct ethernet_header {
+	__u8 addresses[12];
+	__be16 type;
+};
+
+struct vlan_tag {
+	__be16 tci;
+	__be16 type;
+};
+
+struct ipv4_header {
+	__u8 version_ihl;
+	__u8 tos;
+	__be16 total_length;
+	__be16 id;
+	__be16 flags_offset;
+	__u8 ttl;
+	__u8 protocol;
+	__be16 checksum;
+	__u8 source[4];
+	__u8 destination[4];
+};
+
+struct ipv6_header {
+	__u8 version_class;
+	__u8 class_label[3];
+	__be16 payload_length;
+	__u8 next_header;
+	__u8 hop_limit;
+	__u8 source[16];
+	__u8 destination[16];
+};
+
+struct tcp_header {
+	__u8 source_port[2];
+	__u8 destination_port[2];
+	__be32 sequence;
+	__be32 acknowledgement;
+	__u8 offset;
+	__u8 flags;
+	__be16 window;
+	__be16 checksum;
+	__be16 urgent;
+};
+
+struct udp_header {
+	__u8 source_port[2];
+	__u8 destination_port[2];
+	__be16 length;
+	__be16 checksum;
+};
+
+/* What the layers hand to the next one. `at` is where it begins; `left` counts the bytes from there to the end of
+ * what encloses it. */
+struct opof_cursor {
+	void *at;
+	void *end; /* of the linear part */
+	__u32 left;
+};
+
+static __always_inline int is_tpid(__u16 type)
+{
+	return type == TPID_C || type == TPID_S;
+}
+
+/* Rule 2. Leaves the cursor behind the tags and the EtherType there in *type. */
+static __always_inline int parse_tags(struct opof_cursor *c, struct opof_packet *p, __u16 *type)
+{
+#pragma unroll
+	for (int i = 0; i <= MAX_TAGS; i++) {
+		struct vlan_tag *tag = c->at;
+		__u16 vid;
+
+		if (!is_tpid(*type))
+			break;
+		if (i == MAX_TAGS)
+			return OPOF_TOO_MANY_TAGS;
+		if ((void *)(tag + 1) > c->end)
+			return OPOF_TRUNCATED;
+		vid = bpf_ntohs(tag->tci) & VID_MASK;
+		if (vid == VID_RESERVED)
+			return OPOF_VLAN_RESERVED;
+		if (i == 0)
+			p->vlan = vid;
+		p->tags = i + 1;
+		*type = bpf_ntohs(tag->type);
+		c->at = tag + 1;
+		c->left -= sizeof(*tag);
+	}
+	if (p->tags == MAX_TAGS && p->vlan == 0)
+		return OPOF_VLAN_RESERVED;
+	return OPOF_HAS_KEY;
+}
+
+/* Rule 4. Leaves the cursor on what IP carries. */
+static __always_inline int parse_ipv4(struct opof_cursor *c, struct opof_packet *p, __u8 *protocol)
+{
+	struct ipv4_header *ip = c->at;
+	__u16 total, fragment;
+
+	if ((void *)(ip + 1) > c->end)
+		return OPOF_TRUNCATED;
+	if (ip->version_ihl >> 4 != 4 || (ip->version_ihl & 0x0f) < 5)
+		return OPOF_IPV4_MALFORMED;
+	if ((ip->version_ihl & 0x0f) > 5)
+		return OPOF_IPV4_OPTIONS;
+	total = bpf_ntohs(ip->total_length);
+	if (total < sizeof(*ip))
+		return OPOF_IPV4_MALFORMED;
+	if (total > c->left)
+		return OPOF_TRUNCATED;
+	fragment = bpf_ntohs(ip->flags_offset);
+	if (fragment & 0x8000) /* reserved */
+		return OPOF_IPV4_MALFORMED;
+	if (fragment & 0x3fff) /* MF, offset */
+		return OPOF_FRAGMENT;
+	*protocol = ip->protocol;
+	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
+		return OPOF_PROTOCOL;
+	p->family = 4;
+	__builtin_memcpy(p->key4.source, ip->source, 4);
+	__builtin_memcpy(p->key4.destination, ip->destination, 4);
+	c->at = ip + 1;
+	c->left = total - sizeof(*ip);
+	return OPOF_HAS_KEY;
+}
+
+/* The IANA registry "IPv6 Extension Header Types" without the fragment header. */
+static __always_inline int is_extension(__u8 next)
+{
+	switch (next) {
+	case 0:
+	case 43:
+	case 50:
+	case 51:
+	case 60:
+	case 135:
+	case 139:
+	case 140:
+	case 253:
+	case 254:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Rule 5. Leaves the cursor on what IP carries. */
+static __always_inline int parse_ipv6(struct opof_cursor *c, struct opof_packet *p, __u8 *protocol)
+{
+	struct ipv6_header *ip = c->at;
+	__u16 payload;
+
+	if ((void *)(ip + 1) > c->end)
+		return OPOF_TRUNCATED;
+	payload = bpf_ntohs(ip->payload_length);
+	if (ip->version_class >> 4 != 6 || payload == 0)
+		return OPOF_IPV6_MALFORMED;
+	if (payload + sizeof(*ip) > c->left)
+		return OPOF_TRUNCATED;
+	*protocol = ip->next_header;
+	if (*protocol == 44)
+		return OPOF_FRAGMENT;
+	if (is_extension(*protocol))
+		return OPOF_IPV6_EXTENSION;
+	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
+		return OPOF_PROTOCOL;
+	p->family = 6;
+	__builtin_memcpy(p->key6.source, ip->source, 16);
+	__builtin_memcpy(p->key6.destination, ip->destination, 16);
+	c->at = ip + 1;
+	c->left = payload;
+	return OPOF_HAS_KEY;
+}
+
+/* Rule 6. */
+static __always_inline int parse_tcp(const struct opof_cursor *c, __u8 ports[4])
+{
+	struct tcp_header *tcp = c->at;
+	__u8 words;
+
+	if (c->left < sizeof(*tcp) || (void *)(tcp + 1) > c->end)
+		return OPOF_TRUNCATED;
+	words = tcp->offset >> 4;
+	if (words < 5)
+		return OPOF_TCP_MALFORMED;
+	if (words * 4 > c->left)
+		return OPOF_TRUNCATED;
+	if (tcp->flags & 0x07) /* FIN, SYN, RST */
+		return OPOF_TCP_CONTROL;
+	__builtin_memcpy(ports, tcp->source_port, 4);
+	return OPOF_HAS_KEY;
+}
+
+/* Rule 7. */
+static __always_inline int parse_udp(const struct opof_cursor *c, __u8 ports[4])
+{
+	struct udp_header *udp = c->at;
+	__u16 length;
+
+	if (c->left < sizeof(*udp) || (void *)(udp + 1) > c->end)
+		return OPOF_TRUNCATED;
+	length = bpf_ntohs(udp->length);
+	if (length < sizeof(*udp))
+		return OPOF_UDP_MALFORMED;
+	if (length > c->left)
+		return OPOF_TRUNCATED;
+	if (length < c->left)
+		return OPOF_UDP_MALFORMED;
+	__builtin_memcpy(ports, udp->source_port, 4);
+	return OPOF_HAS_KEY;
+}
+
+/* Completes the key of the family that was found. */
+static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u16 lif, __u8 protocol)
+{
+	if (p->family == 4) {
+		__builtin_memcpy(p->key4.source_port, ports, 4);
+		p->key4.lif = lif;
+		p->key4.vlan = p->vlan;
+		p->key4.transport = protocol;
+	} else {
+		__builtin_memcpy(p->key6.source_port, ports, 4);
+		p->key6.lif = lif;
+		p->key6.vlan = p->vlan;
+		p->key6.transport = protocol;
+	}
+}
+
+/* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. */
+static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u16 lif)
+{
+	struct opof_cursor c = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
+	struct ethernet_header *eth = c.at;
+	__u8 protocol = 0, ports[4];
+	__u16 type;
+	int said;
+
+	__builtin_memset(p, 0, sizeof(*p));
+	p->length = bpf_xdp_get_buff_len(ctx);
+	if ((void *)(eth + 1) > c.end) /* rule 1 */
+		return OPOF_TRUNCATED;
+	c.at = eth + 1;
+	c.left = p->length - sizeof(*eth);
+	type = bpf_ntohs(eth->type);
+
+	said = parse_tags(&c, p, &type);
+	if (said != OPOF_HAS_KEY)
+		return said;
+
+	if (type == ETHER_TYPE_IPV4)
+		said = parse_ipv4(&c, p, &protocol);
+	else if (type == ETHER_TYPE_IPV6)
+		said = parse_ipv6(&c, p, &protocol);
+	else
+		return OPOF_ETHER_TYPE; /* rule 3 */
+	if (said != OPOF_HAS_KEY)
+		return said;
+
+	said = protocol == PROTOCOL_TCP ? parse_tcp(&c, ports) : parse_udp(&c, ports);
+	if (said == OPOF_HAS_KEY)
+		finish_key(p, ports, lif, protocol);
+	return said;
+}
+
+#endif

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/*
+ * The fast path: one program for wire ports, one for firewall ports, and one that only tells what the first would do.
+ *
+ * abi.h    what user space and the programs agree on
+ * maps.h   tables, counters, ports
+ * parse.h  from a frame to a key, or to a reason
+ * action.h lookup, counters, rewrite, redirect
+ *
+ * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by the session's port, or is dropped as its
+ * session asks.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "maps.h"
+#include "parse.h"
+#include "action.h"
+
+char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
+
+/* From the network: a hit is acted on, everything else goes to the firewall. */
+SEC("xdp.frags")
+int opof_wire(struct xdp_md *ctx)
+{
+	struct opof_packet packet;
+	struct opof_hit hit;
+	int said = parse(ctx, &packet, opof_lif);
+
+	if (said == OPOF_HAS_KEY && !find(&packet, &hit))
+		said = OPOF_MISS;
+	if (said != OPOF_HAS_KEY) {
+		count_port(OPOF_SLOW + said, packet.length);
+		return send(opof_other);
+	}
+	count_session(&hit, packet.length);
+	if (hit.flags & OPOF_DROP) {
+		count_port(OPOF_DROPPED, packet.length);
+		return XDP_DROP;
+	}
+	count_port(OPOF_FORWARDED, packet.length);
+	if (hit.rewrite != OPOF_KEEP_VID)
+		rewrite_vid(ctx, hit.rewrite);
+	return send(hit.port);
+}
+
+/* From the firewall: it has decided, out it goes. */
+SEC("xdp.frags")
+int opof_firewall(struct xdp_md *ctx)
+{
+	count_port(OPOF_RECEIVED, bpf_xdp_get_buff_len(ctx));
+	return send(opof_other);
+}
+
+/* Where opof_probe leaves what it found; one slot, one user at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct opof_probed);
+} probed SEC(".maps");
+
+/* Never attached. Says what opof_wire would make of the frame, from the same functions, and does nothing. */
+SEC("xdp.frags")
+int opof_probe(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct opof_probed *out = bpf_map_lookup_elem(&probed, &zero);
+	struct opof_packet packet;
+	struct opof_hit hit = {};
+	int said = parse(ctx, &packet, opof_lif);
+
+	if (!out)
+		return XDP_ABORTED;
+	__builtin_memset(out, 0, sizeof(*out));
+	if (said == OPOF_HAS_KEY) {
+		out->family = packet.family;
+		if (packet.family == 4)
+			out->key4 = packet.key4;
+		else
+			out->key6 = packet.key6;
+		if (!find(&packet, &hit))
+			said = OPOF_MISS;
+	}
+	out->verdict = said;
+	out->hit = hit;
+	return XDP_PASS;
+}

@@ -1,0 +1,12 @@
+//! Every bound of the wire contract that is not in the .proto files, in one place.
+
+use opof_wire::Vid;
+
+/// Bytes of an IPv6 address (RFC 4291, 2).
+pub const IPV6_BYTES: usize = 16;
+/// The largest port (RFC 9293, 3.1; RFC 768).
+pub const PORT: u32 = u16::MAX as u32;
+/// Messages of an addSession stream that `errorStatus` has a bit for.
+pub const ERROR_BITS: u64 = u64::BITS as u64;
+/// The largest VLAN identifier (IEEE 802.1Q, table 9-2).
+pub const VLAN: u16 = Vid::MAX.get();

@@ -1,0 +1,164 @@
+//! What each command does.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use opof_client::{Client, Refused};
+
+use crate::args::{AddArgs, Args, ClosedArgs, Command, IdArgs, ListArgs, ServerArgs};
+use crate::exit::Failure;
+use crate::input::{self, SessionFile};
+use crate::limits;
+use crate::output::{self, Sessions};
+use crate::progress::Progress;
+use crate::server;
+
+/// Does what is asked.
+pub(crate) async fn run(args: Args) -> Result<(), Failure> {
+    let (server, json) = (&args.server, args.output.json);
+    match &args.command {
+        Command::Add(what) => add(server, what, json).await,
+        Command::Get(ids) => get(server, ids, json).await,
+        Command::List(which) => list(server, *which, json).await,
+        Command::Delete(ids) => delete(server, ids, json).await,
+        Command::Closed(which) => closed(server, *which, json).await,
+        Command::Device => device(server, json).await,
+    }
+}
+
+/// Adds what the arguments or a file say, and writes what was refused as it comes.
+async fn add(server: &ServerArgs, what: &AddArgs, json: bool) -> Result<(), Failure> {
+    // What is wrong with the arguments needs no device to be told.
+    let one = input::from_args(what)?;
+    let mut count = Count::default();
+    let result = match (one, &what.file) {
+        (Some(session), _) => {
+            let outcome = server::connect(server).await?.add([session]).await?;
+            count.take(outcome.accepted, &outcome.refused, json)
+        }
+        (None, Some(path)) => add_file(server, path, json, &mut count).await,
+        // The arguments' definition asks for one of the two.
+        (None, None) => Ok(()),
+    };
+    // When a file fails half way, what went before is done and should be said.
+    if result.is_ok() || count.all() > 0 {
+        writeln!(io::stdout(), "{}", output::added(count.accepted, count.refused, json))?;
+    }
+    result?;
+    if count.refused == 0 { Ok(()) } else { Err(Failure::Refused { refused: count.refused, all: count.all() }) }
+}
+
+async fn add_file(server: &ServerArgs, path: &Path, json: bool, count: &mut Count) -> Result<(), Failure> {
+    let (mut file, length) = SessionFile::open(path)?;
+    let mut batch = file.batch(limits::BATCH)?;
+    let mut client = server::connect(server).await?;
+    let mut progress = Progress::new(length);
+    while !batch.is_empty() {
+        let outcome = client.add(batch).await?;
+        count.take(outcome.accepted, &outcome.refused, json)?;
+        progress.show(file.read_bytes(), count.accepted, count.refused);
+        batch = file.batch(limits::BATCH)?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Count {
+    accepted: u64,
+    refused: u64,
+}
+
+impl Count {
+    fn take(&mut self, accepted: u64, refused: &[Refused], json: bool) -> Result<(), Failure> {
+        self.accepted += accepted;
+        self.refused += refused.len() as u64;
+        let mut out = io::stdout().lock();
+        for session in refused {
+            writeln!(out, "{}", output::refused(session, json))?;
+        }
+        Ok(())
+    }
+
+    const fn all(&self) -> u64 {
+        self.accepted + self.refused
+    }
+}
+
+async fn get(server: &ServerArgs, which: &IdArgs, json: bool) -> Result<(), Failure> {
+    let mut client = server::connect(server).await?;
+    each(&mut client, which, json, async |client, id| client.get(id).await).await
+}
+
+async fn delete(server: &ServerArgs, which: &IdArgs, json: bool) -> Result<(), Failure> {
+    let mut client = server::connect(server).await?;
+    each(&mut client, which, json, async |client, id| client.delete(id).await).await
+}
+
+/// Asks for each id, writes what is found, and names what is not.
+async fn each<F>(client: &mut Client, which: &IdArgs, json: bool, ask: F) -> Result<(), Failure>
+where
+    F: AsyncFn(&mut Client, u64) -> Result<Option<opof_client::SessionReport>, opof_client::Error>,
+{
+    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut missing = Vec::new();
+    let mut result = Ok(());
+    for &id in &which.ids {
+        match ask(client, id).await {
+            Ok(Some(session)) => sessions.write(&session)?,
+            Ok(None) => missing.push(id.to_string()),
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    // What was found, and what was deleted, is told even when a later one fails.
+    sessions.flush()?;
+    result?;
+    if missing.is_empty() { Ok(()) } else { Err(Failure::NotFound(missing.join(", "))) }
+}
+
+async fn list(server: &ServerArgs, which: ListArgs, json: bool) -> Result<(), Failure> {
+    let client = server::connect(server).await?;
+    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut left = which.limit.unwrap_or(u64::MAX);
+    let size = u32::try_from(left).unwrap_or(u32::MAX).min(opof_client::limits::PAGE);
+    let mut pages = client.list().starting_at(which.from).page_size(size);
+    while left > 0
+        && let Some(page) = pages.next_page().await?
+    {
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(page.len());
+        for session in &page[..wanted] {
+            sessions.write(session)?;
+        }
+        left -= wanted as u64;
+    }
+    Ok(sessions.flush()?)
+}
+
+async fn closed(server: &ServerArgs, which: ClosedArgs, json: bool) -> Result<(), Failure> {
+    let mut client = server::connect(server).await?;
+    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    loop {
+        let mut stream = client.closed(which.limit.unwrap_or(0)).await?;
+        let result = loop {
+            match stream.next().await {
+                Ok(Some(session)) => sessions.write(&session)?,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        // Each session is told once: what has come must be written even when the stream breaks.
+        sessions.flush()?;
+        result?;
+        if !which.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(limits::FOLLOW_INTERVAL).await;
+    }
+}
+
+async fn device(server: &ServerArgs, json: bool) -> Result<(), Failure> {
+    let device = server::connect(server).await?.device().await?;
+    Ok(writeln!(io::stdout(), "{}", output::device(&device, json))?)
+}

@@ -1,0 +1,43 @@
+//! Why opof ends with something other than 0.
+
+use std::io;
+use std::process::ExitCode;
+
+use opof_client::Error;
+
+use crate::input::InputError;
+
+/// Why it failed; one line each.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Not all sessions were accepted; each has had a line of its own.
+    #[error("{refused} of {all} sessions refused")]
+    Refused { refused: u64, all: u64 },
+    /// No session has one of the ids.
+    #[error("no such session: {0}")]
+    NotFound(String),
+    /// The input is wrong.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The CA file can't be read.
+    #[error("cannot read the CA file {path}: {error}")]
+    Ca { path: String, error: io::Error },
+    /// The device did not do it.
+    #[error(transparent)]
+    Device(#[from] Error),
+    /// Nobody takes the output.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Failure {
+    /// 1: refused or not found. 2: the question is wrong. 3: the device was not reached.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) => 1,
+            Self::Input(_) | Self::Ca { .. } | Self::Device(Error::Uri { .. }) => 2,
+            Self::Device(error) if error.is_unreachable() => 3,
+            Self::Device(_) => 1,
+        })
+    }
+}

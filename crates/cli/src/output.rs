@@ -1,0 +1,239 @@
+//! Answers as tables for people and as JSON, one object a line, for programs.
+
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
+
+use comfy_table::{CellAlignment, Table, presets};
+use opof_client::{Device, Port, Refused, SessionReport, Statistics, Tally};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What a table of sessions has instead of a value that is not there.
+const NOTHING: &str = "-";
+/// Sessions after which a table begins anew, so that a long list is written as it comes.
+const TABLE_ROWS: usize = opof_client::limits::PAGE as usize;
+
+const SESSION_COLUMNS: [&str; 9] =
+    ["ID", "STATE", "CLOSED BY", "IN PACKETS", "IN BYTES", "OUT PACKETS", "OUT BYTES", "STARTED", "ENDED"];
+/// Which of them are numbers.
+const SESSION_NUMBERS: [usize; 5] = [0, 3, 4, 5, 6];
+const PORT_COLUMNS: [&str; 8] = ["LIF", "ROLE", "PORT", "MODE", "RECEIVED", "FORWARDED", "DROPPED", "TO FIREWALL"];
+const PORT_NUMBERS: [usize; 5] = [0, 4, 5, 6, 7];
+
+/// Writes sessions as they come.
+pub(crate) struct Sessions<W> {
+    out: W,
+    json: bool,
+    rows: Vec<[String; 9]>,
+}
+
+impl<W: Write> Sessions<W> {
+    pub(crate) fn new(out: W, json: bool) -> Self {
+        Self { out, json, rows: Vec::new() }
+    }
+
+    pub(crate) fn write(&mut self, session: &SessionReport) -> io::Result<()> {
+        if self.json {
+            return writeln!(self.out, "{}", session_json(session));
+        }
+        self.rows.push(session_row(session));
+        if self.rows.len() == TABLE_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what is waiting.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        if !self.rows.is_empty() {
+            writeln!(self.out, "{}", table(&SESSION_COLUMNS, &SESSION_NUMBERS, self.rows.drain(..)))?;
+        }
+        self.out.flush()
+    }
+}
+
+/// One line for a session that was not accepted.
+pub(crate) fn refused(refused: &Refused, json: bool) -> String {
+    if json {
+        json!({"id": refused.id.0, "error": refused.reason.name()}).to_string()
+    } else {
+        format!("session {}: {}", refused.id, refused.reason)
+    }
+}
+
+/// The outcome of an add as a whole.
+pub(crate) fn added(accepted: u64, refused: u64, json: bool) -> String {
+    if json {
+        return json!({"accepted": accepted, "refused": refused}).to_string();
+    }
+    let sessions = if accepted == 1 { "session" } else { "sessions" };
+    if refused == 0 {
+        format!("{accepted} {sessions} offloaded")
+    } else {
+        format!("{accepted} {sessions} offloaded, {refused} refused")
+    }
+}
+
+/// The device.
+pub(crate) fn device(device: &Device, json: bool) -> String {
+    if json { device_json(device).to_string() } else { device_text(device) }
+}
+
+fn table<const N: usize>(columns: &[&str; N], numbers: &[usize], rows: impl Iterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(columns.iter().copied()).add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if numbers.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+fn session_row(session: &SessionReport) -> [String; 9] {
+    let code = match session.close_code {
+        opof_client::CloseCode::NotClosed => NOTHING,
+        code => code.name(),
+    };
+    [
+        session.id.to_string(),
+        session.state.name().to_owned(),
+        code.to_owned(),
+        session.inward.packets.to_string(),
+        session.inward.bytes.to_string(),
+        session.outward.packets.to_string(),
+        session.outward.bytes.to_string(),
+        session.started.and_then(time_of_day).unwrap_or_else(|| NOTHING.to_owned()),
+        session.ended.and_then(time_of_day).unwrap_or_else(|| NOTHING.to_owned()),
+    ]
+}
+
+fn session_json(session: &SessionReport) -> Value {
+    json!({
+        "id": session.id.0,
+        "state": session.state.name(),
+        "close_code": session.close_code.name(),
+        "in_packets": session.inward.packets,
+        "in_bytes": session.inward.bytes,
+        "out_packets": session.outward.packets,
+        "out_bytes": session.outward.bytes,
+        "started": session.started.and_then(time_of_day),
+        "ended": session.ended.and_then(time_of_day),
+    })
+}
+
+/// RFC 3339, UTC, to the millisecond. `None` where the year has more than four digits.
+fn time_of_day(time: SystemTime) -> Option<String> {
+    let time = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let millis = i128::try_from(time.as_millis()).ok()?;
+    OffsetDateTime::from_unix_timestamp_nanos(millis.checked_mul(1_000_000)?).ok()?.format(&Rfc3339).ok()
+}
+
+fn device_text(device: &Device) -> String {
+    let Statistics {
+        sessions,
+        capacity,
+        added,
+        refused,
+        deleted,
+        timed_out,
+        superseded,
+        clamped,
+        closed_waiting,
+        closed_delivered,
+        closed_lost,
+    } = device.statistics;
+    let mut text = format!(
+        "opofd {}, {} data plane, up {}\n\
+         sessions  {sessions} of {capacity}; {added} added, {refused} refused, {deleted} deleted, {timed_out} timed out, \
+         {superseded} superseded, {clamped} with timeout clamped\n\
+         closed    {closed_waiting} waiting, {closed_delivered} delivered, {closed_lost} lost\n",
+        device.version,
+        device.data_plane,
+        uptime(device.uptime)
+    );
+    if !device.ports.is_empty() {
+        text += "\n";
+        text += &table(&PORT_COLUMNS, &PORT_NUMBERS, device.ports.iter().map(port_row));
+        text += "\n";
+    }
+    for port in device.ports.iter().filter(|port| slow(port) > 0) {
+        let reasons = port.slow_path.iter().filter(|slow| slow.tally.packets > 0);
+        let reasons: Vec<_> = reasons.map(|slow| format!("{} {}", slow.reason, slow.tally.packets)).collect();
+        text += &format!("{} to firewall: {}\n", port.name, reasons.join(", "));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn port_row(port: &Port) -> [String; 8] {
+    [
+        port.lif.to_string(),
+        port.role.name().to_owned(),
+        port.name.clone(),
+        port.mode.clone(),
+        port.received.packets.to_string(),
+        port.forwarded.packets.to_string(),
+        port.dropped.packets.to_string(),
+        slow(port).to_string(),
+    ]
+}
+
+/// Frames that went to the firewall.
+fn slow(port: &Port) -> u64 {
+    port.slow_path.iter().fold(0, |sum, slow| sum.saturating_add(slow.tally.packets))
+}
+
+fn uptime(uptime: Duration) -> String {
+    let seconds = uptime.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {} s", seconds % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+fn device_json(device: &Device) -> Value {
+    let statistics = device.statistics;
+    json!({
+        "version": device.version,
+        "data_plane": device.data_plane,
+        "uptime_seconds": device.uptime.as_secs(),
+        "statistics": {
+            "sessions": statistics.sessions,
+            "capacity": statistics.capacity,
+            "added": statistics.added,
+            "refused": statistics.refused,
+            "deleted": statistics.deleted,
+            "timed_out": statistics.timed_out,
+            "superseded": statistics.superseded,
+            "clamped": statistics.clamped,
+            "closed_waiting": statistics.closed_waiting,
+            "closed_delivered": statistics.closed_delivered,
+            "closed_lost": statistics.closed_lost,
+        },
+        "ports": device.ports.iter().map(port_json).collect::<Vec<_>>(),
+    })
+}
+
+fn port_json(port: &Port) -> Value {
+    let slow_path = port.slow_path.iter().map(|slow| (slow.reason.clone(), tally_json(slow.tally)));
+    json!({
+        "lif": port.lif,
+        "role": port.role.name(),
+        "name": port.name,
+        "mode": port.mode,
+        "received": tally_json(port.received),
+        "forwarded": tally_json(port.forwarded),
+        "dropped": tally_json(port.dropped),
+        "slow_path": slow_path.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn tally_json(tally: Tally) -> Value {
+    json!({"packets": tally.packets, "bytes": tally.bytes})
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+use opof_client::{CloseCode, DirectionCounters, PortRole, Refusal, SessionId, SessionState, SlowPathTally};
+
+use super::*;
+
+fn at(millis: u64) -> Option<SystemTime> {
+    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_000_000_000 + millis))
+}
+
+fn live() -> SessionReport {
+    SessionReport {
+        id: SessionId(7),
+        inward: DirectionCounters { packets: 1000, bytes: 64_000 },
+        outward: DirectionCounters { packets: 2, bytes: 120 },
+        state: SessionState::Established,
+        close_code: CloseCode::NotClosed,
+        started: at(0),
+        ended: None,
+    }
+}
+
+fn closed() -> SessionReport {
+    SessionReport {
+        id: SessionId(u64::MAX),
+        state: SessionState::Closed,
+        close_code: CloseCode::Timeout,
+        ended: at(30_250),
+        ..live()
+    }
+}
+
+fn written(sessions: &[SessionReport], json: bool) -> String {
+    let mut out = Vec::new();
+    let mut writer = Sessions::new(&mut out, json);
+    for session in sessions {
+        writer.write(session).unwrap();
+    }
+    writer.flush().unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_table_of_sessions() {
+    let expected = "                  ID  STATE        CLOSED BY  IN PACKETS  IN BYTES  OUT PACKETS  OUT BYTES  STARTED               ENDED
+                   7  established  -                1000     64000            2        120  2026-05-28T20:26:40Z  -
+18446744073709551615  closed       timeout          1000     64000            2        120  2026-05-28T20:26:40Z  2026-05-28T20:27:10.25Z
+";
+    assert_eq!(written(&[live(), closed()], false), expected);
+    assert_eq!(written(&[], false), "");
+}
+
+#[test]
+fn one_object_a_session() {
+    let lines = written(&[live(), closed()], true);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let first = json!({
+        "id": 7, "state": "established", "close_code": "not_closed", "in_packets": 1000, "in_bytes": 64000,
+        "out_packets": 2, "out_bytes": 120, "started": "2026-05-28T20:26:40Z", "ended": null,
+    });
+    assert_eq!(lines[0], first);
+    assert_eq!((&lines[1]["id"], &lines[1]["ended"]), (&json!(u64::MAX), &json!("2026-05-28T20:27:10.25Z")));
+}
+
+#[test]
+fn a_long_list_is_written_as_it_comes() {
+    let table = written(&vec![live(); TABLE_ROWS + 1], false);
+    assert_eq!(table.lines().count(), TABLE_ROWS + 1 + 2, "the header comes twice");
+}
+
+#[test]
+fn what_became_of_an_add() {
+    let full = Refused { id: SessionId(7), reason: Refusal::TableFull };
+    assert_eq!(refused(&full, false), "session 7: the session table is full");
+    assert_eq!(refused(&full, true), r#"{"error":"table_full","id":7}"#);
+    assert_eq!(added(1, 0, false), "1 session offloaded");
+    assert_eq!(added(0, 2, false), "0 sessions offloaded, 2 refused");
+    assert_eq!(added(1, 2, true), r#"{"accepted":1,"refused":2}"#);
+}
+
+fn some_device() -> Device {
+    let tally = |packets| Tally { packets, bytes: 60 * packets };
+    let slow = |reason: &str, packets| SlowPathTally { reason: reason.to_owned(), tally: tally(packets) };
+    let wire = Port {
+        lif: 1,
+        role: PortRole::Wire,
+        name: "ens0".to_owned(),
+        mode: "native".to_owned(),
+        received: tally(100_000),
+        forwarded: tally(90_000),
+        dropped: tally(3),
+        slow_path: vec![slow("miss", 9990), slow("fragment", 0), slow("tcp_control", 7)],
+    };
+    let firewall = Port {
+        role: PortRole::Firewall,
+        name: "vf0".to_owned(),
+        forwarded: tally(0),
+        dropped: tally(0),
+        slow_path: vec![],
+        ..wire.clone()
+    };
+    Device {
+        version: "0.1.0".to_owned(),
+        data_plane: "xdp".to_owned(),
+        uptime: Duration::from_secs(3 * 86_400 + 2 * 3600),
+        statistics: Statistics { sessions: 5, capacity: 1000, added: 12, timed_out: 7, ..Statistics::default() },
+        ports: vec![wire, firewall],
+    }
+}
+
+#[test]
+fn a_device_for_people() {
+    let expected = "\
+opofd 0.1.0, xdp data plane, up 3 d 2 h
+sessions  5 of 1000; 12 added, 0 refused, 0 deleted, 7 timed out, 0 superseded, 0 with timeout clamped
+closed    0 waiting, 0 delivered, 0 lost
+
+LIF  ROLE      PORT  MODE    RECEIVED  FORWARDED  DROPPED  TO FIREWALL
+  1  wire      ens0  native    100000      90000        3         9997
+  1  firewall  vf0   native    100000          0        0            0
+ens0 to firewall: miss 9990, tcp_control 7";
+    assert_eq!(device(&some_device(), false), expected);
+}
+
+#[test]
+fn a_device_for_programs() {
+    let value: Value = serde_json::from_str(&device(&some_device(), true)).unwrap();
+    assert_eq!(value["uptime_seconds"], 266_400);
+    assert_eq!(value["statistics"]["timed_out"], 7);
+    assert_eq!(value["ports"][0]["slow_path"]["miss"], json!({"packets": 9990, "bytes": 599_400}));
+    assert_eq!(value["ports"][1]["role"], "firewall");
+}
+
+#[test]
+fn how_long_it_is_up() {
+    let up = |seconds| uptime(Duration::from_secs(seconds));
+    assert_eq!([up(0), up(59), up(60), up(3725), up(90_000)], ["0 s", "59 s", "1 min 0 s", "1 h 2 min", "1 d 1 h"]);
+}
+
+#[test]
+fn times_that_nobody_can_write_are_left_out() {
+    assert_eq!(time_of_day(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60)), None);
+    assert_eq!(time_of_day(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+}

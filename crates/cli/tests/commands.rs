@@ -1,0 +1,215 @@
+//! The binary against a device on loopback.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+#[path = "../../client/tests/support/mod.rs"]
+mod support;
+use support::{Mock, timed_out};
+
+const ONE: [&str; 7] = ["add", "--source", "10.0.0.1:12345", "--destination", "10.1.0.3:80", "--protocol", "tcp"];
+
+fn opof(uri: &str, home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_opof"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPOF_")) {
+        command.env_remove(name);
+    }
+    command.env("OPOF_SERVER", uri).env("HOME", home).env_remove("XDG_STATE_HOME").kill_on_drop(true);
+    command
+}
+
+/// Exit code, output, errors.
+type Outcome = (i32, String, String);
+
+fn outcome(output: Output) -> Outcome {
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("not killed"), text(output.stdout), text(output.stderr))
+}
+
+async fn run(mock: &Mock, args: &[&str]) -> Outcome {
+    let nowhere = Path::new("/nonexistent");
+    outcome(opof(&mock.uri("http"), nowhere).args(args).output().await.expect("it starts"))
+}
+
+async fn add(mock: &Mock, more: &[&str]) -> Outcome {
+    run(mock, &[&ONE, more].concat()).await
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("room");
+    file
+}
+
+fn session_line(id: u64) -> String {
+    json!({"id": id, "source": "10.0.0.1:1", "destination": "10.0.0.2:2", "protocol": "udp"}).to_string()
+}
+
+#[tokio::test]
+async fn a_session_from_add_to_delete() {
+    let mock = Mock::start(None).await;
+    let more = ["--id", "7", "--in-lif", "3", "--out-lif", "4", "--vlan", "100", "--out-vlan", "200"];
+    assert_eq!(add(&mock, &more).await, (0, "1 session offloaded\n".to_owned(), String::new()));
+    let sent = mock.state().sessions[&7].clone();
+    assert_eq!((sent.in_lif, sent.out_lif, sent.source_ip), (100 << 16 | 3, 200 << 16 | 4, 0x0100_000A));
+
+    let (code, out, _) = run(&mock, &["get", "7"]).await;
+    assert_eq!(code, 0);
+    let columns: Vec<_> = out.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(columns, ["7", "established", "-", "70", "4200", "140", "210000", "2026-05-28T20:26:40Z", "-"]);
+
+    let (code, out, _) = run(&mock, &["delete", "7", "--json"]).await;
+    assert_eq!((code, &lines(&out)[0]["state"]), (0, &json!("closed")));
+    let (code, out, errors) = run(&mock, &["delete", "7", "8"]).await;
+    assert_eq!((code, out.as_str(), errors.as_str()), (1, "", "opof: no such session: 7, 8\n"));
+}
+
+#[tokio::test]
+async fn a_refused_session_is_named() {
+    let mock = Mock::start(None).await;
+    mock.state().capacity = Some(1);
+    assert_eq!(add(&mock, &["--id", "1"]).await.0, 0);
+    let (code, out, errors) = add(&mock, &["--id", "1"]).await;
+    assert_eq!(code, 1);
+    assert_eq!(out, "session 1: already exists\n0 sessions offloaded, 1 refused\n");
+    assert_eq!(errors, "opof: 1 of 1 sessions refused\n");
+    let (code, out, _) = add(&mock, &["--id", "2", "--json"]).await;
+    let expected = vec![json!({"id": 2, "error": "table_full"}), json!({"accepted": 0, "refused": 1})];
+    assert_eq!((code, lines(&out)), (1, expected));
+}
+
+#[tokio::test]
+async fn a_file_of_sessions() {
+    let mock = Mock::start(None).await;
+    let good = file(&(0..5000).map(session_line).collect::<Vec<_>>().join("\n"));
+    let path = good.path().to_str().expect("a plain path");
+    assert_eq!(run(&mock, &["add", "--file", path]).await, (0, "5000 sessions offloaded\n".to_owned(), String::new()));
+    assert_eq!(mock.state().sessions.len(), 5000);
+    let bad = file(&format!("{}\n{{\"id\": 2}}\n", session_line(9000)));
+    let path = bad.path().to_str().expect("a plain path");
+    let (code, out, errors) = run(&mock, &["add", "--file", path]).await;
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert_eq!(errors, format!("opof: {path} line 2: missing field `source` at column 9\n"));
+    let (code, _, errors) = run(&mock, &["add", "--file", "/nonexistent"]).await;
+    assert_eq!((code, errors.as_str()), (2, "opof: /nonexistent: No such file or directory (os error 2)\n"));
+}
+
+#[tokio::test]
+async fn sessions_from_standard_input() {
+    let mock = Mock::start(None).await;
+    let input = file(&format!("{}\n{}\n", session_line(1), session_line(2)));
+    let mut command = opof(&mock.uri("http"), Path::new("/nonexistent"));
+    command.args(["add", "--file", "-"]).stdin(Stdio::from(input.reopen().expect("a file")));
+    let (code, out, _) = outcome(command.output().await.expect("it starts"));
+    assert_eq!((code, out.as_str()), (0, "2 sessions offloaded\n"));
+}
+
+#[tokio::test]
+async fn a_list_begins_and_ends_where_it_is_told() {
+    let mock = Mock::start(None).await;
+    let many = file(&(0..3000).map(session_line).collect::<Vec<_>>().join("\n"));
+    run(&mock, &["add", "--file", many.path().to_str().expect("a plain path")]).await;
+    let ids = |out: &str| lines(out).iter().map(|line| line["id"].as_u64().expect("a number")).collect::<Vec<_>>();
+    let (_, out, _) = run(&mock, &["list", "--json"]).await;
+    assert_eq!(ids(&out), (0..3000).collect::<Vec<_>>());
+    let (_, out, _) = run(&mock, &["list", "--json", "--from", "100", "--limit", "1500"]).await;
+    assert_eq!(ids(&out), (100..1600).collect::<Vec<_>>());
+    let (code, out, _) = run(&mock, &["list", "--limit", "2"]).await;
+    assert_eq!((code, out.lines().count()), (0, 3));
+}
+
+#[tokio::test]
+async fn closed_sessions_are_told_once() {
+    let mock = Mock::start(None).await;
+    mock.state().closed.extend([3, 1, 2].map(timed_out));
+    let (code, out, _) = run(&mock, &["closed", "--limit", "2", "--json"]).await;
+    let told: Vec<_> = lines(&out).iter().map(|line| (line["id"].clone(), line["close_code"].clone())).collect();
+    assert_eq!((code, told), (0, vec![(json!(3), json!("timeout")), (json!(1), json!("timeout"))]));
+    let (_, out, _) = run(&mock, &["closed"]).await;
+    assert_eq!(out.lines().count(), 2, "a header and the one that is left");
+    assert_eq!(run(&mock, &["closed"]).await, (0, String::new(), String::new()));
+}
+
+#[tokio::test]
+async fn closed_sessions_are_followed() {
+    let mock = Mock::start(None).await;
+    let mut child = opof(&mock.uri("http"), Path::new("/nonexistent"))
+        .args(["closed", "--follow", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for id in [5, 6] {
+        mock.state().closed.push_back(timed_out(id));
+        let line = out.next_line().await.expect("readable").expect("it stays");
+        assert_eq!(lines(&line)[0]["id"], id);
+    }
+    child.kill().await.expect("it runs");
+}
+
+#[tokio::test]
+async fn the_device() {
+    let mock = Mock::start(None).await;
+    let (code, out, _) = run(&mock, &["device"]).await;
+    assert_eq!(code, 0);
+    assert!(out.starts_with("opofd 1.2.3, sim data plane, up 1 h 2 min\nsessions  0 of 1000"), "{out}");
+    let (_, out, _) = run(&mock, &["device", "--json"]).await;
+    assert_eq!(lines(&out)[0]["ports"][0]["received"]["packets"], 100);
+}
+
+#[tokio::test]
+async fn wrong_arguments_need_no_device() {
+    let mock = Mock::start(None).await;
+    let (code, _, errors) = add(&mock, &["--id", "1", "--vlan", "4095"]).await;
+    assert_eq!((code, errors.as_str()), (2, "opof: vlan 4095: a VLAN is a number from 1 to 4094\n"));
+    assert_eq!(add(&mock, &["--id", "one"]).await.0, 2);
+    let (code, _, errors) = run(&mock, &["device", "--server", "localhost:3443"]).await;
+    assert_eq!(code, 2);
+    assert!(errors.contains("https://localhost:3443") && errors.lines().count() == 1, "{errors}");
+    assert_eq!(mock.state().streams, 0);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_or_does_not_answer() {
+    let mock = Mock::start(None).await;
+    // Port 1 on loopback: nobody listens there.
+    let (code, _, errors) = run(&mock, &["device", "--server", "http://127.0.0.1:1"]).await;
+    assert_eq!((code, errors.lines().count()), (3, 1), "{errors}");
+    assert!(errors.starts_with("opof: cannot reach http://127.0.0.1:1: "), "{errors}");
+    mock.state().stalls = true;
+    let (code, _, errors) = run(&mock, &["get", "1", "--timeout", "1"]).await;
+    assert_eq!((code, errors.contains("within 1 s")), (3, true), "{errors}");
+}
+
+#[tokio::test]
+async fn the_daemons_own_certificate_is_found_and_another_can_be_given() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let identity = tonic::transport::Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+    let mock = Mock::start(Some(identity)).await;
+    let uri = mock.uri("https");
+
+    let home = tempfile::tempdir().expect("a folder");
+    let device = async || outcome(opof(&uri, home.path()).arg("device").output().await.expect("it starts"));
+    let (code, _, errors) = device().await;
+    assert_eq!((code, errors.contains("no TLS with")), (3, true), "{errors}");
+
+    let folder = home.path().join(".local/state/opof/self-signed");
+    std::fs::create_dir_all(&folder).expect("room");
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("room");
+    assert_eq!(device().await.0, 0);
+
+    let ca = file(&made.cert.pem());
+    let given = |path: &Path| opof(&uri, Path::new("/nonexistent")).arg("device").arg("--ca").arg(path).output();
+    assert_eq!(outcome(given(ca.path()).await.expect("it starts")).0, 0);
+    let (code, _, errors) = outcome(given(Path::new("/nonexistent")).await.expect("it starts"));
+    assert_eq!((code, errors.starts_with("opof: cannot read the CA file /nonexistent: ")), (2, true), "{errors}");
+}

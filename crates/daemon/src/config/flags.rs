@@ -1,0 +1,129 @@
+//! The command line of opofd, and how its flags are laid over a file.
+//!
+//! A flag only says what was written; whether that is right is judged together with the file, in [`super::check`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::parse::parse_pairs;
+use super::source::{Document, Mistake, Place, SHAPES, Value};
+
+const EXAMPLES: &str = "\
+Examples:
+  opofd
+      The simulated data plane on 127.0.0.1:3443, with a certificate it makes: enough to write a client against.
+  opofd --config /etc/opof/opofd.toml
+      As the file says.
+  opofd --config opofd.toml --max-sessions 1000000 --log-level debug
+      As the file says, but for two settings.
+  opofd --data-plane xdp --lif id=1,wire=ens0,firewall=vf0 --lif id=2,wire=ens1,firewall=vf1 \\
+        --listener address=10.0.0.1:3443,tls.cert=server.crt,tls.key=server.key
+      Two real interfaces, without a file. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root.
+  opofd check-config /etc/opof/opofd.toml
+      Names every mistake in the file by line.
+
+Exit codes:
+  0 stopped in order   1 mistake in the configuration   2 mistake on the command line   3 a listener could not be opened
+  4 certificate or key not usable   5 the data plane could not be opened   6 failed while running";
+
+/// opofd: forwards the sessions that a firewall offloads.
+#[derive(Parser, Debug)]
+#[command(name = "opofd", version, after_help = EXAMPLES, max_term_width = 120)]
+pub struct Cli {
+    /// What to do instead of running.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The file to read.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The settings that are not from the file.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// What opofd can do besides running.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Names every mistake in a configuration file by line; starts nothing
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A flag for each setting.
+#[derive(Args, Debug, Default, Clone)]
+pub struct SettingFlags {
+    /// An address for clients; repeatable, replaces those of the file. Keys as in the file:
+    /// address=127.0.0.1:3443,plaintext=true
+    #[arg(long, value_name = "KEY=VALUE,...", global = true)]
+    pub listener: Vec<String>,
+    /// A logical interface; repeatable, replaces those of the file: id=1,wire=ens0,firewall=vf0
+    #[arg(long, value_name = "KEY=VALUE,...", global = true)]
+    pub lif: Vec<String>,
+    /// What forwards the packets: xdp or sim
+    #[arg(long, value_name = "KIND", global = true)]
+    pub data_plane: Option<String>,
+    /// How XDP is attached: auto, native or generic
+    #[arg(long, value_name = "MODE", global = true)]
+    pub xdp_mode: Option<String>,
+    /// Where BPF maps and links are pinned
+    #[arg(long, value_name = "DIR", global = true)]
+    pub pin_dir: Option<String>,
+    /// Sessions at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_sessions: Option<String>,
+    /// Closed sessions that wait to be collected, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_closed: Option<String>,
+    /// Idle timeout of a TCP session that names none
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub tcp_timeout: Option<String>,
+    /// Idle timeout of a UDP session that names none
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub udp_timeout: Option<String>,
+    /// Longer timeouts are clamped to this one
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub max_timeout: Option<String>,
+    /// error, warn, info, debug, trace, or directives such as info,opof_daemon=debug
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<String>,
+}
+
+impl SettingFlags {
+    /// Lays the flags over what a file says: a scalar replaces its key, a list replaces the whole list.
+    pub fn overlay(&self, document: &mut Document, mistakes: &mut Vec<Mistake>) {
+        for (flag, section, key, value) in [
+            ("--data-plane", "data_plane", "kind", &self.data_plane),
+            ("--xdp-mode", "data_plane", "mode", &self.xdp_mode),
+            ("--pin-dir", "data_plane", "pin_dir", &self.pin_dir),
+            ("--max-sessions", "sessions", "max", &self.max_sessions),
+            ("--max-closed", "sessions", "closed_max", &self.max_closed),
+            ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),
+            ("--udp-timeout", "sessions", "udp_timeout", &self.udp_timeout),
+            ("--max-timeout", "sessions", "max_timeout", &self.max_timeout),
+            ("--log-level", "log", "level", &self.log_level),
+            ("--log-format", "log", "format", &self.log_format),
+        ] {
+            if let Some(value) = value {
+                let place = Place::Flag(flag.to_owned());
+                document.section(section, place.clone()).set(key, place, Value::Bare(value.clone()));
+            }
+        }
+        for (name, values) in [("listener", &self.listener), ("lif", &self.lif)] {
+            let shape = SHAPES.iter().find(|shape| shape.name == name).expect("both are in the table of shapes");
+            if !values.is_empty() {
+                let sections =
+                    values.iter().map(|text| parse_pairs(shape, &format!("--{name} {text}"), text, mistakes)).collect();
+                document.sections.insert(name.to_owned(), sections);
+            }
+        }
+    }
+}

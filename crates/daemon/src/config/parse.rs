@@ -1,0 +1,148 @@
+//! Text to [`Document`]: TOML from a file, `key=value,...` from a flag.
+//!
+//! Only the writing is judged here: TOML syntax, sections and keys that do not exist. What values mean is for
+//! [`super::check`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::source::{Document, Mistake, Place, SHAPES, Section, Shape, TLS_KEYS, Value};
+
+/// Reads the text of a configuration file. The document has everything that could be read.
+pub(super) fn parse_file(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Document {
+    let reader = Reader { file: Arc::new(path.to_owned()), text };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let syntax_is_fine = errors.is_empty();
+    for error in errors {
+        let offset = error.span().map_or(0, |span| span.start);
+        mistakes.push(Mistake { place: reader.place(offset), message: first_line(error.message()) });
+    }
+    let mut document = Document::new(reader.place(0));
+    if syntax_is_fine {
+        for (name, value) in table.get_ref() {
+            reader.section(name, value, &mut document, mistakes);
+        }
+    }
+    document
+}
+
+/// Reads `key=value,key=value` of a list flag such as `--lif`; `tls.cert=...` reaches into a table.
+pub(super) fn parse_pairs(shape: &Shape, flag: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Section {
+    let place = Place::Flag(flag.to_owned());
+    let mut section = Section::new(place.clone());
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let Some((key, value)) = pair.split_once('=') else {
+            mistakes.push(Mistake { place: place.clone(), message: format!("\"{pair}\" is not key=value") });
+            continue;
+        };
+        let value = Value::Bare(value.to_owned());
+        let (key, inner) = key.split_once('.').map_or((key, None), |(key, inner)| (key, Some(inner)));
+        if !known(shape.keys, key, shape.name, &place, mistakes) {
+            continue;
+        }
+        match inner {
+            None => section.set(key, place.clone(), value),
+            Some(inner) => {
+                if known(TLS_KEYS, inner, key, &place, mistakes) {
+                    let entry = section.entries.entry(key.to_owned()).or_insert_with(|| super::source::Entry {
+                        place: place.clone(),
+                        value: Value::Table(Section::new(place.clone())),
+                    });
+                    if let Value::Table(table) = &mut entry.value {
+                        table.set(inner, place.clone(), value);
+                    }
+                }
+            }
+        }
+    }
+    section
+}
+
+fn known(keys: &[&str], key: &str, within: &str, place: &Place, mistakes: &mut Vec<Mistake>) -> bool {
+    let found = keys.contains(&key);
+    if !found {
+        let message = format!("unknown key \"{key}\" in {within}; it has: {}", keys.join(", "));
+        mistakes.push(Mistake { place: place.clone(), message });
+    }
+    found
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().map(str::trim).collect::<Vec<_>>().join(", ")
+}
+
+struct Reader<'a> {
+    file: Arc<std::path::PathBuf>,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn place(&self, offset: usize) -> Place {
+        let before = self.text.get(..offset).unwrap_or(self.text);
+        Place::Line(self.file.clone(), 1 + before.matches('\n').count())
+    }
+
+    fn section(
+        &self,
+        name: &Spanned<std::borrow::Cow<'_, str>>,
+        value: &Spanned<DeValue<'_>>,
+        document: &mut Document,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let place = self.place(name.span().start);
+        let Some(shape) = SHAPES.iter().find(|shape| shape.name == name.get_ref().as_ref()) else {
+            let all: Vec<_> = SHAPES.iter().map(|shape| shape.name).collect();
+            let message = format!("unknown section \"{}\"; there are: {}", name.get_ref(), all.join(", "));
+            return mistakes.push(Mistake { place, message });
+        };
+        let sections = match (value.get_ref(), shape.list) {
+            (DeValue::Table(table), false) => vec![self.table(shape.keys, shape.name, &place, table, mistakes)],
+            (DeValue::Array(items), true) if items.iter().all(|item| item.get_ref().is_table()) => items
+                .iter()
+                .filter_map(|item| Some((self.place(item.span().start), item.get_ref().as_table()?)))
+                .map(|(place, table)| self.table(shape.keys, shape.name, &place, table, mistakes))
+                .collect(),
+            (_, list) => {
+                let header = if list { format!("[[{}]]", shape.name) } else { format!("[{}]", shape.name) };
+                return mistakes.push(Mistake { place, message: format!("write it as {header}") });
+            }
+        };
+        document.sections.insert(shape.name.to_owned(), sections);
+    }
+
+    fn table(
+        &self,
+        keys: &[&str],
+        name: &str,
+        place: &Place,
+        table: &DeTable<'_>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Section {
+        let mut section = Section::new(place.clone());
+        for (key, value) in table {
+            let place = self.place(key.span().start);
+            if known(keys, key.get_ref(), name, &place, mistakes) {
+                let value = self.value(key.get_ref(), value, &place, mistakes);
+                section.set(key.get_ref(), place, value);
+            }
+        }
+        section
+    }
+
+    fn value(&self, key: &str, value: &Spanned<DeValue<'_>>, place: &Place, mistakes: &mut Vec<Mistake>) -> Value {
+        match value.get_ref() {
+            DeValue::String(text) => Value::Text(text.to_string()),
+            DeValue::Integer(number) => {
+                Value::Whole(i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok())
+            }
+            DeValue::Boolean(truth) => Value::Truth(*truth),
+            DeValue::Table(table) => Value::Table(self.table(TLS_KEYS, key, place, table, mistakes)),
+            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Array(_) => Value::Other("a list"),
+        }
+    }
+}

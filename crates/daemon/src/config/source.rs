@@ -1,0 +1,157 @@
+//! Settings as they were written: values with the place they come from, and what is wrong with them.
+//!
+//! A file and the flags are both turned into a [`Document`], so that one set of checks judges both and each mistake
+//! is named by line or by flag. What the settings mean is not here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where something was written.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// A line of a file, from 1.
+    Line(Arc<PathBuf>, usize),
+    /// A flag of the command line, with its dashes.
+    Flag(String),
+    /// Nowhere: the built-in settings.
+    BuiltIn,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(file, line) => write!(f, "{}:{line}", file.display()),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::BuiltIn => f.write_str("built-in settings"),
+        }
+    }
+}
+
+/// Something that is wrong, and where.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Mistake {
+    /// Where.
+    pub place: Place,
+    /// What, and what to do about it.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// A value with its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// Where it was written.
+    pub place: Place,
+    /// What was written.
+    pub value: Value,
+}
+
+/// A value as it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// A string.
+    Text(String),
+    /// A whole number; `None` when it does not fit.
+    Whole(Option<i64>),
+    /// A truth value.
+    Truth(bool),
+    /// A table within a section.
+    Table(Section),
+    /// From a flag, where nothing says which type was meant: read as what is wanted.
+    Bare(String),
+    /// A type that no setting has; its name.
+    Other(&'static str),
+}
+
+impl Value {
+    /// What a message calls it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) | Self::Bare(_) => "a string",
+            Self::Whole(_) => "a whole number",
+            Self::Truth(_) => "true or false",
+            Self::Table(_) => "a table",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// One table: a `[section]`, one `[[section]]` of a list, or a table within one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Section {
+    /// Where it begins.
+    pub place: Place,
+    /// By key.
+    pub entries: BTreeMap<String, Entry>,
+}
+
+impl Section {
+    /// An empty one.
+    pub const fn new(place: Place) -> Self {
+        Self { place, entries: BTreeMap::new() }
+    }
+
+    /// Writes a value, in place of one that was there.
+    pub fn set(&mut self, key: &str, place: Place, value: Value) {
+        self.entries.insert(key.to_owned(), Entry { place, value });
+    }
+}
+
+/// Everything that was written, before anybody has judged it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Document {
+    /// Where it begins: what is missing altogether is named here.
+    pub place: Place,
+    /// By name: one for `[name]`, any number for `[[name]]`.
+    pub sections: BTreeMap<String, Vec<Section>>,
+}
+
+impl Document {
+    /// Nothing was written.
+    pub const fn new(place: Place) -> Self {
+        Self { place, sections: BTreeMap::new() }
+    }
+
+    /// The `[name]` section, made when it is not there.
+    pub fn section(&mut self, name: &str, place: Place) -> &mut Section {
+        let sections = self.sections.entry(name.to_owned()).or_default();
+        if sections.is_empty() {
+            sections.push(Section::new(place));
+        }
+        &mut sections[0]
+    }
+}
+
+/// A section of the model and its keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Its name.
+    pub name: &'static str,
+    /// True for `[[name]]`.
+    pub list: bool,
+    /// Every key it may have.
+    pub keys: &'static [&'static str],
+}
+
+/// Every section with every key that there is. The reference in docs/configuration.md has them all; a test compares.
+pub const SHAPES: &[Shape] = &[
+    Shape {
+        name: "listener",
+        list: true,
+        keys: &["address", "tls", "plaintext", "plaintext_anywhere", "self_signed", "profile", "same_tuple"],
+    },
+    Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir"] },
+    Shape { name: "lif", list: true, keys: &["id", "wire", "firewall"] },
+    Shape { name: "sessions", list: false, keys: &["max", "closed_max", "tcp_timeout", "udp_timeout", "max_timeout"] },
+    Shape { name: "log", list: false, keys: &["level", "format"] },
+];
+
+/// The keys of `tls = { .. }`.
+pub const TLS_KEYS: &[&str] = &["cert", "key"];

@@ -1,0 +1,311 @@
+//! Tables of what is written and what is said about it.
+
+use std::path::Path;
+
+use clap::Parser;
+
+use super::flags::Cli;
+use super::source::{SHAPES, TLS_KEYS};
+use super::*;
+
+const FINE: &str = r#"
+[[listener]]
+address = "127.0.0.1:3443"
+tls = { cert = "server.crt", key = "server.key" }
+profile = "spec"
+[data_plane]
+kind = "xdp"
+[[lif]]
+id = 1
+wire = "ens0"
+firewall = "vf0"
+[[lif]]
+id = 2
+wire = "ens1"
+firewall = "vf1"
+"#;
+
+fn flags(arguments: &[&str]) -> SettingFlags {
+    Cli::parse_from([&["opofd"], arguments].concat()).settings
+}
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    from_text(Some(Path::new("dir/f.toml")), text, &SettingFlags::default())
+}
+
+#[track_caller]
+fn said(text: &str) -> Vec<String> {
+    let ConfigError::Mistakes(mistakes) = read(text).expect_err("there is a mistake") else { panic!("mistakes") };
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_smallest_configuration_is_read() {
+    let config = read(FINE).unwrap();
+    let tls = Security::Tls { cert: "dir/server.crt".into(), key: "dir/server.key".into() };
+    assert_eq!(config.listeners[0].security, tls);
+    let xdp = DataPlaneConfig::Xdp { mode: XdpMode::Auto, pin_dir: "/sys/fs/bpf/opof".into() };
+    assert_eq!(config.data_plane, xdp);
+    assert_eq!(config.lifs[1].firewall, "vf1");
+    assert_eq!(config.sessions, SessionsConfig::default());
+    assert_eq!(config.summary(), "data plane xdp, lif 1 2, listening on 127.0.0.1:3443, 262144 sessions at most");
+}
+
+#[test]
+fn without_anything_there_is_a_simulation_on_the_loopback() {
+    let config = Config::default();
+    assert_eq!(config.data_plane, DataPlaneConfig::Sim);
+    assert_eq!(config.listeners[0].address.to_string(), "127.0.0.1:3443");
+    assert_eq!(config.listeners[0].security, Security::SelfSigned);
+    assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// A change to the smallest configuration, and every message that it must bring.
+const MISTAKES: &[(&str, &str, &[&str])] = &[
+    (
+        "\"127.0.0.1:3443\"",
+        "\"127.0.0.1\"",
+        &[":3: address: \"127.0.0.1\" is not ADDRESS:PORT, such as \"127.0.0.1:3443\" or \"[::]:3443\""],
+    ),
+    ("\"127.0.0.1:3443\"", "3443", &[":3: address: is a whole number, must be a string"]),
+    (
+        "address = \"127.0.0.1:3443\"\n",
+        "",
+        &[":2: address is missing: where do clients connect, such as \"127.0.0.1:3443\"?"],
+    ),
+    (
+        "tls = { cert = \"server.crt\", key = \"server.key\" }",
+        "",
+        &[":2: a listener needs tls = { cert = \"...\", key = \"...\" } or plaintext = true"],
+    ),
+    ("profile", "plaintext = true\nprofile", &[":5: plaintext: only one of tls, plaintext and self_signed can be had"]),
+    (
+        "profile",
+        "self_signed = true\nprofile",
+        &[":5: self_signed: only one of tls, plaintext and self_signed can be had"],
+    ),
+    (", key = \"server.key\"", "", &[":4: key is missing: which PEM file has it?"]),
+    ("\"server.crt\"", "1", &[":4: cert: is a whole number, must be a string"]),
+    ("\"server.crt\"", "\"\"", &[":4: cert: is empty: which PEM file has it?"]),
+    (
+        "cert =",
+        "crt =",
+        &[":4: unknown key \"crt\" in tls; it has: cert, key", ":4: cert is missing: which PEM file has it?"],
+    ),
+    ("\"spec\"", "\"bluefield\"", &[":5: profile: \"bluefield\" is unknown; this version has only \"spec\""]),
+    (
+        "profile",
+        "same_tuple = \"keep\"\nprofile",
+        &[":5: same_tuple: \"keep\" is not one of \"supersede\", \"reject\""],
+    ),
+    ("\"xdp\"", "\"dpdk\"", &[":7: kind: \"dpdk\" is not one of \"xdp\", \"sim\""]),
+    ("kind = \"xdp\"\n", "", &[":6: kind is missing: \"xdp\" or \"sim\""]),
+    ("kind", "mode = \"fast\"\nkind", &[":7: mode: \"fast\" is not one of \"auto\", \"native\", \"generic\""]),
+    (
+        "kind",
+        "pin_dir = \"opof\"\nkind",
+        &[":7: pin_dir: must be an absolute path on a BPF file system, such as \"/sys/fs/bpf/opof\""],
+    ),
+    ("id = 2", "id = 1", &[":13: id: 1 is taken by the lif at dir/f.toml:9"]),
+    ("id = 2", "id = 0", &[":13: id: 0 is not within 1 to 65535"]),
+    ("id = 2", "id = 65536", &[":13: id: 65536 is not within 1 to 65535"]),
+    ("id = 2", "id = -1", &[":13: id: -1 is not within 1 to 65535"]),
+    ("id = 2", "id = 99999999999999999999", &[":13: id: the number is not within 1 to 65535"]),
+    ("id = 2", "id = 1.5", &[":13: id: is a fraction, must be a whole number"]),
+    ("id = 2\n", "", &[":12: id is missing: the number that clients use for this interface, 1 to 65535"]),
+    ("\"ens1\"", "\"vf0\"", &[":14: wire: vf0 is used already at dir/f.toml:11"]),
+    ("\"ens1\"", "\"vf1\"", &[":15: firewall: vf1 is used already at dir/f.toml:14"]),
+    ("\"ens1\"", "\"a/b\"", &[":14: wire: \"a/b\" can't be the name of a network interface"]),
+    ("\"ens1\"", "\"sixteen-letters-\"", &[":14: wire: \"sixteen-letters-\" can't be the name of a network interface"]),
+    ("\"ens1\"", "\"\"", &[":14: wire: is empty: which network interface is it?"]),
+    ("wire = \"ens1\"\n", "", &[":12: wire is missing: which network interface is it?"]),
+    (
+        "[[lif]]\nid = 2\nwire = \"ens1\"\nfirewall = \"vf1\"\n",
+        "",
+        &[":8: at least two [[lif]] are needed: a session enters by one and leaves by another"],
+    ),
+    ("[data_plane]", "[sessions]\nmax = 0\n[data_plane]", &[":7: max: 0 is not within 1 to 67108864"]),
+    ("[data_plane]", "[sessions]\nclosed_max = 0\n[data_plane]", &[":7: closed_max: 0 is not within 1 to 67108864"]),
+    ("[data_plane]", "[sessions]\nudp_timeout = 0\n[data_plane]", &[":7: udp_timeout: 0 is not within 1 to 31536000"]),
+    (
+        "[data_plane]",
+        "[sessions]\ntcp_timeout = 90000\n[data_plane]",
+        &[":7: tcp_timeout: the default of 90000 s is longer than max_timeout, 86400 s"],
+    ),
+    (
+        "[data_plane]",
+        "[sessions]\nmax_timeout = 300\n[data_plane]",
+        &[":7: max_timeout: the default of 7440 s is longer than max_timeout, 300 s"],
+    ),
+    (
+        "[data_plane]",
+        "[log]\nformat = \"xml\"\n[data_plane]",
+        &[":7: format: \"xml\" is not one of \"text\", \"json\""],
+    ),
+    (
+        "[data_plane]",
+        "[session]\nmax = 1\n[data_plane]",
+        &[":6: unknown section \"session\"; there are: listener, data_plane, lif, sessions, log"],
+    ),
+    (
+        "[data_plane]",
+        "[[data_plane]]",
+        &[":6: write it as [data_plane]", ":1: there is no [data_plane]: say kind = \"xdp\" or kind = \"sim\" in it"],
+    ),
+    (
+        "kind",
+        "knd",
+        &[
+            ":7: unknown key \"knd\" in data_plane; it has: kind, mode, pin_dir",
+            ":6: kind is missing: \"xdp\" or \"sim\"",
+        ],
+    ),
+    ("kind = \"xdp\"", "kind = \"xdp", &[":7: invalid basic string, expected `\"`"]),
+    (
+        "[data_plane]",
+        "[[listener]]\naddress = \"127.0.0.1:3443\"\nplaintext = true\n[data_plane]",
+        &[":7: address: 127.0.0.1:3443 is taken by the listener at dir/f.toml:3"],
+    ),
+    ("profile", "plaintext = 1\nprofile", &[":5: plaintext: is a whole number, must be true or false"]),
+    ("tls = {", "tls = \"x\" #", &[":4: tls: is a string, must be a table"]),
+];
+
+#[test]
+fn each_mistake_is_named_by_its_line() {
+    for (from, to, expected) in MISTAKES {
+        let text = FINE.replacen(from, to, 1);
+        assert_ne!(text, FINE, "{from} is in the configuration");
+        let mut expected: Vec<_> = expected.iter().map(|message| format!("dir/f.toml{message}")).collect();
+        let mut said = said(&text);
+        expected.sort();
+        said.sort();
+        assert_eq!(said, expected, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_named() {
+    let said = said(&FINE.replacen("[data_plane]", "[log]\nlevel = \"opof=loud\"\n[data_plane]", 1));
+    assert!(said.len() == 1 && said[0].starts_with("dir/f.toml:7: level: \"opof=loud\" is not a level"), "{said:?}");
+}
+
+#[test]
+fn all_mistakes_are_named_in_one_run() {
+    let text = FINE
+        .replace("\"spec\"", "\"c-client\"")
+        .replace("\"xdp\"", "\"xdpp\"")
+        .replace("id = 2", "id = 1")
+        .replace("\"ens1\"", "\"ens0\"");
+    let said = said(&text);
+    let lines: Vec<_> = said.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(lines, ["dir/f.toml:5:", "dir/f.toml:7:", "dir/f.toml:13:", "dir/f.toml:14:"]);
+}
+
+#[test]
+fn an_empty_file_is_told_what_is_missing() {
+    assert_eq!(said("").len(), 2);
+    assert!(said("")[0].starts_with("dir/f.toml:1: there is no"));
+}
+
+#[test]
+fn plaintext_off_the_loopback_must_be_asked_for() {
+    let listener =
+        |text: &str| format!("[data_plane]\nkind = \"sim\"\n[[listener]]\naddress = \"0.0.0.0:1\"\n{text}\n");
+    assert!(said(&listener("plaintext = true"))[0].starts_with("dir/f.toml:5: plaintext: off the loopback"));
+    assert!(said(&listener("self_signed = true"))[0].starts_with("dir/f.toml:5: self_signed: that certificate"));
+    let config = read(&listener("plaintext = true\nplaintext_anywhere = true")).unwrap();
+    assert_eq!(config.listeners[0].security, Security::Plaintext);
+}
+
+#[test]
+fn flags_lie_over_the_file() {
+    let arguments = [
+        "--data-plane",
+        "sim",
+        "--max-sessions",
+        "9",
+        "--max-closed",
+        "8",
+        "--tcp-timeout",
+        "7",
+        "--udp-timeout",
+        "6",
+        "--max-timeout",
+        "10",
+        "--log-level",
+        "debug",
+        "--log-format",
+        "json",
+        "--listener",
+        "address=[::1]:0,plaintext=true,same_tuple=reject",
+        "--listener",
+        "address=10.0.0.1:1,tls.cert=a.crt,tls.key=a.key",
+        "--lif",
+        "id=3,wire=a,firewall=b",
+        "--lif",
+        "id=4",
+    ];
+    let config = from_text(Some(Path::new("dir/f.toml")), FINE, &flags(&arguments)).unwrap();
+    assert_eq!(config.data_plane, DataPlaneConfig::Sim);
+    assert_eq!((config.sessions.max, config.sessions.closed_max), (9, 8));
+    assert_eq!(config.sessions.tcp_timeout.as_secs(), 7);
+    assert_eq!(config.sessions.udp_timeout.as_secs(), 6);
+    assert_eq!(config.sessions.max_timeout.as_secs(), 10);
+    assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
+    assert_eq!(config.listeners.len(), 2);
+    assert_eq!(config.listeners[0].same_tuple, opof_session::request::SameTuple::Reject);
+    let tls = Security::Tls { cert: "a.crt".into(), key: "a.key".into() };
+    assert_eq!(config.listeners[1].security, tls, "a path in a flag is relative to where the daemon is started");
+    assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [3, 4]);
+    let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p"]);
+    let config = from_text(Some(Path::new("f")), FINE, &xdp).unwrap();
+    let expected = DataPlaneConfig::Xdp { mode: XdpMode::Generic, pin_dir: "/p".into() };
+    assert_eq!(config.data_plane, expected);
+}
+
+#[test]
+fn a_mistake_in_a_flag_is_named_by_the_flag() {
+    for (arguments, expected) in [
+        (&["--max-sessions", "many"][..], "--max-sessions: max: is a string, must be a whole number"),
+        (&["--tcp-timeout", "0"], "--tcp-timeout: tcp_timeout: 0 is not within 1 to 31536000"),
+        (&["--data-plane", "x"], "--data-plane: kind: \"x\" is not one of \"xdp\", \"sim\""),
+        (&["--listener", "address"], "--listener address: \"address\" is not key=value"),
+        (&["--lif", "id=1", "--lif", "id=1"], "--lif id=1: id: 1 is taken by the lif at --lif id=1"),
+        (
+            &["--lif", "id=1", "--lif", "id=2,wir=a"],
+            "--lif id=2,wir=a: unknown key \"wir\" in lif; it has: id, wire, firewall",
+        ),
+    ] {
+        let error = from_text(None, "", &flags(arguments)).expect_err("a mistake").to_string();
+        assert!(error.contains(expected), "{error:?} should say {expected:?}");
+    }
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_its_example_is_right() {
+    let reference = include_str!("../../../../docs/configuration.md");
+    for shape in SHAPES {
+        let header = if shape.list { format!("[[{}]]", shape.name) } else { format!("[{}]", shape.name) };
+        assert!(reference.contains(&header), "{header} is not in docs/configuration.md");
+        for key in shape.keys {
+            assert!(reference.contains(&format!("| `{key}`")), "{key} of {header} is not in docs/configuration.md");
+        }
+    }
+    for key in TLS_KEYS {
+        assert!(reference.contains(&format!("| `tls.{key}`")), "tls.{key} is not in docs/configuration.md");
+    }
+    let examples: Vec<_> = reference.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() >= 2, "the smallest one and the whole one");
+    for example in examples {
+        read(example).unwrap_or_else(|error| panic!("{error}\n{example}"));
+    }
+}
+
+#[test]
+fn every_scalar_flag_is_in_the_reference() {
+    let reference = include_str!("../../../../docs/configuration.md");
+    let help = <Cli as clap::CommandFactory>::command();
+    for argument in help.get_arguments().filter_map(clap::Arg::get_long).filter(|name| *name != "help") {
+        assert!(reference.contains(&format!("`--{argument}")), "--{argument} is not in docs/configuration.md");
+    }
+}

@@ -1,0 +1,177 @@
+//! The driver: one thread that owns the engine and the data plane, and the handle by which others talk to it.
+//!
+//! Invariant: engine and plane have one owner and no locks; everybody else sends requests over bounded channels.
+
+mod loan;
+mod run;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::io;
+use std::num::NonZeroU32;
+use std::thread;
+
+use opof_dataplane::{DataPlane, Description};
+use opof_session::engine::{Engine, Statistics};
+use opof_session::request::{Refused, ReplyBody, RequestBody, SameTuple, SessionView};
+use opof_session::types::{SessionId, SessionSpec};
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use self::loan::Lent;
+use self::run::Driver;
+use crate::clock::Clock;
+use crate::limits;
+
+/// Why the driver did not answer.
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DriverError {
+    /// It has had no room for another request for a while; later it may.
+    #[error("the session table is busy")]
+    Busy,
+    /// The daemon is stopping.
+    #[error("the session table has stopped")]
+    Stopped,
+}
+
+/// What the driver can be asked.
+pub(crate) enum Question {
+    Session { body: RequestBody, answer: oneshot::Sender<Answer> },
+    Statistics(oneshot::Sender<Statistics>),
+    Describe(oneshot::Sender<Description>),
+}
+
+/// What it answers to [`Question::Session`].
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(ReplyBody),
+    Lent(Option<Lent>),
+}
+
+/// Sessions from some id on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listed {
+    /// In ascending id.
+    pub sessions: Vec<SessionView>,
+    /// First id that was not reached; `None` when the end was.
+    pub next: Option<SessionId>,
+}
+
+/// Talks to the driver. A caller may give up at any time: what it asked for still happens, and records lent to it go
+/// back.
+#[derive(Clone, Debug)]
+pub struct DriverHandle {
+    questions: mpsc::Sender<Question>,
+    closings: watch::Receiver<u64>,
+}
+
+impl DriverHandle {
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, DriverError> {
+        let (sender, receiver) = oneshot::channel();
+        match tokio::time::timeout(limits::ADMISSION, self.questions.send(question(sender))).await {
+            Err(_) => return Err(DriverError::Busy),
+            Ok(Err(_)) => return Err(DriverError::Stopped),
+            Ok(Ok(())) => {}
+        }
+        receiver.await.map_err(|_| DriverError::Stopped)
+    }
+
+    async fn session(&self, body: RequestBody) -> Result<Answer, DriverError> {
+        self.ask(|answer| Question::Session { body, answer }).await
+    }
+
+    /// Offloads at most [`opof_session::limits::ADD_BATCH`] sessions; those that were refused, by position.
+    pub async fn add(&self, sessions: Vec<SessionSpec>, same_tuple: SameTuple) -> Result<Vec<Refused>, DriverError> {
+        match self.session(RequestBody::Add { sessions, same_tuple }).await? {
+            Answer::Reply(ReplyBody::Added { refused }) => Ok(refused),
+            other => unreachable!("the engine answers an add with its outcome, not {other:?}"),
+        }
+    }
+
+    /// One session with its live counters.
+    pub async fn get(&self, id: SessionId) -> Result<Option<SessionView>, DriverError> {
+        match self.session(RequestBody::Get(id)).await? {
+            Answer::Reply(ReplyBody::Got(session)) => Ok(session),
+            other => unreachable!("the engine answers a get with a session, not {other:?}"),
+        }
+    }
+
+    /// Takes a session off the fast path; its final counters.
+    pub async fn delete(&self, id: SessionId) -> Result<Option<SessionView>, DriverError> {
+        match self.session(RequestBody::Delete(id)).await? {
+            Answer::Reply(ReplyBody::Deleted(session)) => Ok(session),
+            other => unreachable!("the engine answers a delete with a session, not {other:?}"),
+        }
+    }
+
+    /// At most [`opof_session::limits::LIST_ROWS`] sessions with an id of at least `from`, after passing over
+    /// `skip` of them, at most [`opof_session::limits::LIST_SKIP`].
+    pub async fn list(&self, from: SessionId, skip: u32, rows: NonZeroU32) -> Result<Listed, DriverError> {
+        match self.session(RequestBody::List { from, skip, rows }).await? {
+            Answer::Reply(ReplyBody::Listed { sessions, next }) => Ok(Listed { sessions, next }),
+            other => unreachable!("the engine answers a list with sessions, not {other:?}"),
+        }
+    }
+
+    /// Borrows the oldest closed records; `None` when none is waiting.
+    pub async fn collect(&self, records: NonZeroU32) -> Result<Option<Lent>, DriverError> {
+        match self.session(RequestBody::Collect { records }).await? {
+            Answer::Lent(lent) => Ok(lent),
+            Answer::Reply(other) => unreachable!("the engine answers a collect with records, not {other:?}"),
+        }
+    }
+
+    /// The engine's counts.
+    pub async fn statistics(&self) -> Result<Statistics, DriverError> {
+        self.ask(Question::Statistics).await
+    }
+
+    /// The plane's ports and their counters.
+    pub async fn describe(&self) -> Result<Description, DriverError> {
+        self.ask(Question::Describe).await
+    }
+
+    /// Changes when there may be closed records to collect that were not there before.
+    pub fn closings(&self) -> watch::Receiver<u64> {
+        self.closings.clone()
+    }
+}
+
+/// The driver's thread.
+#[derive(Debug)]
+pub struct DriverThread {
+    stop: watch::Sender<bool>,
+    finished: watch::Receiver<bool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl DriverThread {
+    /// Starts the thread. It has the engine and the plane until it stops; then the plane is dropped.
+    pub fn start(engine: Engine, plane: Box<dyn DataPlane>, clock: Clock) -> io::Result<(Self, DriverHandle)> {
+        let (questions, inbox) = mpsc::channel(limits::REQUESTS);
+        let (closings_sender, closings) = watch::channel(0);
+        let (stop, stopping) = watch::channel(false);
+        let (alive, finished) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let thread = thread::Builder::new().name("opof-driver".to_owned()).spawn(move || {
+            // Dropped when the thread ends, in order or not: that closes the channel.
+            let _alive = alive;
+            runtime.block_on(Driver::new(engine, plane, clock, inbox, closings_sender).run(stopping));
+        })?;
+        Ok((Self { stop, finished, thread }, DriverHandle { questions, closings }))
+    }
+
+    /// Resolves when the thread has ended, be it by a panic.
+    pub fn finished(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut finished = self.finished.clone();
+        async move { while finished.changed().await.is_ok() {} }
+    }
+
+    /// Ends the thread: requests under way are answered, within [`limits::STOP_GRACE`]; then the plane is dropped.
+    /// False when the thread had panicked.
+    pub async fn stop(self) -> bool {
+        self.stop.send_replace(true);
+        self.finished().await;
+        // It has ended but for its last instructions.
+        self.thread.join().is_ok()
+    }
+}

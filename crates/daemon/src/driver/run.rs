@@ -1,0 +1,217 @@
+//! The driver's loop: what came in goes to the engine, what the engine wants goes to the plane and to those who asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+
+use opof_dataplane::DataPlane;
+use opof_session::engine::{Engine, Event, Input};
+use opof_session::plane::{Command, Completion};
+use opof_session::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
+use opof_session::types::Moment;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::loan::{Lent, Settle};
+use super::{Answer, Question};
+use crate::clock::Clock;
+use crate::limits;
+use crate::log::RateLimit;
+
+pub(super) struct Driver {
+    engine: Engine,
+    plane: Box<dyn DataPlane>,
+    clock: Clock,
+    questions: mpsc::Receiver<Question>,
+    settles: mpsc::Receiver<Settle>,
+    /// Goes along with each loan.
+    settle: mpsc::Sender<Settle>,
+    closings: watch::Sender<u64>,
+    /// Closed records ever made, as last told to `closings`.
+    closed_ever: u64,
+    /// Taken from `questions`, not yet asked.
+    inbox: VecDeque<Question>,
+    /// Asked, not yet answered.
+    waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
+    next_ticket: u64,
+    /// Wanted by the engine, not yet taken by the plane.
+    pending: VecDeque<Command>,
+    completions: Vec<Completion>,
+    clamps: RateLimit,
+}
+
+impl Driver {
+    pub(super) fn new(
+        engine: Engine,
+        plane: Box<dyn DataPlane>,
+        clock: Clock,
+        questions: mpsc::Receiver<Question>,
+        closings: watch::Sender<u64>,
+    ) -> Self {
+        let (settle, settles) = mpsc::channel(limits::SETTLES);
+        Self {
+            engine,
+            plane,
+            clock,
+            questions,
+            settles,
+            settle,
+            closings,
+            closed_ever: 0,
+            inbox: VecDeque::new(),
+            waiting: HashMap::new(),
+            next_ticket: 0,
+            pending: VecDeque::new(),
+            completions: Vec::new(),
+            clamps: RateLimit::new(limits::CLAMPS_LOGGED),
+        }
+    }
+
+    /// Runs until told to stop, then until everybody has their answer or the grace is over.
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
+        while !*stopping.borrow() {
+            tokio::select! {
+                changed = stopping.changed() => if changed.is_err() { break },
+                () = self.step() => {}
+            }
+        }
+        // Requests that are already in the channel are still answered; new ones find it closed.
+        self.questions.close();
+        let end = Instant::now() + limits::STOP_GRACE;
+        while !(self.inbox.is_empty() && self.waiting.is_empty() && self.questions.is_empty()) {
+            tokio::select! {
+                () = sleep_until(end) => {
+                    tracing::warn!(unanswered = self.waiting.len(), "stopped before everybody had an answer");
+                    break;
+                }
+                () = self.step() => {}
+            }
+        }
+    }
+
+    /// Waits until something happens and deals with it. Cut off while it waits, it has done nothing.
+    async fn step(&mut self) {
+        self.wait().await;
+        self.advance();
+    }
+
+    async fn wait(&mut self) {
+        let now = self.clock.now();
+        let timeout = self.engine.poll_timeout().map(|due| due.saturating_since(now));
+        let has_room = self.pending.is_empty() && self.waiting.len() < limits::UNDER_WAY;
+        let can_come = !(self.questions.is_closed() && self.questions.is_empty());
+        let takes_more = has_room && self.inbox.is_empty() && can_come;
+        let is_ready = has_room && !self.inbox.is_empty();
+        let mut batch = Vec::new();
+        tokio::select! {
+            () = poll_fn(|context| self.plane.poll(context, &mut self.completions)) => {}
+            Some(settle) = self.settles.recv() => self.settle(settle),
+            _ = self.questions.recv_many(&mut batch, limits::REQUEST_BATCH), if takes_more => {}
+            () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
+            () = std::future::ready(()), if is_ready => {}
+        }
+        self.inbox.extend(batch);
+    }
+
+    fn advance(&mut self) {
+        let now = self.clock.now();
+        let mut completions = std::mem::take(&mut self.completions);
+        for completion in completions.drain(..) {
+            self.feed(now, Input::Completion(completion));
+        }
+        self.completions = completions;
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.feed(now, Input::Tick);
+        }
+        while self.pending.len() < limits::PENDING_COMMANDS && self.waiting.len() < limits::UNDER_WAY {
+            let Some(question) = self.inbox.pop_front() else { break };
+            self.ask(now, question);
+        }
+        if !self.pending.is_empty() {
+            let taken = self.plane.submit(now, self.pending.make_contiguous());
+            self.pending.drain(..taken);
+        }
+        self.tell_closings(false);
+    }
+
+    fn ask(&mut self, now: Moment, question: Question) {
+        match question {
+            Question::Session { body, answer } => {
+                let ticket = Ticket(self.next_ticket);
+                self.next_ticket += 1;
+                self.waiting.insert(ticket, answer);
+                self.feed(now, Input::Request(Request { ticket, body }));
+            }
+            // Those who asked may be gone; nothing hangs on their answer.
+            Question::Statistics(answer) => drop(answer.send(self.engine.statistics())),
+            Question::Describe(answer) => drop(answer.send(self.plane.describe())),
+        }
+    }
+
+    fn settle(&mut self, Settle { loan, delivered }: Settle) {
+        // Nobody waits for this ticket: a settle has no reply.
+        let request = Request { ticket: Ticket(u64::MAX), body: RequestBody::Settle { loan, delivered } };
+        self.feed(self.clock.now(), Input::Request(request));
+        // Records may have come back, for whoever waits for some.
+        self.tell_closings(true);
+    }
+
+    /// One input, and everything the engine has to say to it.
+    fn feed(&mut self, now: Moment, input: Input) {
+        self.engine.handle(now, input);
+        while let Some(command) = self.engine.poll_command() {
+            self.pending.push_back(command);
+        }
+        while let Some(reply) = self.engine.poll_reply() {
+            self.deliver(reply);
+        }
+        while let Some(event) = self.engine.poll_event() {
+            self.log(now, &event);
+        }
+    }
+
+    fn deliver(&mut self, Reply { ticket, body }: Reply) {
+        let answer = match body {
+            ReplyBody::Collected { loan, records } => {
+                // From here on the loan settles itself when it is dropped, be it because nobody waits for it any more.
+                Answer::Lent(loan.map(|loan| Lent::new(loan, records, self.settle.clone())))
+            }
+            body => Answer::Reply(body),
+        };
+        if let Some(asker) = self.waiting.remove(&ticket) {
+            // One who has gone away is no fault.
+            drop(asker.send(answer));
+        } else {
+            tracing::error!(ticket = ticket.0, "an answer that nobody asked for");
+        }
+    }
+
+    fn tell_closings(&mut self, anyway: bool) {
+        let statistics = self.engine.statistics();
+        let ever = statistics.closed_waiting + statistics.closed_delivered + statistics.closed_lost;
+        if anyway || ever != self.closed_ever {
+            self.closed_ever = ever;
+            self.closings.send_modify(|generation| *generation = generation.wrapping_add(1));
+        }
+    }
+
+    fn log(&mut self, now: Moment, event: &Event) {
+        match event {
+            Event::RecordLost(record) => tracing::warn!(
+                session = record.id.0,
+                sequence = record.sequence,
+                in_packets = record.counters.inward.packets,
+                in_bytes = record.counters.inward.bytes,
+                out_packets = record.counters.outward.packets,
+                out_bytes = record.counters.outward.bytes,
+                seconds = record.ended.saturating_since(record.started).as_secs(),
+                reason = ?record.reason,
+                "closed session lost: nobody collected it, and sessions.closed_max are waiting"
+            ),
+            Event::TimeoutClamped { id, asked } => {
+                if let Some(suppressed) = self.clamps.admit(now) {
+                    tracing::info!(session = id.0, asked, suppressed, "cacheTimeout clamped to sessions.max_timeout");
+                }
+            }
+        }
+    }
+}

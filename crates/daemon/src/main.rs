@@ -1,0 +1,104 @@
+//! opofd: flags, logs, signals, exit codes. Everything else is in the library.
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use opof_daemon::config::flags::{Cli, Command};
+use opof_daemon::config::source::Place;
+use opof_daemon::config::{self, Config, ConfigError, SettingFlags};
+use opof_daemon::{Daemon, EXIT_FAILED, RunningDaemon, StartError, log};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Some(Command::CheckConfig { file, json }) = &cli.command {
+        return check_config(file, &cli.settings, *json);
+    }
+    match config::load(cli.config.as_deref(), &cli.settings).map_err(StartError::from).and_then(|config| run(&config)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_FAILED),
+        Err(error) => {
+            // A mistake begins with its place, as a compiler's does; editors find it there.
+            let prefix = if matches!(error, StartError::Config(_)) { "" } else { "opofd: " };
+            eprintln!("{prefix}{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Runs until a signal comes. False when something failed.
+fn run(config: &Config) -> Result<bool, StartError> {
+    log::init(&config.log);
+    let failed = |what| move |source| StartError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(failed("starting the threads that serve clients"))?;
+    runtime.block_on(async {
+        // Before anything is opened: a signal that comes early must find somebody who listens.
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed("waiting for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("waiting for SIGINT"))?;
+        let mut daemon = Daemon::start(config).await?;
+        tell_certificate(&daemon);
+        let is_fine = tokio::select! {
+            _ = terminate.recv() => true,
+            _ = interrupt.recv() => true,
+            why = daemon.failed() => {
+                tracing::error!("{why}");
+                false
+            }
+        };
+        Ok(daemon.stop().await && is_fine)
+    })
+}
+
+/// Whoever writes a client needs this line, whatever the level of the log.
+fn tell_certificate(daemon: &RunningDaemon) {
+    if let Some(made) = daemon.certificate() {
+        let (cert, address) = (made.cert.display(), daemon.addresses()[0]);
+        println!(
+            "self-signed certificate: {cert}; clients use it as root certificate, such as in Python: \
+             grpc.secure_channel(\"{address}\", grpc.ssl_channel_credentials(open(\"{cert}\", \"rb\").read()))"
+        );
+    }
+}
+
+fn check_config(file: &Path, flags: &SettingFlags, json: bool) -> ExitCode {
+    let result = config::load(Some(file), flags);
+    let code = ExitCode::from(u8::from(result.is_err()));
+    let printed = if json { print_json(file, &result) } else { print_text(file, &result) };
+    // Nobody reads the other end any more: there is nothing left to say.
+    if printed.is_err() { ExitCode::from(EXIT_FAILED) } else { code }
+}
+
+fn print_text(file: &Path, result: &Result<Config, ConfigError>) -> io::Result<()> {
+    use io::Write;
+    match result {
+        Ok(config) => writeln!(io::stdout(), "{}: no mistakes: {}", file.display(), config.summary()),
+        Err(error) => writeln!(io::stderr(), "{error}"),
+    }
+}
+
+fn print_json(file: &Path, result: &Result<Config, ConfigError>) -> io::Result<()> {
+    use io::Write;
+    let mistakes: Vec<_> = match result {
+        Ok(_) => Vec::new(),
+        Err(ConfigError::Mistakes(mistakes)) => mistakes
+            .iter()
+            .map(|mistake| {
+                let (line, flag) = match &mistake.place {
+                    Place::Line(_, line) => (Some(line), None),
+                    Place::Flag(flag) => (None, Some(flag)),
+                    Place::BuiltIn => (None, None),
+                };
+                serde_json::json!({ "line": line, "flag": flag, "message": mistake.message })
+            })
+            .collect(),
+        Err(error) => vec![serde_json::json!({ "line": null, "flag": null, "message": error.to_string() })],
+    };
+    let summary = result.as_ref().ok().map(Config::summary);
+    let report = serde_json::json!({ "file": file, "ok": result.is_ok(), "summary": summary, "mistakes": mistakes });
+    writeln!(io::stdout(), "{report}")
+}

@@ -1,0 +1,73 @@
+//! `opof.device.v1.Device`: the operator's view.
+
+use std::time::Duration;
+
+use opof_api::device::device_server::Device;
+use opof_api::device::{GetDeviceRequest, GetDeviceResponse, Port, PortCounters, PortRole, SlowPathTally, Tally};
+use opof_session::types::Moment;
+use opof_wire::SlowPath;
+use tonic::{Request, Response, Status};
+
+use crate::clock::Clock;
+use crate::driver::DriverHandle;
+
+/// The device behind a driver.
+#[derive(Clone, Debug)]
+pub struct DeviceService {
+    driver: DriverHandle,
+    clock: Clock,
+    started: Moment,
+}
+
+impl DeviceService {
+    /// The device behind `driver`, which was started at `started`.
+    pub const fn new(driver: DriverHandle, clock: Clock, started: Moment) -> Self {
+        Self { driver, clock, started }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.clock.now().saturating_since(self.started)
+    }
+}
+
+#[tonic::async_trait]
+impl Device for DeviceService {
+    async fn get_device(&self, _: Request<GetDeviceRequest>) -> Result<Response<GetDeviceResponse>, Status> {
+        let description = self.driver.describe().await?;
+        Ok(Response::new(GetDeviceResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            data_plane: description.kind.to_owned(),
+            // It fails for more than 292 billion years.
+            uptime: self.uptime().try_into().ok(),
+            statistics: Some(self.driver.statistics().await?.into()),
+            ports: description.ports.iter().map(port).collect(),
+        }))
+    }
+}
+
+fn port(port: &opof_dataplane::PortDescription) -> Port {
+    let role = match port.role {
+        opof_dataplane::PortRole::Wire => PortRole::Wire,
+        opof_dataplane::PortRole::Firewall => PortRole::Firewall,
+    };
+    let counters = &port.counters;
+    let slow_path = SlowPath::ALL.into_iter().zip(&counters.slow_path).filter(|(_, tally)| tally.packets > 0);
+    Port {
+        lif: port.lif.get().into(),
+        role: role.into(),
+        name: port.name.clone(),
+        mode: port.mode.to_owned(),
+        counters: Some(PortCounters {
+            received: Some(tally(counters.received)),
+            forwarded: Some(tally(counters.forwarded)),
+            dropped: Some(tally(counters.dropped)),
+            slow_path: slow_path
+                .map(|(reason, count)| SlowPathTally { reason: reason.name().to_owned(), tally: Some(tally(*count)) })
+                .collect(),
+        }),
+    }
+}
+
+const fn tally(tally: opof_dataplane::Tally) -> Tally {
+    Tally { packets: tally.packets, bytes: tally.bytes }
+}

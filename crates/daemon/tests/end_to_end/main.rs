@@ -1,0 +1,7 @@
+//! A whole daemon in this process, on the simulated plane, spoken to over TLS by the generated client.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
+
+mod closed_sessions;
+mod common;
+mod session_table;

@@ -1,0 +1,92 @@
+//! From the object file to programs in the kernel, one for each port, all on the same maps.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader};
+
+use crate::abi::KINDS;
+use crate::error::OpenError;
+
+/// Built from `bpf/` by `cargo xtask bpf` and committed, so that a build needs no clang.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o");
+
+/// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
+pub(crate) const SHARED_MAPS: [&str; 5] = ["sessions4", "sessions6", "records", "ports", "statistics"];
+
+/// What differs between ports: the constants of `bpf/maps.h`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct PortConstants {
+    /// In the keys of frames that come in here.
+    pub(crate) lif: u16,
+    /// Our index of this port.
+    pub(crate) index: u32,
+    /// Our index of the LIF's other port.
+    pub(crate) other: u32,
+}
+
+/// Loads `program` for one port. The first call makes the shared maps and pins them in `pins`; later ones find them.
+pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &str) -> Result<Loaded, OpenError> {
+    let statistics = port.index * KINDS;
+    let mut loader = EbpfLoader::new();
+    // Nothing in the programs depends on the kernel's own types.
+    loader.btf(None);
+    loader.map_max_entries("sessions4", 2 * sessions).map_max_entries("sessions6", 2 * sessions);
+    loader.map_max_entries("records", sessions);
+    for name in SHARED_MAPS {
+        loader.map_pin_path(name, pins.join(name));
+    }
+    loader.override_global("opof_lif", &port.lif, true);
+    loader.override_global("opof_statistics", &statistics, true);
+    loader.override_global("opof_other", &port.other, true);
+    let mut object = loader.load(OBJECT).map_err(|error| refused(&error))?;
+    let xdp: &mut Xdp = object
+        .program_mut(program)
+        .expect("the object has the programs of session.bpf.c")
+        .try_into()
+        .expect("its programs are XDP programs");
+    xdp.load().map_err(|error| refused(&error))?;
+    let fd = xdp.fd().map_err(|error| refused(&error))?;
+    let fd = fd.as_fd().try_clone_to_owned().map_err(OpenError::system("duplicating a descriptor"))?;
+    Ok(Loaded { program: fd, object })
+}
+
+/// A loaded program. The object keeps the maps of this load alone open.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) program: OwnedFd,
+    object: Ebpf,
+}
+
+impl Loaded {
+    /// A map by its name in the object.
+    pub(crate) fn map(&self, name: &str) -> io::Result<OwnedFd> {
+        let map = self.object.map(name).ok_or(io::ErrorKind::NotFound)?;
+        let (aya::maps::Map::Array(data)
+        | aya::maps::Map::HashMap(data)
+        | aya::maps::Map::DevMap(data)
+        | aya::maps::Map::PerCpuArray(data)) = map
+        else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        data.fd().as_fd().try_clone_to_owned()
+    }
+}
+
+/// With the whole chain of causes: the last one is what the kernel said.
+fn refused(error: &dyn std::error::Error) -> OpenError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<io::Error>()
+            && io.raw_os_error() == Some(libc::EPERM)
+        {
+            return OpenError::Permission { what: "loading BPF programs".to_owned() };
+        }
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    OpenError::Load(text)
+}

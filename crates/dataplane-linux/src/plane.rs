@@ -1,0 +1,459 @@
+//! The XDP plane: opening and closing it, and [`DataPlane`] on top of table, records and grace periods.
+
+use std::collections::{HashSet, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::task::{Context, Poll};
+
+use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
+use opof_session::plane::{Capabilities, Command, Completion, FastAction, InstallError, RemoveError, Rule, Slot};
+use opof_session::types::{Direction, Lif, Moment};
+use opof_wire::SlowPath;
+
+use crate::abi::{self, Hit, Key};
+use crate::attach::{Attachments, mode_name};
+use crate::error::OpenError;
+use crate::grace::{Ended, Epoch, Grace};
+use crate::limits::{LIFS, UNDER_WAY};
+use crate::loader::{self, Loaded, PortConstants, SHARED_MAPS};
+use crate::pin::PinDir;
+use crate::ports::Port;
+use crate::records::Records;
+use crate::sys::bpf;
+use crate::sys::map::{Map, PerCpuArray};
+use crate::table::{Entries, Table, install_error};
+
+/// How programs are attached to ports.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum AttachMode {
+    /// Native; generic on all ports when a driver refuses.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// Behind the driver: works with every driver, at a fraction of the speed.
+    Generic,
+}
+
+/// A logical interface and the network interfaces that are its ports.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LifPorts {
+    /// Its number.
+    pub lif: Lif,
+    /// The interface towards the network.
+    pub wire: String,
+    /// The interface towards the firewall.
+    pub firewall: String,
+}
+
+/// How a plane is set up.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct XdpConfig {
+    /// At least two, at most [`LIFS`].
+    pub lifs: Vec<LifPorts>,
+    /// Sessions at most. 64 bytes each of counters and 64 bytes of empty table are taken at once.
+    pub sessions: u32,
+    /// How programs are attached.
+    pub mode: AttachMode,
+    /// A directory on a BPF file system, for this plane alone.
+    pub pin_dir: PathBuf,
+}
+
+impl XdpConfig {
+    /// The pin directory of a device that needs no other.
+    pub const PIN_DIR: &str = "/sys/fs/bpf/opof";
+
+    fn check(&self) -> Result<(), OpenError> {
+        if !(2..=LIFS).contains(&self.lifs.len()) {
+            return Err(OpenError::Lifs(self.lifs.len()));
+        }
+        let (mut lifs, mut names) = (HashSet::new(), HashSet::new());
+        for LifPorts { lif, wire, firewall } in &self.lifs {
+            if !lifs.insert(lif) {
+                return Err(OpenError::DuplicateLif(*lif));
+            }
+            if let Some(name) = [wire, firewall].into_iter().find(|name| !names.insert(*name)) {
+                return Err(OpenError::DuplicateInterface(name.clone()));
+            }
+        }
+        let most = opof_session::limits::SESSIONS;
+        if (1..=most).contains(&self.sessions) {
+            Ok(())
+        } else {
+            Err(OpenError::Sessions { asked: self.sessions, most })
+        }
+    }
+}
+
+/// The XDP data plane.
+#[derive(Debug)]
+pub struct XdpPlane {
+    lifs: Vec<Lif>,
+    sessions: u32,
+    table: Table,
+    records: Records,
+    statistics: PerCpuArray<abi::Tally>,
+    grace: Grace,
+    ready: VecDeque<Completion>,
+    waiting: VecDeque<Waiting>,
+    /// For each LIF its wire port, then its firewall port: the position is the port's index.
+    ports: Vec<Port>,
+    programs: Vec<Loaded>,
+    attachments: Attachments,
+    pins: PinDir,
+}
+
+/// An answer that is given when a grace period is over.
+#[derive(Debug)]
+struct Waiting {
+    epoch: Epoch,
+    slot: Slot,
+    what: After,
+}
+
+#[derive(Debug)]
+enum After {
+    /// One key was in the table for a moment.
+    FailedInstall(InstallError),
+    Removal(Result<(), RemoveError>),
+}
+
+/// The index of a LIF's wire port, by the LIF's position.
+const fn wire_port(position: usize) -> usize {
+    2 * position
+}
+
+impl XdpPlane {
+    /// Prepares the ports, loads the programs and attaches them. The interfaces are those of the calling thread's
+    /// network namespace, and must be up.
+    pub fn open(config: &XdpConfig) -> Result<Self, OpenError> {
+        config.check()?;
+        // The first system call that needs a capability.
+        let grace = Grace::start().map_err(OpenError::system("creating a BPF map"))?;
+        let names = config.lifs.iter().flat_map(|lif| [&lif.wire, &lif.firewall]);
+        let ports: Vec<Port> = names.map(|name| Port::prepare(name)).collect::<Result<_, _>>()?;
+        let pins = PinDir::open(&config.pin_dir)?;
+        Self::assemble(config, grace, ports, pins)
+    }
+
+    fn assemble(config: &XdpConfig, grace: Grace, ports: Vec<Port>, pins: PinDir) -> Result<Self, OpenError> {
+        // Maps of an earlier process: its programs hold them until they are replaced.
+        unpin_maps(&pins)?;
+        let attached = Made::new(config, &ports, &pins).and_then(|made| {
+            let pairs: Vec<_> = ports.iter().zip(made.programs.iter().map(|loaded| &loaded.program)).collect();
+            let attachments = Attachments::make(&pins, config.mode, &pairs)?;
+            Ok((made, attachments))
+        });
+        let (made, attachments) = match attached {
+            Ok(made) => made,
+            Err(error) => {
+                // Links of an earlier process stay, and keep the wire going. Then the directory stays, too.
+                let _ = unpin_maps(&pins);
+                let _ = pins.remove();
+                return Err(error);
+            }
+        };
+        tracing::info!(
+            mode = mode_name(attachments.mode()),
+            ports = ports.len(),
+            sessions = config.sessions,
+            "XDP data plane is up"
+        );
+        Ok(Self {
+            lifs: config.lifs.iter().map(|lif| lif.lif).collect(),
+            sessions: config.sessions,
+            table: made.table,
+            records: made.records,
+            statistics: made.statistics,
+            grace,
+            ready: VecDeque::new(),
+            waiting: VecDeque::new(),
+            ports,
+            programs: made.programs,
+            attachments,
+            pins,
+        })
+    }
+
+    /// Detaches all programs and removes all pins, as dropping it does: nothing is left in the kernel, and nothing
+    /// connects the ports any more. Answers that were not fetched are lost.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// The program of a port, for test runs.
+    pub(crate) fn program(&self, lif: Lif, role: PortRole) -> Option<&OwnedFd> {
+        let wire = wire_port(self.position(lif)?);
+        let index = if role == PortRole::Wire { wire } else { wire + 1 };
+        Some(&self.programs[index].program)
+    }
+
+    /// Loads another program of the object with the constants of a LIF's wire port.
+    pub(crate) fn load_beside(&self, lif: Lif, program: &str) -> Option<Result<Loaded, OpenError>> {
+        let constants = constants(&self.lifs, wire_port(self.position(lif)?));
+        Some(loader::load(self.pins.path(), self.sessions, constants, program))
+    }
+
+    /// The LIF whose wire port has this index.
+    pub(crate) fn lif_of_port(&self, index: u8) -> Option<Lif> {
+        self.lifs.get(usize::from(index) / 2).copied()
+    }
+
+    /// The table's two maps, to be measured.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    fn position(&self, lif: Lif) -> Option<usize> {
+        self.lifs.iter().position(|known| *known == lif)
+    }
+
+    fn install(&mut self, commands: &[Command]) {
+        let mut results = vec![Ok(()); commands.len()];
+        let mut entries = Entries::default();
+        for (owner, command) in commands.iter().enumerate() {
+            let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
+            match self.hits(*slot, rules) {
+                Ok(hits) => {
+                    self.records.clear(*slot);
+                    for (rule, hit) in rules.iter().zip(hits) {
+                        entries.insert(&Key::from(&rule.key), hit, owner);
+                    }
+                }
+                Err(error) => results[owner] = Err(error),
+            }
+        }
+        self.table.insert(&entries, |owner, error| {
+            tracing::warn!(%error, "could not insert a session");
+            results[owner] = Err(install_error(&error));
+        });
+        self.answer_installs(commands, &results);
+    }
+
+    /// What both directions meet in the table.
+    fn hits(&self, slot: Slot, rules: &[Rule; 2]) -> Result<[Hit; 2], InstallError> {
+        if slot.0 >= self.sessions {
+            return Err(InstallError::Full);
+        }
+        let hit = |direction, rule: &Rule| {
+            let forward = match rule.action {
+                FastAction::Drop => None,
+                FastAction::Forward { to, rewrite } => {
+                    let position = self.position(to).ok_or(InstallError::Unavailable)?;
+                    let port = u8::try_from(wire_port(position)).expect("limits.rs: a port's index is one byte");
+                    Some((port, rewrite))
+                }
+            };
+            Ok(Hit { slot, direction, forward })
+        };
+        Ok([hit(Direction::In, &rules[0])?, hit(Direction::Out, &rules[1])?])
+    }
+
+    /// A session that is half in the table is taken out again, and answered when no packet can count in it any more.
+    fn answer_installs(&mut self, commands: &[Command], results: &[Result<(), InstallError>]) {
+        let mut undo = Entries::default();
+        let mut failed = Vec::new();
+        for (owner, (command, result)) in commands.iter().zip(results).enumerate() {
+            let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
+            match result {
+                Ok(()) => self.ready.push_back(Completion::Installed { slot: *slot, result: Ok(()) }),
+                Err(error) => {
+                    for rule in rules {
+                        undo.remove(&Key::from(&rule.key), owner);
+                    }
+                    failed.push((*slot, After::FailedInstall(*error)));
+                }
+            }
+        }
+        self.table.remove(&undo, |_, error| tracing::error!(%error, "could not take out half a session"));
+        self.await_grace(failed);
+    }
+
+    fn remove(&mut self, commands: &[Command]) {
+        let mut entries = Entries::default();
+        let mut results = Vec::with_capacity(commands.len());
+        for (owner, command) in commands.iter().enumerate() {
+            let Command::Remove { slot, keys } = command else { unreachable!("a run of removals") };
+            for key in keys {
+                entries.remove(&Key::from(key), owner);
+            }
+            let known = if slot.0 < self.sessions { Ok(()) } else { Err(RemoveError::Unavailable) };
+            results.push((*slot, After::Removal(known)));
+        }
+        self.table.remove(&entries, |owner, error| {
+            tracing::warn!(%error, "could not delete a session");
+            results[owner].1 = After::Removal(Err(RemoveError::Unavailable));
+        });
+        self.await_grace(results);
+    }
+
+    /// Requests made while the thread waits are served by one grace period, so one for each run is no waste.
+    fn await_grace(&mut self, answers: Vec<(Slot, After)>) {
+        if answers.is_empty() {
+            return;
+        }
+        let epoch = self.grace.request();
+        self.waiting.extend(answers.into_iter().map(|(slot, what)| Waiting { epoch, slot, what }));
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let over = self.waiting.iter().take_while(|waiting| waiting.epoch <= ended.through).count();
+        for Waiting { slot, what, .. } in self.waiting.drain(..over) {
+            self.ready.push_back(match what {
+                After::FailedInstall(error) => Completion::Installed { slot, result: Err(error) },
+                After::Removal(result) => {
+                    let result = if ended.waited { result } else { Err(RemoveError::Unavailable) };
+                    Completion::Removed { slot, result: result.map(|()| self.records.read(slot)) }
+                }
+            });
+        }
+    }
+
+    fn counters(&self, index: usize, role: PortRole) -> PortCounters {
+        let kind = |kind: u32| self.tally(u32::try_from(index).expect("ports are few") * abi::KINDS + kind);
+        let mut counters = PortCounters::default();
+        if role == PortRole::Firewall {
+            counters.received = kind(abi::KIND_RECEIVED);
+            return counters;
+        }
+        counters.forwarded = kind(abi::KIND_FORWARDED);
+        counters.dropped = kind(abi::KIND_DROPPED);
+        for reason in SlowPath::ALL {
+            counters.slow_path[reason as usize] = kind(abi::KIND_SLOW + reason as u32);
+        }
+        let fates = counters.slow_path.iter().chain([&counters.forwarded, &counters.dropped]);
+        counters.received = fates.fold(Tally::default(), |sum, fate| add(sum, *fate));
+        counters
+    }
+
+    /// Over all CPUs; zero, and a word in the log, when the kernel does not tell.
+    fn tally(&self, index: u32) -> Tally {
+        match self.statistics.get(index) {
+            Ok(values) => values.iter().fold(Tally::default(), |sum, value| {
+                add(sum, Tally { packets: value.packets(), bytes: value.bytes() })
+            }),
+            Err(error) => {
+                tracing::error!(%error, "could not read port statistics");
+                Tally::default()
+            }
+        }
+    }
+}
+
+const fn add(a: Tally, b: Tally) -> Tally {
+    Tally { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
+}
+
+/// One kind of command is carried out together.
+fn same_kind(a: &Command, b: &Command) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b)
+}
+
+impl DataPlane for XdpPlane {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { sessions: self.sessions, vlan_rewrite: true }
+    }
+
+    fn submit(&mut self, _now: Moment, commands: &[Command]) -> usize {
+        let room = UNDER_WAY - self.ready.len() - self.waiting.len();
+        let taken = &commands[..room.min(commands.len())];
+        for run in taken.chunk_by(same_kind) {
+            match run[0] {
+                Command::Install { .. } => self.install(run),
+                Command::Remove { .. } => self.remove(run),
+                Command::Read { .. } => {
+                    for command in run {
+                        let Command::Read { slot, token } = *command else { unreachable!("a run of reads") };
+                        let counters = self.records.read(slot);
+                        self.ready.push_back(Completion::Read { slot, token, counters });
+                    }
+                }
+            }
+        }
+        if !self.ready.is_empty() {
+            self.grace.wake();
+        }
+        taken.len()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, completions: &mut Vec<Completion>) -> Poll<()> {
+        for ended in self.grace.ended(context.waker()) {
+            self.finish(ended);
+        }
+        if self.ready.is_empty() {
+            return Poll::Pending;
+        }
+        completions.extend(self.ready.drain(..));
+        Poll::Ready(())
+    }
+
+    fn describe(&self) -> Description {
+        let mode = mode_name(self.attachments.mode());
+        let ports = self.ports.iter().enumerate().map(|(index, port)| {
+            let role = if index.is_multiple_of(2) { PortRole::Wire } else { PortRole::Firewall };
+            let counters = self.counters(index, role);
+            PortDescription { lif: self.lifs[index / 2], role, name: port.name().to_owned(), mode, counters }
+        });
+        Description { kind: "xdp", ports: ports.collect() }
+    }
+}
+
+impl Drop for XdpPlane {
+    fn drop(&mut self) {
+        self.attachments.remove(&self.pins);
+        let unpinned = unpin_maps(&self.pins);
+        if let Err(error) = unpinned {
+            tracing::error!(%error, "could not unpin maps");
+        }
+        if let Err(error) = self.pins.remove() {
+            tracing::error!(path = %self.pins.path().display(), %error, "could not remove the pin directory");
+        }
+    }
+}
+
+/// What loading makes.
+struct Made {
+    table: Table,
+    records: Records,
+    statistics: PerCpuArray<abi::Tally>,
+    programs: Vec<Loaded>,
+}
+
+impl Made {
+    fn new(config: &XdpConfig, ports: &[Port], pins: &PinDir) -> Result<Self, OpenError> {
+        let lifs: Vec<Lif> = config.lifs.iter().map(|lif| lif.lif).collect();
+        let load = |index: usize| {
+            let program = if index.is_multiple_of(2) { "opof_wire" } else { "opof_firewall" };
+            loader::load(pins.path(), config.sessions, constants(&lifs, index), program)
+        };
+        let programs: Vec<Loaded> = (0..ports.len()).map(load).collect::<Result<_, _>>()?;
+        let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
+        let maps = || {
+            let devices: Map<u32, abi::Device> = Map::new(open("ports")?)?;
+            for (index, port) in ports.iter().enumerate() {
+                devices.set(&u32::try_from(index).expect("ports are few"), &abi::Device::new(port.index()))?;
+            }
+            let records = open("records")?;
+            Ok((
+                Table { four: Map::new(open("sessions4")?)?, six: Map::new(open("sessions6")?)? },
+                Records::new(std::os::fd::AsFd::as_fd(&records), config.sessions)?,
+                PerCpuArray::new(open("statistics")?)?,
+            ))
+        };
+        let (table, records, statistics) = maps().map_err(OpenError::system("setting up the BPF maps"))?;
+        Ok(Self { table, records, statistics, programs })
+    }
+}
+
+fn constants(lifs: &[Lif], index: usize) -> PortConstants {
+    let number = |index: usize| u32::try_from(index).expect("ports are few");
+    // Ports come in pairs, wire and firewall.
+    PortConstants { lif: lifs[index / 2].get(), index: number(index), other: number(index ^ 1) }
+}
+
+fn unpin_maps(pins: &PinDir) -> Result<(), OpenError> {
+    for name in SHARED_MAPS {
+        pins.unpin(name).map_err(|source| OpenError::PinDirectory { path: pins.path().join(name), source })?;
+    }
+    Ok(())
+}

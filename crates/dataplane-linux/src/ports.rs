@@ -1,0 +1,130 @@
+//! Interfaces as ports of the device: checked, switched to promiscuous, offloads that hide tags switched off; and all of
+//! it put back at the end.
+//!
+//! What must not be here: programs and their attachment.
+
+use std::io;
+
+use crate::error::OpenError;
+use crate::sys::ethtool::Features;
+use crate::sys::interface::Control;
+
+const UP: i16 = 0x1;
+const PROMISCUOUS: i16 = 0x100;
+
+/// Offloads that take the tag off a frame before a program sees it: the frame would match an untagged session.
+const TAG_STRIPPERS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+
+/// Offloads that merge frames: what comes out is not what came in, and counters count merged frames.
+const MERGERS: [(&str, &str); 2] = [("rx-lro", "lro"), ("rx-gro-hw", "rx-gro-hw")];
+
+/// An interface in use as a port. Dropping it puts back what was changed; what a killed process changed stays.
+#[derive(Debug)]
+pub(crate) struct Port {
+    control: Control,
+    name: String,
+    index: u32,
+    /// Promiscuity was ours.
+    made_promiscuous: bool,
+    /// Features that were on.
+    switched_off: Vec<&'static str>,
+}
+
+impl Port {
+    /// Checks and prepares the interface of this name in the current network namespace.
+    pub(crate) fn prepare(name: &str) -> Result<Self, OpenError> {
+        let control = Control::new().map_err(OpenError::system("opening a socket"))?;
+        let index = control.index(name).map_err(|error| absent(name, error))?;
+        let flags = control.flags(name).map_err(|error| absent(name, error))?;
+        if flags & UP == 0 {
+            return Err(OpenError::Down(name.to_owned()));
+        }
+        let switched_off = Vec::new();
+        let mut port = Self { control, name: name.to_owned(), index, made_promiscuous: false, switched_off };
+        port.keep_tags()?;
+        port.make_promiscuous(flags)?;
+        Ok(port)
+    }
+
+    /// Its index, in the namespace of [`Self::prepare`].
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A bump in the wire gets frames that are addressed to others.
+    fn make_promiscuous(&mut self, flags: i16) -> Result<(), OpenError> {
+        if flags & PROMISCUOUS == 0 {
+            let what = format!("interface {}: switching to promiscuous mode", self.name);
+            self.control.set_flags(&self.name, flags | PROMISCUOUS).map_err(OpenError::system(what))?;
+            self.made_promiscuous = true;
+        }
+        Ok(())
+    }
+
+    fn keep_tags(&mut self) -> Result<(), OpenError> {
+        let features = match Features::read(&self.control, &self.name) {
+            // No ethtool at all: no offloads either.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
+            features => features.map_err(OpenError::system(format!("interface {}: reading offloads", self.name)))?,
+        };
+        for name in TAG_STRIPPERS {
+            let Some(feature) = features.get(name).filter(|feature| feature.active) else { continue };
+            if !matches!(features.set(&self.control, &self.name, feature, false), Ok(true)) {
+                return Err(OpenError::TagsStripped { interface: self.name.clone(), feature: name });
+            }
+            self.switched_off.push(name);
+        }
+        for (name, word) in MERGERS {
+            if features.get(name).is_some_and(|feature| feature.active) {
+                tracing::warn!(
+                    interface = self.name,
+                    feature = name,
+                    "the driver merges received frames, so counters will not count those on the wire: \
+                     ethtool -K {} {word} off",
+                    self.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn put_back(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.made_promiscuous) {
+            let flags = self.control.flags(&self.name)?;
+            self.control.set_flags(&self.name, flags & !PROMISCUOUS)?;
+        }
+        if !self.switched_off.is_empty() {
+            let features = Features::read(&self.control, &self.name)?;
+            for name in std::mem::take(&mut self.switched_off) {
+                if let Some(feature) = features.get(name) {
+                    features.set(&self.control, &self.name, feature, true)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        match self.put_back() {
+            Err(error) if error.raw_os_error() != Some(libc::ENODEV) => {
+                tracing::warn!(interface = self.name, %error, "could not put the interface's settings back");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn absent(name: &str, error: io::Error) -> OpenError {
+    if error.raw_os_error() == Some(libc::ENODEV) {
+        OpenError::NoInterface(name.to_owned())
+    } else {
+        OpenError::system(format!("interface {name}"))(error)
+    }
+}

@@ -1,0 +1,106 @@
+//! The plane's own programs on single frames, without a network: what tests compare and what is measured.
+//!
+//! Needs the kernel's BPF_PROG_TEST_RUN; nothing is sent, but counters count.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use opof_dataplane::PortRole;
+use opof_session::plane::FastAction;
+use opof_session::types::{Lif, MatchKey};
+use opof_wire::SlowPath;
+
+use crate::abi::{self, HAS_KEY, Probed};
+use crate::error::OpenError;
+use crate::loader::Loaded;
+use crate::plane::XdpPlane;
+use crate::sys::bpf::{self, TestRun};
+use crate::sys::map::Map;
+
+/// `XDP_DROP`: the frame is discarded.
+pub const DROPPED: u32 = 1;
+/// `XDP_REDIRECT`: the frame leaves by a port.
+pub const REDIRECTED: u32 = 4;
+
+/// What a wire port would make of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Judgement {
+    /// The key, when the frame has one.
+    pub key: Option<MatchKey>,
+    /// The slow path, or the session.
+    pub verdict: Result<opof_dataplane::Hit, SlowPath>,
+}
+
+/// Judges frames as the wire port of one LIF does, and does nothing about them.
+#[derive(Debug)]
+pub struct Probe {
+    loaded: Loaded,
+    result: Map<u32, Probed>,
+}
+
+impl Probe {
+    /// For the wire port of `lif`, against the plane's own table.
+    ///
+    /// # Panics
+    /// When the plane has no such LIF.
+    pub fn new(plane: &XdpPlane, lif: Lif) -> Result<Self, OpenError> {
+        let loaded = plane.load_beside(lif, "opof_probe").expect("a LIF of this plane")?;
+        let result = loaded.map("probed").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        Ok(Self { loaded, result })
+    }
+
+    /// Judges one frame of at least 14 bytes.
+    pub fn judge(&mut self, plane: &XdpPlane, frame: &[u8]) -> io::Result<Judgement> {
+        bpf::test_run(self.loaded.program.as_fd(), frame, 1)?;
+        let probed = self.result.get(&0)?;
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
+        let key = probed.key().map(|key| key.to_match_key().ok_or_else(invalid)).transpose()?;
+        let verdict = match probed.verdict() {
+            HAS_KEY => Ok(hit(plane, probed.hit()).ok_or_else(invalid)?),
+            reason => {
+                let reason = u8::try_from(reason).ok().and_then(SlowPath::from_number);
+                Err(reason.ok_or_else(invalid)?)
+            }
+        };
+        Ok(Judgement { key, verdict })
+    }
+}
+
+fn hit(plane: &XdpPlane, hit: abi::Hit) -> Option<opof_dataplane::Hit> {
+    let action = match hit.forward {
+        None => FastAction::Drop,
+        Some((port, rewrite)) => FastAction::Forward { to: plane.lif_of_port(port)?, rewrite },
+    };
+    Some(opof_dataplane::Hit { slot: hit.slot, direction: hit.direction, action })
+}
+
+/// A way to run a port's program from any thread, while its owner drives the plane.
+#[derive(Debug)]
+pub struct PortRunner(std::os::fd::OwnedFd);
+
+impl PortRunner {
+    /// The program that is attached to this port.
+    ///
+    /// # Panics
+    /// When the plane has no such LIF.
+    pub fn new(plane: &XdpPlane, lif: Lif, role: PortRole) -> io::Result<Self> {
+        Ok(Self(plane.program(lif, role).expect("a LIF of this plane").try_clone()?))
+    }
+
+    /// Runs it `repeat` times on `frame`, of at least 14 bytes.
+    pub fn run(&self, frame: &[u8], repeat: u32) -> io::Result<TestRun> {
+        bpf::test_run(self.0.as_fd(), frame, repeat)
+    }
+}
+
+/// Bytes of kernel memory that the session table takes now, as the kernel accounts for them.
+pub fn table_memory(plane: &XdpPlane) -> io::Result<u64> {
+    let table = plane.table();
+    Ok(memory(table.four.as_fd())? + memory(table.six.as_fd())?)
+}
+
+fn memory(map: std::os::fd::BorrowedFd<'_>) -> io::Result<u64> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&map)))?;
+    let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+    line.and_then(|number| number.trim().parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}

@@ -1,0 +1,174 @@
+//! A device of two LIFs on veth pairs in a network namespace of its own, and a namespace around it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test takes from here what it needs")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use opof_dataplane::DataPlane;
+use opof_dataplane::pipeline::Port as PlanePort;
+use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, XdpConfig, XdpPlane};
+use opof_session::plane::{Command, Completion, FastAction, Rule, Slot};
+use opof_session::types::{Counters, Lif, MatchKey, Moment};
+use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
+use opof_testkit::require;
+use opof_testkit::wait;
+use opof_wire::{Addresses, FlowKey, Transport, Vid};
+
+/// More than any answer needs.
+pub const BOUND: Duration = Duration::from_secs(10);
+
+pub fn lif(id: u16) -> Lif {
+    Lif::new(id).expect("not 0")
+}
+
+/// The two LIFs: numbers that are no positions.
+pub fn lifs() -> [Lif; 2] {
+    [lif(7), lif(1000)]
+}
+
+/// Ports in the order of the configuration, and their names in the device.
+pub fn ports() -> [(PlanePort, &'static str); 4] {
+    let [a, b] = lifs();
+    [
+        (PlanePort::wire(a), "wire-a"),
+        (PlanePort::firewall(a), "fw.a"),
+        (PlanePort::wire(b), "wire-b"),
+        (PlanePort::firewall(b), "fw.b"),
+    ]
+}
+
+/// The driver lets XDP send to a veth port when GRO is switched on at its other end while that is up, and only then.
+pub fn accept_redirects(far_end: &Port) {
+    for gro in ["off", "on"] {
+        run(far_end.namespace.command("ethtool").args(["-K", &far_end.name, "gro", gro])).expect("ethtool");
+    }
+}
+
+/// The namespaces, and the far ends of the device's ports.
+#[derive(Debug)]
+pub struct Lab {
+    pub device: Arc<NetNs>,
+    pub outside: Arc<NetNs>,
+    pub near: Vec<Port>,
+    pub far: Vec<(PlanePort, Port)>,
+    pub pin_dir: PathBuf,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+impl Lab {
+    /// # Panics
+    /// Without root, without the programs that make networks: a test that can't run fails.
+    pub fn new() -> Self {
+        require::require(require::NETWORK).expect("programs");
+        let device = Arc::new(NetNs::new("device").expect("a namespace"));
+        let outside = Arc::new(NetNs::new("outside").expect("a namespace"));
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        for (n, (port, name)) in (0_u8..).zip(ports()) {
+            let options =
+                |side, promiscuous| PortOptions { mac: [2, 0, 0, side, 0, n], ip: false, promiscuous, mtu: 1500 };
+            let far_name = format!("far-{n}");
+            let ends = [(&device, name, options(1, false)), (&outside, far_name.as_str(), options(2, true))];
+            let [near_end, far_end] = veth(ends).expect("a veth pair");
+            accept_redirects(&far_end);
+            near.push(near_end);
+            far.push((port, far_end));
+        }
+        remove_leftovers();
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let pin_dir = PathBuf::from(format!("{PINS}{}-{number}", std::process::id()));
+        Self { device, outside, near, far, pin_dir }
+    }
+
+    pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
+        let [a, b] = lifs();
+        let pair = |lif, wire: &str, firewall: &str| LifPorts { lif, wire: wire.into(), firewall: firewall.into() };
+        let lifs = vec![pair(a, "wire-a", "fw.a"), pair(b, "wire-b", "fw.b")];
+        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone() }
+    }
+
+    /// A plane in the device's namespace.
+    pub fn open(&self, config: &XdpConfig) -> Result<XdpPlane, OpenError> {
+        self.device.run(|| XdpPlane::open(config)).expect("enter the namespace")
+    }
+
+    pub fn plane(&self, sessions: u32) -> XdpPlane {
+        self.open(&self.config(sessions, AttachMode::Native)).expect("root and BPF")
+    }
+}
+
+/// Pin directories of all tests begin so; the process id follows.
+const PINS: &str = "/sys/fs/bpf/opof-test-";
+
+/// What killed tests left pinned.
+fn remove_leftovers() {
+    let Ok(entries) = fs::read_dir("/sys/fs/bpf") else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let process = path.to_str().and_then(|path| path.strip_prefix(PINS)).and_then(|rest| rest.split('-').next());
+        if process.is_some_and(|id| !PathBuf::from(format!("/proc/{id}")).exists()) {
+            // Another test may be doing the same.
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// Gives the plane all commands, returns all answers.
+pub fn command(plane: &mut XdpPlane, commands: &[Command]) -> Vec<Completion> {
+    let (mut rest, mut answers) = (commands, Vec::new());
+    while answers.len() < commands.len() {
+        let taken = plane.submit(Moment(0), rest);
+        rest = &rest[taken..];
+        wait::until("an answer", BOUND, || {
+            let mut context = Context::from_waker(Waker::noop());
+            (plane.poll(&mut context, &mut answers) == Poll::Ready(())).then_some(())
+        })
+        .expect("the plane answers");
+    }
+    answers
+}
+
+pub fn install(plane: &mut XdpPlane, slot: u32, rules: [Rule; 2]) {
+    let slot = Slot(slot);
+    let answers = command(plane, &[Command::Install { slot, rules }]);
+    assert_eq!(answers, [Completion::Installed { slot, result: Ok(()) }]);
+}
+
+pub fn remove(plane: &mut XdpPlane, slot: u32, rules: &[Rule; 2]) -> Counters {
+    let command_ = Command::Remove { slot: Slot(slot), keys: rules.map(|rule| rule.key) };
+    match command(plane, &[command_])[..] {
+        [Completion::Removed { slot: Slot(found), result: Ok(counters) }] if found == slot => counters,
+        ref answers => panic!("{answers:?}"),
+    }
+}
+
+pub fn flow(n: u32, vlan: u16) -> FlowKey {
+    FlowKey {
+        vlan: Vid::new(vlan).expect("a VLAN"),
+        addresses: Addresses::V4 { source: (0x0A00_0000 + n).to_be_bytes(), destination: [192, 0, 2, 1] },
+        source_port: 40_000,
+        destination_port: 443,
+        transport: Transport::Udp,
+    }
+}
+
+/// "In" on the first LIF, "out" on the second.
+pub fn keys(flow: FlowKey) -> [MatchKey; 2] {
+    let [a, b] = lifs();
+    [MatchKey { lif: a, flow }, MatchKey { lif: b, flow: flow.reversed() }]
+}
+
+pub fn forward(flow: FlowKey) -> [Rule; 2] {
+    let [a, b] = lifs();
+    let [inward, outward] = keys(flow);
+    let to = |to| FastAction::Forward { to, rewrite: None };
+    [Rule { key: inward, action: to(b) }, Rule { key: outward, action: to(a) }]
+}
+
+pub fn drop_all(flow: FlowKey) -> [Rule; 2] {
+    keys(flow).map(|key| Rule { key, action: FastAction::Drop })
+}

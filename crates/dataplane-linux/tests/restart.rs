@@ -1,0 +1,117 @@
+//! A process with a plane is killed: the wire must not go dark, and the next process takes over.
+
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use common::{BOUND, Lab, flow, forward, install};
+use opof_dataplane::DataPlane;
+use opof_dataplane_linux::{AttachMode, XdpConfig, XdpPlane};
+use opof_testkit::netns::{Capture, Process, RawSocket};
+use opof_testkit::packet::Packet;
+use opof_testkit::wait::Pacer;
+
+const CHILD: &str = "OPOF_TEST_PIN_DIR";
+
+/// The device's process: opens a plane, offloads one session, waits to be killed.
+fn child(pin_dir: &str) {
+    let [a, b] = common::lifs();
+    let pair = |lif, wire: &str, firewall: &str| opof_dataplane_linux::LifPorts {
+        lif,
+        wire: wire.to_owned(),
+        firewall: firewall.to_owned(),
+    };
+    let lifs = vec![pair(a, "wire-a", "fw.a"), pair(b, "wire-b", "fw.b")];
+    let mode = AttachMode::Auto;
+    let config = XdpConfig { lifs, sessions: 16, mode, pin_dir: Path::new(pin_dir).to_owned() };
+    let mut plane = XdpPlane::open(&config).unwrap();
+    install(&mut plane, 0, forward(flow(1, 0)));
+    println!("\nready");
+    // Its end is the parent's, should that die first.
+    let _ = std::io::stdin().read(&mut [0]);
+}
+
+fn start_child(lab: &Lab) -> Process {
+    let exe = std::fs::read_link("/proc/self/exe").unwrap();
+    let mut command = lab.device.command(exe.to_str().unwrap());
+    command.args(["--exact", "a_killed_process_leaves_the_wire_lit", "--nocapture"]).env(CHILD, &lab.pin_dir);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = Process::start("the device", &mut command).unwrap();
+    let stdout = BufReader::new(process.child().stdout.take().unwrap());
+    assert!(stdout.lines().map_while(Result::ok).any(|line| line == "ready"), "the device did not start");
+    process
+}
+
+#[test]
+fn a_killed_process_leaves_the_wire_lit() {
+    if let Ok(pin_dir) = std::env::var(CHILD) {
+        return child(&pin_dir);
+    }
+    let lab = Lab::new();
+    let mut device = start_child(&lab);
+    let [wire_a, firewall_a, wire_b] = [0, 1, 2].map(|n| &lab.far[n].1);
+    let socket = RawSocket::open(wire_a).unwrap();
+    let captures = [firewall_a, wire_b].map(|port| Capture::start(port).unwrap());
+    let session = Packet::with_key(&flow(1, 0)).payload(&[7; 50]).build();
+    let other = Packet::with_key(&flow(2, 0)).payload(&[7; 50]).build();
+    let [to_firewall, to_wire] = &captures;
+
+    device.kill().unwrap();
+    socket.send(&session).unwrap();
+    assert_eq!(to_wire.next(BOUND).unwrap(), session, "the session still flows by the fast path");
+    socket.send(&other).unwrap();
+    assert_eq!(to_firewall.next(BOUND).unwrap(), other, "everything else by the firewall");
+
+    // The next process takes over in the middle of traffic; each frame comes out once, on one side or the other.
+    let stop = AtomicBool::new(false);
+    let (plane, sent) = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let (mut pacer, mut sent) = (Pacer::new(5_000), 0);
+            while !stop.load(Ordering::Relaxed) {
+                pacer.wait();
+                socket.send(&session).unwrap();
+                sent += 1;
+            }
+            sent
+        });
+        let plane = lab.open(&lab.config(16, AttachMode::Auto));
+        stop.store(true, Ordering::Relaxed);
+        (plane.unwrap(), sender.join().unwrap())
+    });
+    let [slow, fast] = captures.each_ref().map(|capture| capture.drain(Duration::from_millis(300)).len());
+    println!("{sent} frames during the takeover: {fast} by the old table, {slow} by the firewall");
+    assert_eq!(fast + slow, sent, "no frame is lost in the takeover");
+    assert!(fast > 0, "the test tested something");
+
+    let ports = plane.describe().ports;
+    assert!(ports.iter().all(|port| port.mode == "native"));
+    socket.send(&session).unwrap();
+    assert_eq!(to_firewall.next(BOUND).unwrap(), session, "the new table is empty");
+
+    drop(plane);
+    assert!(!lab.pin_dir.exists());
+    for (_, name) in common::ports() {
+        assert!(!lab.device.ip(&format!("link show dev {name}")).unwrap().contains("xdp"), "{name}");
+    }
+}
+
+/// What the dead process used and the next does not is cleared away.
+#[test]
+fn another_configuration_after_a_kill() {
+    let lab = Lab::new();
+    let mut device = start_child(&lab);
+    device.kill().unwrap();
+
+    let plane = lab.open(&lab.config(16, AttachMode::Generic)).unwrap();
+    assert!(plane.describe().ports.iter().all(|port| port.mode == "generic"));
+    let link = lab.device.ip("link show dev wire-a").unwrap();
+    assert!(link.contains("xdpgeneric"), "{link}");
+    drop(plane);
+    assert!(!lab.pin_dir.exists());
+}

@@ -1,0 +1,116 @@
+//! What must hold for any bytes at all: one body for unit tests, property tests and the fuzz target.
+
+use opof_wire::tcp::Flags;
+use opof_wire::{Addresses, FlowKey, SlowPath, Transport, Vid};
+use opof_wire::{classify, ethernet, ipv4, ipv6, ipv6_ext, rewrite_outer_vid, tcp, udp, vlan};
+
+/// Calls every accessor and every checksum setter of every header that accepts `bytes`.
+///
+/// # Panics
+/// When an accessor does, or a checksum that was just set is not right.
+pub fn check_headers(bytes: &[u8]) {
+    read_everything(bytes);
+    write_everything(&mut bytes.to_vec());
+}
+
+fn read_everything(bytes: &[u8]) {
+    let addresses = Addresses::V4 { source: [1; 4], destination: [2; 4] };
+    if let Ok(frame) = ethernet::Frame::new_checked(bytes) {
+        let _ = (frame.destination(), frame.source(), frame.ether_type(), frame.payload());
+    }
+    if let Ok(tag) = vlan::Tag::new_checked(bytes) {
+        let _ = (tag.priority(), tag.drop_eligible(), tag.vid(), tag.ether_type(), tag.payload());
+    }
+    if let Ok(packet) = ipv4::Packet::new_checked(bytes) {
+        let _ = (packet.version(), packet.header_len(), packet.traffic_class(), packet.total_len());
+        let _ = (packet.identification(), packet.reserved_flag(), packet.dont_fragment(), packet.more_fragments());
+        let _ = (packet.fragment_offset(), packet.is_fragment(), packet.ttl(), packet.protocol(), packet.checksum());
+        let _ = (packet.addresses(), packet.verify_checksum(), packet.options(), packet.payload());
+    }
+    if let Ok(packet) = ipv6::Packet::new_checked(bytes) {
+        let _ = (packet.version(), packet.traffic_class(), packet.flow_label(), packet.payload_len());
+        let _ = (packet.next_header(), packet.hop_limit(), packet.addresses(), packet.payload());
+    }
+    if let Ok(header) = ipv6_ext::Packet::new_checked(bytes) {
+        let _ = (header.next_header(), header.header_len(), header.body(), header.payload());
+    }
+    if let Ok(header) = ipv6_ext::Fragment::new_checked(bytes) {
+        let _ = (header.next_header(), header.offset(), header.more_fragments(), header.identification());
+        let _ = header.payload();
+    }
+    if let Ok(packet) = tcp::Packet::new_checked(bytes) {
+        let _ = (packet.source_port(), packet.destination_port(), packet.sequence(), packet.acknowledgment());
+        let _ = (packet.header_len(), packet.flags(), packet.window(), packet.checksum(), packet.urgent());
+        let _ = (packet.verify_checksum(&addresses), packet.options(), packet.payload());
+    }
+    if let Ok(packet) = udp::Packet::new_checked(bytes) {
+        let _ = (packet.source_port(), packet.destination_port(), packet.length(), packet.checksum());
+        let _ = (packet.verify_checksum(&addresses), packet.payload());
+    }
+}
+
+fn write_everything(bytes: &mut [u8]) {
+    let addresses = Addresses::V6 { source: [1; 16], destination: [2; 16] };
+    if let Ok(mut packet) = ipv4::Packet::new_checked(&mut *bytes) {
+        packet.fill_checksum();
+        assert!(packet.verify_checksum());
+    }
+    if let Ok(mut packet) = tcp::Packet::new_checked(&mut *bytes) {
+        packet.fill_checksum(&addresses);
+        assert!(packet.verify_checksum(&addresses));
+    }
+    if let Ok(mut packet) = udp::Packet::new_checked(&mut *bytes) {
+        packet.fill_checksum(&addresses);
+        assert!(packet.verify_checksum(&addresses));
+    }
+    rewrite_outer_vid(bytes, Vid::MAX);
+}
+
+/// Classifies `frame`; when it has a key, the representations, parsed one by one, must have the same.
+///
+/// # Panics
+/// When they differ, or on a reason that is not the parser's to give.
+pub fn check_verdict(frame: &[u8]) {
+    match classify(frame) {
+        Ok(key) => assert_eq!(reparsed(frame), Ok(key)),
+        Err(reason) => assert_ne!(reason, SlowPath::Miss),
+    }
+}
+
+/// The key of a frame that is known to have one.
+fn reparsed(frame: &[u8]) -> Result<FlowKey, opof_wire::Error> {
+    let header = ethernet::Repr::parse(frame)?;
+    let mut rest = &frame[header.buffer_len()..];
+    let (mut ether_type, mut outer) = (header.ether_type, None);
+    while vlan::is_tpid(ether_type) {
+        let tag = vlan::Repr::parse(rest)?;
+        rest = &rest[tag.buffer_len()..];
+        ether_type = tag.ether_type;
+        outer = outer.or(Some(tag.vid));
+    }
+    let (addresses, protocol, upper) = if ether_type == ethernet::IPV4 {
+        let ip = ipv4::Repr::parse(rest)?;
+        assert!(ip.options.is_empty() && ip.fragment_offset == 0 && !ip.more_fragments);
+        let (source, destination) = (ip.source, ip.destination);
+        (Addresses::V4 { source, destination }, ip.protocol, &rest[ip.buffer_len()..][..ip.payload_len])
+    } else {
+        let ip = ipv6::Repr::parse(rest)?;
+        let (source, destination) = (ip.source, ip.destination);
+        (Addresses::V6 { source, destination }, ip.next_header, &rest[ip.buffer_len()..][..ip.payload_len])
+    };
+    let transport = Transport::from_number(protocol).expect("a frame with a key is TCP or UDP");
+    let (source_port, destination_port) = match transport {
+        Transport::Tcp => {
+            let header = tcp::Repr::parse(upper)?;
+            assert!(!header.flags.intersects(Flags::CONTROL));
+            (header.source_port, header.destination_port)
+        }
+        Transport::Udp => {
+            let header = udp::Repr::parse(upper)?;
+            assert_eq!(header.payload_len + udp::HEADER_LEN, upper.len());
+            (header.source_port, header.destination_port)
+        }
+    };
+    let vlan = Vid::new(outer.unwrap_or(0)).expect("a frame with a key has a valid VID");
+    Ok(FlowKey { vlan, addresses, source_port, destination_port, transport })
+}

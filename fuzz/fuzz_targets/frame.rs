@@ -1,0 +1,10 @@
+//! Any bytes: no header's accessor panics, and a frame with a flow key has the same one when each header is parsed alone.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use opof_testkit::headers::{check_headers, check_verdict};
+
+fuzz_target!(|data: &[u8]| {
+    check_headers(data);
+    check_verdict(data);
+});

@@ -1,0 +1,52 @@
+//! A bench with a running device on it, and frames through it.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use opof_testkit::netns::{FirewallMode, LinkCounters, Port, Topology, counters};
+use opof_testkit::require::{NETWORK, require};
+use opof_testkit::wait;
+
+use crate::{Error, Opofd};
+
+/// How long a frame that was sent may take to be counted where it arrives.
+const ARRIVAL: Duration = Duration::from_secs(5);
+/// How long nothing must happen before it is believed that nothing will.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Four namespaces, and `opofd` on XDP in the device's.
+#[derive(Debug)]
+pub struct Bench {
+    /// The daemon. First, so that it ends before its ports do.
+    pub opofd: Opofd,
+    net: Topology,
+}
+
+impl Bench {
+    /// Builds it, after installing what is missing.
+    pub fn new(mode: FirewallMode) -> Result<Self, Error> {
+        require(NETWORK)?;
+        let net = Topology::new(mode)?;
+        Ok(Self { opofd: Opofd::start(&net)?, net })
+    }
+
+    /// Waits until `port` has received `packets` since `before`, and then that it receives no more. Returns how much it
+    /// did receive, be it too little.
+    pub fn arrived(&self, port: &Port, before: &LinkCounters, packets: u64) -> Result<LinkCounters, Error> {
+        let mut now = LinkCounters::default();
+        let _ = wait::until("frames to arrive", ARRIVAL, || {
+            now = counters(port).ok()?.since(before);
+            (now.rx_packets >= packets).then_some(())
+        });
+        wait::pause(QUIET);
+        Ok(counters(port)?.since(before))
+    }
+}
+
+impl Deref for Bench {
+    type Target = Topology;
+
+    fn deref(&self) -> &Topology {
+        &self.net
+    }
+}

@@ -1,0 +1,15 @@
+//! The whole system on a bench of network namespaces: `opofd` as a process on XDP, real frames, real traffic.
+//!
+//! What lives here: what the namespace tests and the demo have in common. What must not: anything that ships.
+
+mod bench;
+mod control;
+mod error;
+pub mod frames;
+pub mod iperf;
+pub mod opofd;
+
+pub use bench::Bench;
+pub use control::{Closed, Counted, session};
+pub use error::Error;
+pub use opofd::Opofd;

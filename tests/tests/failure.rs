@@ -1,0 +1,90 @@
+//! The wire does not go dark when the daemon dies, and the next start finds its feet.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use opof_testkit::netns::{FirewallMode, counters};
+use opof_testkit::packet::Packet;
+use opof_testkit::wait::Pacer;
+use opof_tests::{Bench, frames, session};
+use opof_wire::FlowKey;
+
+/// Frames that each of the two flows has sent while the daemon is dead, at least.
+const WHILE_DEAD: u64 = 5_000;
+
+fn build(packet: Packet) -> Vec<u8> {
+    packet.payload(b"data").build()
+}
+
+#[test]
+fn forwarding_goes_on_while_the_daemon_is_dead() {
+    let mut bench = Bench::new(FirewallMode::Silent).unwrap();
+    let offloaded = frames::keys()[0];
+    let missed = FlowKey { source_port: 40_001, ..offloaded };
+    bench.opofd.add(session(1, offloaded)).unwrap();
+    let frames = [offloaded, missed].map(|key| build(Packet::with_key(&key)));
+    let socket = bench.client_socket().unwrap();
+    let before = [&bench.server.port, &bench.firewall_a].map(|port| counters(port).unwrap());
+
+    let (stop, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut pacer = Pacer::new(frames::RATE / 2);
+            while !stop.load(Ordering::Relaxed) {
+                pacer.wait();
+                for frame in &frames {
+                    socket.send(frame).unwrap();
+                }
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let sent_more = |more| {
+            let target = sent.load(Ordering::Relaxed) + more;
+            let bound = std::time::Duration::from_secs(30);
+            opof_testkit::wait::until("frames to be sent", bound, || {
+                (sent.load(Ordering::Relaxed) >= target).then_some(())
+            })
+        };
+        // Frames flow when it dies, and for a while after.
+        let died = sent_more(500).map_err(Into::into).and_then(|()| bench.opofd.kill());
+        let flowed = sent_more(WHILE_DEAD);
+        stop.store(true, Ordering::Relaxed);
+        died.unwrap();
+        flowed.unwrap();
+    });
+
+    let sent = sent.load(Ordering::Relaxed);
+    for (port, before) in [&bench.server.port, &bench.firewall_a].into_iter().zip(before) {
+        let arrived = bench.arrived(port, &before, sent).unwrap();
+        assert_eq!(arrived.rx_packets, sent, "of {sent} frames at {}", port.name);
+    }
+}
+
+#[test]
+fn the_next_start_cleans_up_and_works() {
+    let mut bench = Bench::new(FirewallMode::Silent).unwrap();
+    let key = frames::keys()[0];
+    let frame = build(Packet::with_key(&key));
+    for _ in 0..3 {
+        bench.opofd.add(session(1, key)).unwrap();
+        expect(&bench, &frame, true);
+        bench.opofd.kill().unwrap();
+        bench.opofd.start_again().unwrap();
+        // Sessions don't outlive the daemon yet: their packets are the firewall's again.
+        assert_eq!(bench.opofd.get(1).unwrap(), None);
+        expect(&bench, &frame, false);
+    }
+    bench.opofd.add(session(1, key)).unwrap();
+    expect(&bench, &frame, true);
+}
+
+/// Sends the frame from the client and sees it at the server, or else at the firewall.
+fn expect(bench: &Bench, frame: &[u8], at_server: bool) {
+    let (port, other) = (&bench.server.port, &bench.firewall_a);
+    let (port, other) = if at_server { (port, other) } else { (other, port) };
+    let before = [port, other].map(|port| counters(port).unwrap());
+    bench.client_socket().unwrap().send(frame).unwrap();
+    assert_eq!(bench.arrived(port, &before[0], 1).unwrap().rx_packets, 1, "at {}", port.name);
+    assert_eq!(counters(other).unwrap().since(&before[1]).rx_packets, 0, "at {}", other.name);
+}

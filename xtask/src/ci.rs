@@ -1,0 +1,188 @@
+//! `cargo xtask ci`: everything that must hold before a change is taken, step by step, with the time that each takes.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use opof_testkit::require::{self, Program};
+use opof_testkit::wait::Stopwatch;
+
+use crate::{bpf, fuzz, shell, walls};
+
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u32 = 60;
+
+/// What the steps need besides Rust and a C compiler.
+const PROGRAMS: &[Program] = &[
+    Program { name: "clang-19", package: "clang-19" },
+    Program { name: "llvm-strip-19", package: "llvm-19" },
+    Program { name: "bpftool", package: "bpftool" },
+    Program { name: "/usr/include/bpf/bpf_helpers.h", package: "libbpf-dev" },
+    Program { name: "/usr/include/linux/bpf.h", package: "linux-libc-dev" },
+    Program { name: "python3", package: "python3" },
+];
+/// For a Python that can't make virtual environments.
+const VENV: Program = Program { name: "/usr/share/doc/python3-venv", package: "python3-venv" };
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this step; may be given more than once
+    #[arg(long, value_name = "STEP")]
+    only: Vec<String>,
+    /// Name the steps and do nothing
+    #[arg(long)]
+    list: bool,
+}
+
+struct Step {
+    name: &'static str,
+    title: &'static str,
+    run: fn() -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "packages", title: "Debian packages that the steps need", run: packages },
+    Step { name: "format", title: "Formatting", run: format },
+    Step { name: "walls", title: "Walls between the crates", run: walls::run },
+    Step { name: "clippy", title: "Lints, warnings denied", run: clippy },
+    Step { name: "bpf", title: "BPF objects are what their source makes", run: || Ok(bpf::check()?) },
+    Step { name: "test", title: "Unit, property, conformance and namespace tests", run: test },
+    Step { name: "python", title: "Python client against opofd", run: python },
+    Step { name: "fuzz", title: "Fuzz targets", run: fuzz },
+    Step { name: "doc", title: "Documentation, warnings denied", run: doc },
+    Step { name: "demo", title: "The lab, in short", run: demo },
+];
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.list {
+        for step in STEPS {
+            println!("{:<10} {}", step.name, step.title);
+        }
+        return Ok(());
+    }
+    let steps = chosen(&arguments.only)?;
+    ensure!(
+        rustix::process::geteuid().is_root() || !steps.iter().any(|step| ["test", "demo"].contains(&step.name)),
+        "the namespace tests need root, and are never left out in silence: run `cargo xtask ci` as root"
+    );
+    let mut results: Vec<(&Step, Duration, Option<String>)> = Vec::new();
+    for step in steps {
+        println!("\n==> {}: {}", step.name, step.title);
+        let watch = Stopwatch::start();
+        let error = (step.run)().err().map(|error| format!("{error:#}"));
+        if let Some(error) = &error {
+            eprintln!("error: {error}");
+        }
+        println!("<== {}: {} in {:.1} s", step.name, outcome(error.as_ref()), watch.elapsed().as_secs_f64());
+        let failed = error.is_some();
+        results.push((step, watch.elapsed(), error));
+        // What comes after would only repeat it, or be built on sand.
+        if failed && ["packages", "clippy"].contains(&step.name) {
+            break;
+        }
+    }
+    print!("{}", summary(&results));
+    let failed: Vec<&str> =
+        results.iter().filter(|(_, _, error)| error.is_some()).map(|(step, ..)| step.name).collect();
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Step>> {
+    if let Some(unknown) = only.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+        bail!("no step {unknown}; `cargo xtask ci --list` names them");
+    }
+    Ok(STEPS.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect())
+}
+
+fn outcome(error: Option<&String>) -> &'static str {
+    if error.is_some() { "FAIL" } else { "ok" }
+}
+
+fn summary(results: &[(&Step, Duration, Option<String>)]) -> String {
+    let mut text = String::from("\nstep        result     time\n");
+    for (step, time, error) in results {
+        let _ = writeln!(text, "{:<10}  {:<6} {:>6.1} s", step.name, outcome(error.as_ref()), time.as_secs_f64());
+    }
+    let total: Duration = results.iter().map(|(_, time, _)| *time).sum();
+    let _ = writeln!(text, "{:<10}  {:<6} {:>6.1} s", "all", "", total.as_secs_f64());
+    text
+}
+
+fn packages() -> Result<()> {
+    require::require(PROGRAMS)?;
+    require::require(require::NETWORK)?;
+    if shell::output(shell::command("python3").args(["-c", "import ensurepip"])).is_err() {
+        require::require(&[VENV])?;
+    }
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    shell::run(shell::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<()> {
+    shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+}
+
+fn test() -> Result<()> {
+    shell::run(shell::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+fn doc() -> Result<()> {
+    let mut cargo = shell::cargo();
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    shell::run(cargo.args(["doc", "--workspace", "--no-deps", "--locked"]))
+}
+
+fn fuzz() -> Result<()> {
+    fuzz::all(FUZZ_SECONDS)
+}
+
+fn demo() -> Result<()> {
+    shell::demo(&["--short".to_owned()])
+}
+
+/// In a virtual environment that is thrown away.
+fn python() -> Result<()> {
+    shell::run(shell::cargo().args(["build", "--package", "opof-daemon", "--bin", "opofd", "--locked"]))?;
+    let directory = tempfile::tempdir().context("make a temporary directory")?;
+    let python = directory.path().join("bin/python");
+    let python = python.to_string_lossy();
+    shell::run(shell::command("python3").args(["-m", "venv"]).arg(directory.path()))?;
+    let requirements = "tests/python/requirements.txt";
+    shell::run(shell::command(&python).args(["-m", "pip", "install", "--quiet", "--requirement", requirements]))?;
+    shell::run(shell::command(&python).args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/python"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_have_names_of_their_own() {
+        for step in STEPS {
+            assert_eq!(STEPS.iter().filter(|other| other.name == step.name).count(), 1, "{}", step.name);
+        }
+    }
+
+    #[test]
+    fn only_what_was_asked_for_runs_and_a_wrong_name_is_an_error() {
+        let names = |only: &[&str]| {
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            chosen(&only).map(|steps| steps.iter().map(|step| step.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["doc", "format"]).unwrap(), ["format", "doc"]);
+        assert_eq!(names(&[]).unwrap().len(), STEPS.len());
+        assert!(names(&["dco"]).unwrap_err().to_string().contains("no step dco"));
+    }
+
+    #[test]
+    fn a_failed_step_shows_in_the_summary() {
+        let text = summary(&[(&STEPS[0], Duration::from_secs(1), None), (&STEPS[1], Duration::ZERO, Some("x".into()))]);
+        assert!(text.contains("packages    ok") && text.contains("format      FAIL"), "{text}");
+    }
+}
