@@ -23,9 +23,10 @@ const ETHERNET_HEADER: usize = 14;
 /// A kernel drops a frame that ends within its outer tag or right behind it before any socket sees it.
 const SHORTEST_TAGGED: usize = 20;
 
-/// The frame without, with one and with two tags more.
-fn tagged(frame: &[u8]) -> [Vec<u8>; 3] {
-    [&[], VLAN, QINQ].map(|tags| [&frame[..TAGS_AT], tags, &frame[TAGS_AT..]].concat())
+/// The frame as it is, with one and with two tags more, each under a name of its own.
+fn tagged(name: &str, frame: &[u8]) -> [(String, Vec<u8>); 3] {
+    [("as it is", &[][..]), ("VLAN", VLAN), ("QinQ", QINQ)]
+        .map(|(how, tags)| (format!("{name}, {how}"), [&frame[..TAGS_AT], tags, &frame[TAGS_AT..]].concat()))
 }
 
 fn is_captured(frame: &[u8]) -> bool {
@@ -53,7 +54,7 @@ fn every_fixture_reaches_the_firewall_untouched() {
     let frames: Vec<(String, Vec<u8>)> = fixtures()
         .iter()
         .filter(|fixture| fixture.frame.len() >= ETHERNET_HEADER)
-        .flat_map(|fixture| tagged(&fixture.frame).map(|frame| (fixture.name.clone(), frame)))
+        .flat_map(|fixture| tagged(&fixture.name, &fixture.frame))
         .collect();
     assert!(frames.len() > 300, "{}", frames.len());
     let sides = [
@@ -64,6 +65,13 @@ fn every_fixture_reaches_the_firewall_untouched() {
         let watched = [firewall, other_firewall, &bench.client.port, &bench.server.port];
         let before = watched.map(|port| counters(port).unwrap());
         let capture = Capture::start(firewall).unwrap();
+eprintln!("{}", opof_testkit::netns::run(bench.device.command("ip").args(["-j","-d","link","show","wire1"])).unwrap());
+        for i in [1,0,1,0,1,0,0,0] { socket.send(&frames[i].1).unwrap(); opof_testkit::wait::pause(Duration::from_millis(300));
+          eprintln!("{i} {} {:?} {:?}", frames[i].0, capture.drain(Duration::ZERO).len(), frames[i].1);
+eprintln!("{}", opof_testkit::netns::run(bench.device.command("ethtool").args(["-S","wire1"])).unwrap());
+          for port in [&bench.wire1, &bench.fw1, firewall, &bench.wire2] { eprintln!("{} {:?}", port.name, counters(port)); }
+          eprintln!("{:?}", bench.opofd.device().unwrap().ports);
+        }
         each_arrives(&socket, &capture, &frames);
         let arrived = bench.arrived(firewall, &before[0], frames.len() as u64).unwrap();
         // By the kernel's own count all of them came, those included that it then shows to nobody.

@@ -61,6 +61,12 @@ impl Device {
         self.topology.device.run(ask).unwrap()
     }
 
+    /// Its port is open before its data plane is, so that being connected says nothing.
+    fn wait_until_it_answers(&self) {
+        let args = v1::SessionRequestArgs::default();
+        self.ask(async |mut client| client.get_all_sessions(args).await).unwrap();
+    }
+
     fn add(&self) {
         let response = self.ask(async |mut client| client.add_session(tokio_stream::iter([session()])).await);
         assert_eq!(response.unwrap().into_inner().request_status(), v1::AddSessionStatus::SessionAccepted);
@@ -79,6 +85,13 @@ impl Device {
 
     fn has_programs(&self) -> bool {
         self.topology.device.ip("link show wire1").unwrap().contains("prog/xdp")
+    }
+}
+
+impl Drop for Device {
+    /// A test that fails leaves a daemon that is killed, and so its pins.
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.pins);
     }
 }
 
@@ -105,7 +118,7 @@ fn session() -> v1::SessionRequest {
 fn offload_kill_start_again_stop() {
     let device = Device::new();
     let mut daemon = device.start();
-    device.ask(async |_| ());
+    device.wait_until_it_answers();
     assert!(!device.takes_the_fast_path(), "nothing is offloaded yet");
     device.add();
     assert!(device.takes_the_fast_path());

@@ -1,6 +1,6 @@
 //! The command line of opofd, and how its flags are laid over a file.
 //!
-//! A flag only says what was written; whether that is right is judged together with the file, in [`super::check`].
+//! A flag only says what was written; whether that is right is judged together with the file, in `check`.
 
 use std::path::PathBuf;
 

@@ -88,14 +88,16 @@ fn set_up(port: &Port, options: PortOptions) -> Result<(), NetError> {
     if !options.ip {
         namespace.sysctl(&format!("net/ipv6/conf/{name}/disable_ipv6"), "1")?;
     }
-    // Without GRO (which gives the port its NAPI) a frame that XDP sends to it is lost. With checksums or tags left to the
-    // hardware that a veth does not have, they are lost when XDP moves the frame.
-    run(namespace.command("ethtool").args(["-K", name, "gro", "on"]))?;
+    // Checksums or tags left to the hardware that a veth does not have are lost when XDP moves the frame.
     run(namespace.command("ethtool").args(["-K", name, "tx", "off", "txvlan", "off", "tso", "off", "gso", "off"]))?;
     if options.promiscuous {
         namespace.ip(&format!("link set dev {name} promisc on"))?;
     }
     namespace.ip(&format!("link set dev {name} up"))?;
+    // GRO gives the port its NAPI, without which a frame that XDP sends to it is lost; only switched on while the port is up
+    // does it also make the driver say that it takes such frames.
+    run(namespace.command("ethtool").args(["-K", name, "gro", "off"]))?;
+    run(namespace.command("ethtool").args(["-K", name, "gro", "on"]))?;
     Ok(())
 }
 

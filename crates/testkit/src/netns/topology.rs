@@ -21,7 +21,10 @@ use super::{NetNs, RawSocket};
 const VLAN_OBJECT: &[u8] = include_bytes!("../../bpf/lab_vlan.bpf.o");
 /// The VLAN of the hosts' tagged addresses.
 pub const VLAN: u16 = 100;
+/// Largest IP packet between hosts, in bytes.
 const MTU: u16 = 1500;
+/// The same where no host has an IP address: a full frame then has room for more tags than an interface allows for.
+const MTU_SILENT: u16 = 2000;
 
 /// What stands at the firewall ports.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -94,8 +97,9 @@ impl Topology {
         let (client, device) = (namespace("client")?, namespace("device")?);
         let (firewall, server) = (namespace("firewall")?, namespace("server")?);
 
-        let host = |addresses: Addresses| PortOptions { mac: addresses.mac, ip, promiscuous: !ip, mtu: MTU };
-        let port = |last| PortOptions { mac: mac(last), ip: false, promiscuous: true, mtu: MTU };
+        let mtu = if ip { MTU } else { MTU_SILENT };
+        let host = |addresses: Addresses| PortOptions { mac: addresses.mac, ip, promiscuous: !ip, mtu };
+        let port = |last| PortOptions { mac: mac(last), ip: false, promiscuous: true, mtu };
         let [client_port, wire1] = veth([(&client, "eth0", host(CLIENT)), (&device, "wire1", port(0x11))])?;
         let [server_port, wire2] = veth([(&server, "eth0", host(SERVER)), (&device, "wire2", port(0x12))])?;
         let [firewall_a, fw1] = veth([(&firewall, "a0", port(0x21)), (&device, "fw1", port(0x13))])?;
