@@ -37,7 +37,7 @@ pub struct Opofd {
 }
 
 impl Opofd {
-    /// Starts it on XDP in `bench`, LIF 1 towards the client, LIF 2 towards the server, and waits until it listens.
+    /// Starts it on XDP in `bench`, LIF 1 towards the client, LIF 2 towards the server, and waits until it answers.
     pub fn start(bench: &Topology) -> Result<Self, Error> {
         require_bpffs()?;
         remove_leftovers();
@@ -51,7 +51,7 @@ impl Opofd {
         }
         let process = spawn(&bench.device, directory.path())?;
         let mut opofd = Self { namespace: Arc::clone(&bench.device), process, directory, pins };
-        opofd.wait_until_listening()?;
+        opofd.wait_until_ready()?;
         Ok(opofd)
     }
 
@@ -64,7 +64,7 @@ impl Opofd {
     /// Starts it again after its end, with the same configuration.
     pub fn start_again(&mut self) -> Result<(), Error> {
         self.process = spawn(&self.namespace, self.directory.path())?;
-        self.wait_until_listening()
+        self.wait_until_ready()
     }
 
     /// The certificate that a client must trust.
@@ -82,16 +82,15 @@ impl Opofd {
         fs::read_to_string(log_file(self.directory.path())).unwrap_or_default()
     }
 
-    fn wait_until_listening(&mut self) -> Result<(), Error> {
-        let (namespace, process) = (&self.namespace, &mut self.process);
-        let listening = wait::until("opofd to listen", START_BOUND, || {
-            if !process.is_running() {
+    /// Until it answers: its port is open before its data plane is.
+    fn wait_until_ready(&mut self) -> Result<(), Error> {
+        let ready = wait::until("opofd to answer", START_BOUND, || {
+            if !self.process.is_running() {
                 return Some(false);
             }
-            let connect = || std::net::TcpStream::connect(ADDRESS).is_ok();
-            namespace.run(connect).is_ok_and(|listens| listens).then_some(true)
+            self.device().is_ok().then_some(true)
         });
-        match listening {
+        match ready {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Opofd { what: "ended".into(), log: self.log() }),
             Err(error) => Err(Error::Opofd { what: error.to_string(), log: self.log() }),

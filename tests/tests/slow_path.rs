@@ -65,13 +65,6 @@ fn every_fixture_reaches_the_firewall_untouched() {
         let watched = [firewall, other_firewall, &bench.client.port, &bench.server.port];
         let before = watched.map(|port| counters(port).unwrap());
         let capture = Capture::start(firewall).unwrap();
-eprintln!("{}", opof_testkit::netns::run(bench.device.command("ip").args(["-j","-d","link","show","wire1"])).unwrap());
-        for i in [1,0,1,0,1,0,0,0] { socket.send(&frames[i].1).unwrap(); opof_testkit::wait::pause(Duration::from_millis(300));
-          eprintln!("{i} {} {:?} {:?}", frames[i].0, capture.drain(Duration::ZERO).len(), frames[i].1);
-eprintln!("{}", opof_testkit::netns::run(bench.device.command("ethtool").args(["-S","wire1"])).unwrap());
-          for port in [&bench.wire1, &bench.fw1, firewall, &bench.wire2] { eprintln!("{} {:?}", port.name, counters(port)); }
-          eprintln!("{:?}", bench.opofd.device().unwrap().ports);
-        }
         each_arrives(&socket, &capture, &frames);
         let arrived = bench.arrived(firewall, &before[0], frames.len() as u64).unwrap();
         // By the kernel's own count all of them came, those included that it then shows to nobody.

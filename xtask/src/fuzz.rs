@@ -19,7 +19,8 @@ const MEMORY: u32 = 2048;
 const SHOWN: usize = 40;
 
 /// Targets that begin with what the tests use: the package and the example that writes it into a folder.
-const SEEDS: &[(&str, &str, &str)] = &[("frame", "opof-testkit", "seed_frames")];
+const SEEDS: &[(&str, &str, &str)] =
+    &[("frame", "opof-testkit", "seed_frames"), ("api_message", "opof-api", "seed_messages")];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

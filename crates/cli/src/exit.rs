@@ -34,10 +34,9 @@ impl Failure {
     /// 1: refused or not found. 2: the question is wrong. 3: the device was not reached.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) => 1,
             Self::Input(_) | Self::Ca { .. } | Self::Device(Error::Uri { .. }) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
-            Self::Device(_) => 1,
+            Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) | Self::Device(_) => 1,
         })
     }
 }

@@ -159,7 +159,7 @@ fn device_text(device: &Device) -> String {
     for port in device.ports.iter().filter(|port| slow(port) > 0) {
         let reasons = port.slow_path.iter().filter(|slow| slow.tally.packets > 0);
         let reasons: Vec<_> = reasons.map(|slow| format!("{} {}", slow.reason, slow.tally.packets)).collect();
-        text += &format!("{} to firewall: {}\n", port.name, reasons.join(", "));
+        text += &[port.name.as_str(), " to firewall: ", &reasons.join(", "), "\n"].concat();
     }
     text.truncate(text.trim_end().len());
     text

@@ -2,8 +2,8 @@ use opof_client::{CloseCode, DirectionCounters, PortRole, Refusal, SessionId, Se
 
 use super::*;
 
-fn at(millis: u64) -> Option<SystemTime> {
-    Some(SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_000_000_000 + millis))
+fn at(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(1_780_000_000_000 + millis)
 }
 
 fn live() -> SessionReport {
@@ -13,7 +13,7 @@ fn live() -> SessionReport {
         outward: DirectionCounters { packets: 2, bytes: 120 },
         state: SessionState::Established,
         close_code: CloseCode::NotClosed,
-        started: at(0),
+        started: Some(at(0)),
         ended: None,
     }
 }
@@ -23,7 +23,7 @@ fn closed() -> SessionReport {
         id: SessionId(u64::MAX),
         state: SessionState::Closed,
         close_code: CloseCode::Timeout,
-        ended: at(30_250),
+        ended: Some(at(30_250)),
         ..live()
     }
 }

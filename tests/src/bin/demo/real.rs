@@ -93,12 +93,10 @@ fn play(bench: &Bench, case: &Case, id: u64, seconds: u32, progress: &Progress) 
     let before = run(bench, case, PORT_BEFORE, seconds)?;
 
     progress.now(&format!("{}: offloaded, {seconds} s", case.name));
-    still(bench)?;
     let wires_before = wires(bench)?;
     let spec = session(id, case.key(PORT_OFFLOADED));
     bench.opofd.add(SessionSpec { timeout_seconds: TIMEOUT, ..spec })?;
     let after = run(bench, case, PORT_OFFLOADED, seconds)?;
-    still(bench)?;
     let counted = bench.opofd.get(id)?.context("the session is gone before its time")?;
     let wires_after = wires(bench)?;
     let wires = [0, 1].map(|side| wires_after[side].since(&wires_before[side]));
@@ -108,8 +106,16 @@ fn play(bench: &Bench, case: &Case, id: u64, seconds: u32, progress: &Progress) 
 fn run(bench: &Bench, case: &Case, client_port: u16, seconds: u32) -> Result<Run> {
     let flow = case.flow(client_port);
     let watch = Watch::start([&bench.firewall_a, &bench.firewall_b], &flow)?;
+    let ports = [&bench.firewall_a, &bench.firewall_b];
+    let before = ports.map(counters);
     let figures = iperf3(bench, &flow, seconds)?;
-    Ok(Run { figures, seen: watch.seen()? })
+    still(bench)?;
+    let seen = watch.seen()?;
+    let mut at_firewall = 0;
+    for (port, before) in ports.into_iter().zip(before) {
+        at_firewall += counters(port)?.since(&before?).rx_packets;
+    }
+    Ok(Run { figures, seen, at_firewall })
 }
 
 /// What a wire port has received, and the firewall's port behind it.

@@ -28,7 +28,8 @@ pub(crate) fn case(outcome: &Outcome) -> String {
     };
     row(outcome.case.name, "without offload".into(), "offloaded".into());
     row("throughput", rate(before.figures.bits_per_second), rate(after.figures.bits_per_second));
-    row("firewall: packets of the flow", count(before.seen.flow_data), count(after.seen.flow_data));
+    row("firewall: frames at its ports", count(before.at_firewall), count(after.at_firewall));
+    row("firewall: packets of the flow (GRO)", count(before.seen.flow_data), count(after.seen.flow_data));
     row("firewall: its SYN, FIN, RST", count(before.seen.flow_control), count(after.seen.flow_control));
     row("firewall: iperf3's own connection", count(before.seen.companion), count(after.seen.companion));
     let directions = [("to the server", counted.inward, wires[0]), ("to the client", counted.outward, wires[1])];
