@@ -1,5 +1,6 @@
 //! `cargo xtask walls`: each wall of the house keeps one thing out, and is checked under its own name.
 
+mod invariants;
 mod sources;
 mod trees;
 
@@ -24,6 +25,7 @@ const WALLS: &[Wall] = &[
     Wall { name: "unsafe", holds: "unsafe lives in dataplane-linux alone", check: sources::unsafe_code },
     Wall { name: "lints", holds: "every manifest takes the workspace's lints", check: sources::manifests },
     Wall { name: "clock", holds: "one module reads a clock, one of the test code", check: sources::clock },
+    Wall { name: "invariants", holds: "what ARCHITECTURE.md names as their holder exists", check: invariants::held },
     Wall { name: "size", holds: "a source file has at most 600 lines", check: sources::size },
 ];
 

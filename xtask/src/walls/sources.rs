@@ -91,7 +91,7 @@ fn numbered(path: &Path, text: &str, wrong: impl Fn(&str) -> bool) -> Vec<String
 }
 
 /// `check` over every source file of ours, with its path from the root.
-fn each_source(check: impl Fn(&Path, &str) -> Vec<String>) -> Result<Vec<String>> {
+pub(super) fn each_source(mut check: impl FnMut(&Path, &str) -> Vec<String>) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for directory in packages()?.into_iter().chain(["fuzz".into(), "bpf".into()]) {
         for path in sources(&shell::root().join(&directory))? {
@@ -132,7 +132,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-fn read(path: &str) -> Result<String> {
+pub(super) fn read(path: &str) -> Result<String> {
     fs::read_to_string(shell::root().join(path)).with_context(|| format!("read {path}"))
 }
 
