@@ -122,6 +122,10 @@ impl Driver {
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.feed(now, Input::Tick);
         }
+        // Before the questions: one who gave records back and then asks is to see them.
+        while let Ok(settle) = self.settles.try_recv() {
+            self.settle(settle);
+        }
         while self.pending.len() < limits::PENDING_COMMANDS && self.waiting.len() < limits::UNDER_WAY {
             let Some(question) = self.inbox.pop_front() else { break };
             self.ask(now, question);
