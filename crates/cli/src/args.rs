@@ -92,7 +92,7 @@ pub(crate) struct AddArgs {
     /// Interface where it leaves [default: 2]
     #[arg(long, value_name = "LIF", conflicts_with = "file")]
     pub(crate) out_lif: Option<u16>,
-    /// Source address and port, such as 10.0.0.1:12345 or [2001:db8::1]:12345
+    /// Source address and port, such as `10.0.0.1:12345` or `[2001:db8::1]:12345`
     #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "file")]
     pub(crate) source: Option<SocketAddr>,
     /// Destination address and port
