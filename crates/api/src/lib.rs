@@ -4,8 +4,11 @@
 //! decisions about sessions, sockets, clocks. Nothing behind this crate sees a protobuf type.
 
 pub mod add;
+pub mod dialect;
 mod lif;
 pub mod limits;
+pub mod link;
+pub mod metadata;
 pub mod operator;
 pub mod profile;
 pub mod report;
@@ -13,7 +16,27 @@ pub mod response;
 pub mod status;
 pub mod time;
 
-/// Messages, client and server of `openoffload.v1`, generated from `proto/openoffload/v1/openoffload.proto`.
+/// Client and server of `openoffload.v1beta1`, and the messages of every dialect, generated from
+/// `proto/openoffload/v1beta1/openoffload.proto`.
+///
+/// On the wire v1beta1 is the union of all dialects: what two of them have in common has the same number, type and values, and no
+/// number means two things. So there is one Rust type for each message, and a [`Dialect`] says which of its fields exist.
+/// A test holds the .proto files to that.
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::style,
+    reason = "generated; its comments are in the .proto file"
+)]
+pub mod v1beta1 {
+    tonic::include_proto!("openoffload.v1beta1");
+}
+
+/// Client and server of `openoffload.v1`, generated from `proto/openoffload/v1/openoffload.proto`, with the messages of
+/// [`v1beta1`].
 #[allow(
     missing_docs,
     non_camel_case_types,
@@ -24,8 +47,44 @@ pub mod time;
     reason = "generated; its comments are in the .proto file"
 )]
 pub mod v1 {
+    pub use super::v1beta1::*;
     tonic::include_proto!("openoffload.v1");
 }
+
+/// Client and server of `openoffload.v1_1`, generated from `proto/openoffload/v1_1/openoffload.proto`, with the messages of
+/// [`v1beta1`].
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::style,
+    reason = "generated; its comments are in the .proto file"
+)]
+pub mod v1_1 {
+    pub use super::v1beta1::*;
+    tonic::include_proto!("openoffload.v1_1");
+}
+
+/// Client and server of `openoffload.v2`, generated from `proto/openoffload/v2/openoffload.proto`, with the messages of
+/// [`v1beta1`].
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::pedantic,
+    clippy::style,
+    reason = "generated; its comments are in the .proto file"
+)]
+pub mod v2 {
+    pub use super::v1beta1::*;
+    tonic::include_proto!("openoffload.v2");
+}
+
+/// Every .proto file that this crate was made from, as an encoded `google.protobuf.FileDescriptorSet`.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// Messages, client and server of `opof.device.v1`, generated from `proto/opof/device/v1/device.proto`.
 #[allow(
@@ -40,7 +99,8 @@ pub mod device {
     tonic::include_proto!("opof.device.v1");
 }
 
-pub use add::{FieldError, session_request, session_spec};
+pub use add::{FieldError, Inexpressible, session_request, session_spec};
+pub use dialect::Dialect;
 pub use profile::Profile;
 pub use report::{SessionReport, session_report};
 pub use response::{closed_response, nonexistent, session_response};

@@ -4,6 +4,8 @@ use opof_wire::Vid;
 
 /// Bytes of an IPv6 address (RFC 4291, 2).
 pub const IPV6_BYTES: usize = 16;
+/// Bytes of a MAC address (IEEE 802, 8.1).
+pub const MAC_BYTES: usize = 6;
 /// The largest port (RFC 9293, 3.1; RFC 768).
 pub const PORT: u32 = u16::MAX as u32;
 /// Messages of an addSession stream that `errorStatus` has a bit for.

@@ -1,6 +1,4 @@
 //! Where published peers read the same message differently: one switch each, and named sets of them.
-//!
-//! Only switches that the translation honours are here.
 
 /// How the four bytes of an IPv4 address are put into a `uint32`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -47,6 +45,39 @@ pub enum AddStatus {
     Zero,
 }
 
+/// How a call says that there is nothing: no session with this id, or no closed session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Absence {
+    /// gRPC OK, and a status in the message, or an empty stream.
+    Message,
+    /// gRPC NOT_FOUND.
+    NotFound,
+}
+
+/// What `startSession` and `nextkey` mean.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ListCursor {
+    /// `startSession` is the first id wanted, 0 for the beginning; `nextkey` the first id that was not returned, 0 for
+    /// "complete".
+    Inclusive,
+    /// `startSession` is the last id that was returned, [`ListCursor::START`] for the beginning; `nextkey` the last id
+    /// returned; a page without rows means "complete".
+    Exclusive,
+}
+
+impl ListCursor {
+    /// The `startSession` of the first page under [`ListCursor::Exclusive`].
+    pub const START: u64 = 0xFFFF_FFFF;
+
+    /// The `startSession` of the first page.
+    pub const fn start(self) -> u64 {
+        match self {
+            Self::Inclusive => 0,
+            Self::Exclusive => Self::START,
+        }
+    }
+}
+
 /// How a peer reads and writes the messages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Profile {
@@ -56,6 +87,16 @@ pub struct Profile {
     pub add_errors: AddErrors,
     /// The outcome of a whole addSession stream.
     pub add_status: AddStatus,
+    /// An id that no session has, in get and delete.
+    pub unknown_id: Absence,
+    /// No closed session.
+    pub no_closed: Absence,
+    /// Sessions in an answer at most, whatever was asked for, and errors in the answer to an add.
+    pub page_cap: Option<u32>,
+    /// Pages of a list.
+    pub list_cursor: ListCursor,
+    /// A deleted session is also reported as closed, and the answer to the delete has no counters.
+    pub report_deleted: bool,
 }
 
 impl Profile {
@@ -64,7 +105,36 @@ impl Profile {
         ipv4_order: Ipv4Order::InetPton,
         add_errors: AddErrors::AddSessionStatus,
         add_status: AddStatus::WorstAndMask,
+        unknown_id: Absence::Message,
+        no_closed: Absence::Message,
+        page_cap: None,
+        list_cursor: ListCursor::Inclusive,
+        report_deleted: false,
     };
+
+    /// As deployed C and C++ clients have it.
+    pub const C_CLIENT: Self = Self {
+        ipv4_order: Ipv4Order::InetPton,
+        add_errors: AddErrors::GrpcCode,
+        add_status: AddStatus::Zero,
+        unknown_id: Absence::NotFound,
+        no_closed: Absence::NotFound,
+        page_cap: Some(64),
+        list_cursor: ListCursor::Exclusive,
+        report_deleted: false,
+    };
+
+    /// As the server of BlueField deployments and its clients have it.
+    pub const BLUEFIELD: Self = Self { ipv4_order: Ipv4Order::Host, report_deleted: true, ..Self::C_CLIENT };
+
+    /// Every named one.
+    pub const NAMED: [(&'static str, Self); 3] =
+        [("spec", Self::SPEC), ("c-client", Self::C_CLIENT), ("bluefield", Self::BLUEFIELD)];
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find(|(other, _)| *other == name).map(|(_, profile)| profile)
+    }
 }
 
 impl Default for Profile {
@@ -83,5 +153,13 @@ mod tests {
         assert_eq!(Ipv4Order::Host.octets(0x0A00_0001), [10, 0, 0, 1]);
         assert_eq!(Ipv4Order::InetPton.number([10, 0, 0, 1]), 0x0100_000A);
         assert_eq!(Ipv4Order::Host.number([10, 0, 0, 1]), 0x0A00_0001);
+    }
+
+    #[test]
+    fn each_profile_is_found_by_its_name() {
+        for (name, profile) in Profile::NAMED {
+            assert_eq!(Profile::from_name(name), Some(profile));
+        }
+        assert_eq!(Profile::from_name("Spec"), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use opof_session::types::{DirectionCounters, SessionId};
 use prost_types::Timestamp;
 
-use crate::v1;
+use crate::v1beta1 as v1;
 
 /// Where a session stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -4,7 +4,7 @@ use opof_session::request::SessionView;
 use opof_session::types::{CloseReason, ClosedRecord, Counters, SessionId};
 
 use crate::time::WallClock;
-use crate::v1;
+use crate::v1beta1 as v1;
 
 /// A session that is live, or was just deleted: then it is closed, but not by itself.
 pub fn session_response(view: &SessionView, clock: &WallClock) -> v1::SessionResponse {
@@ -22,6 +22,8 @@ pub fn session_response(view: &SessionView, clock: &WallClock) -> v1::SessionRes
 pub fn closed_response(record: &ClosedRecord, clock: &WallClock) -> v1::SessionResponse {
     let code = match record.reason {
         CloseReason::Timeout => v1::SessionCloseCode::Timeout,
+        CloseReason::Deleted => v1::SessionCloseCode::NotClosed,
+        CloseReason::Reset | CloseReason::NextHopGone => v1::SessionCloseCode::UnknownCloseCode,
     };
     v1::SessionResponse {
         session_state: v1::SessionState::Closed.into(),
@@ -83,7 +85,7 @@ mod tests {
             action: Some(v1::ActionParameters::default()),
             ..v1::SessionRequest::default()
         };
-        let spec = crate::session_spec(&request, &Profile::SPEC).unwrap();
+        let spec = crate::session_spec(&request, crate::Dialect::V1, &Profile::SPEC).unwrap();
         assert_eq!(spec.in_lif, Lif::new(1).unwrap());
         SessionView { spec, counters: COUNTERS, started: Moment(1_000_000_000), ended, superseded: false }
     }

@@ -7,7 +7,7 @@ use prost_types::Timestamp;
 use crate::add::FieldError;
 use crate::limits;
 use crate::profile::{AddErrors, AddStatus, Profile};
-use crate::v1;
+use crate::v1beta1 as v1;
 
 /// Why a session was not added, as far as the wire can tell. In ascending order of seriousness: what the firewall's own
 /// repetition explains, then what is wrong with one session, then what will hit the next session as well, and worst
@@ -20,6 +20,9 @@ pub enum Refusal {
     /// The message is wrong, or the device can't do what it asks.
     #[error("rejected: wrong, or more than this device can do (its log names the field)")]
     Rejected,
+    /// It needs something that is not there, such as a next hop.
+    #[error("rejected: what it needs is not there (the device's log names it)")]
+    FailedPrecondition,
     /// No room.
     #[error("the session table is full")]
     TableFull,
@@ -34,16 +37,17 @@ impl Refusal {
         match self {
             Self::AlreadyExists => "already_exists",
             Self::Rejected => "rejected",
+            Self::FailedPrecondition => "failed_precondition",
             Self::TableFull => "table_full",
             Self::Unavailable => "unavailable",
         }
     }
 
-    /// As `requestStatus` says it.
+    /// As the `requestStatus` of an add says it.
     const fn status(self) -> v1::AddSessionStatus {
         match self {
             Self::AlreadyExists => v1::AddSessionStatus::SessionAlreadyExists,
-            Self::Rejected => v1::AddSessionStatus::SessionRejected,
+            Self::Rejected | Self::FailedPrecondition => v1::AddSessionStatus::SessionRejected,
             Self::TableFull => v1::AddSessionStatus::SessionTableFull,
             Self::Unavailable => v1::AddSessionStatus::SessionTableUnavailable,
         }
@@ -56,6 +60,7 @@ impl Refusal {
             AddErrors::GrpcCode => match self {
                 Self::AlreadyExists => tonic::Code::AlreadyExists,
                 Self::Rejected => tonic::Code::InvalidArgument,
+                Self::FailedPrecondition => tonic::Code::FailedPrecondition,
                 Self::TableFull => tonic::Code::ResourceExhausted,
                 Self::Unavailable => tonic::Code::Unavailable,
             }
@@ -65,7 +70,7 @@ impl Refusal {
 
     /// What an `errorStatus` of a server under `errors` means. Codes that no server is known to send are rejections.
     pub fn from_code(code: i32, errors: AddErrors) -> Self {
-        [Self::AlreadyExists, Self::TableFull, Self::Unavailable]
+        [Self::AlreadyExists, Self::Rejected, Self::FailedPrecondition, Self::TableFull, Self::Unavailable]
             .into_iter()
             .find(|refusal| refusal.code(errors) == code)
             .unwrap_or(Self::Rejected)
@@ -84,6 +89,7 @@ impl From<&AddError> for Refusal {
             AddError::IdExists(_) | AddError::TupleExists(_) => Self::AlreadyExists,
             AddError::TableFull => Self::TableFull,
             AddError::Unavailable => Self::Unavailable,
+            AddError::NoNextHop { .. } => Self::FailedPrecondition,
             AddError::UnknownLif { .. }
             | AddError::SameLif(_)
             | AddError::VlanOneSided
@@ -245,9 +251,9 @@ mod tests {
         assert_eq!(Refusal::from(&AddError::TableFull), Refusal::TableFull);
         assert_eq!(Refusal::from(&AddError::Unavailable), Refusal::Unavailable);
         assert_eq!(Refusal::from(&AddError::SameLif(lif)), Refusal::Rejected);
-        let unsupported = AddError::Unsupported { what: "MIRROR action", collector: None };
+        let unsupported = AddError::Unsupported { field: "action.actionType", what: "MIRROR" };
         assert_eq!(Refusal::from(&unsupported), Refusal::Rejected);
-        let field = FieldError { field: "action", problem: Problem::Missing };
+        let field = FieldError { dialect: crate::Dialect::V1, field: "action", problem: Problem::Missing };
         assert_eq!(Refusal::from(&field), Refusal::Rejected);
     }
 }

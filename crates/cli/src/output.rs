@@ -136,6 +136,7 @@ fn device_text(device: &Device) -> String {
         refused,
         deleted,
         timed_out,
+        withdrawn,
         superseded,
         clamped,
         closed_waiting,
@@ -145,7 +146,7 @@ fn device_text(device: &Device) -> String {
     let mut text = format!(
         "opofd {}, {} data plane, up {}\n\
          sessions  {sessions} of {capacity}; {added} added, {refused} refused, {deleted} deleted, {timed_out} timed out, \
-         {superseded} superseded, {clamped} with timeout clamped\n\
+         {withdrawn} withdrawn, {superseded} superseded, {clamped} with timeout clamped\n\
          closed    {closed_waiting} waiting, {closed_delivered} delivered, {closed_lost} lost\n",
         device.version,
         device.data_plane,
@@ -207,6 +208,7 @@ fn device_json(device: &Device) -> Value {
             "refused": statistics.refused,
             "deleted": statistics.deleted,
             "timed_out": statistics.timed_out,
+            "withdrawn": statistics.withdrawn,
             "superseded": statistics.superseded,
             "clamped": statistics.clamped,
             "closed_waiting": statistics.closed_waiting,

@@ -6,7 +6,7 @@ use opof_api::profile::{AddErrors, Profile};
 use opof_api::report::ReportError;
 use opof_api::status::Refusal;
 use opof_api::v1::session_table_client::SessionTableClient;
-use opof_api::{SessionReport, device, session_report, session_request, v1};
+use opof_api::{Dialect, SessionReport, device, session_report, session_request, v1};
 use opof_session::types::SessionId;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -70,10 +70,10 @@ impl Client {
     /// When a call as a whole fails. Sessions may have been accepted by then; to add them again does no harm
     /// ([`Refusal::AlreadyExists`]).
     pub async fn add(&mut self, sessions: impl IntoIterator<Item = Session>) -> Result<AddOutcome, Error> {
-        let mut requests = sessions.into_iter().map(|session| session_request(session.spec(), &PROFILE));
+        let mut requests = sessions.into_iter().map(|session| session_request(session.spec(), Dialect::V1, &PROFILE));
         let mut outcome = AddOutcome::default();
         loop {
-            let batch: Vec<_> = requests.by_ref().take(limits::ADD_BATCH).collect();
+            let batch = requests.by_ref().take(limits::ADD_BATCH).collect::<Result<Vec<_>, _>>()?;
             if batch.is_empty() {
                 return Ok(outcome);
             }

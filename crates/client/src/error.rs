@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
+use opof_api::Inexpressible;
 use tonic::{Code, Status};
 
 /// What went wrong.
@@ -17,6 +18,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The session asks for what the dialect has no words for; nothing of its batch was sent.
+    #[error(transparent)]
+    Inexpressible(#[from] Inexpressible),
     /// No connection came about.
     #[error("cannot reach {uri}: {reason}; check that opofd runs there and listens on this address and port")]
     Connect {

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
+use opof_session::l3::Tunnel;
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
 /// A session to be offloaded. "In" is from the source to the destination; the answer belongs to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Session(SessionSpec);
 
 /// What no device would accept.
@@ -65,6 +66,7 @@ impl Session {
             out_lif,
             flow,
             out_vlan: Vid::UNTAGGED,
+            tunnel: Tunnel::None,
             action: Action::Forward,
             timeout_seconds: 0,
         }))
@@ -72,7 +74,7 @@ impl Session {
 
     /// The interfaces by which "in" enters and leaves.
     #[must_use]
-    pub const fn lifs(mut self, in_lif: Lif, out_lif: Lif) -> Self {
+    pub fn lifs(mut self, in_lif: Lif, out_lif: Lif) -> Self {
         self.0.in_lif = in_lif;
         self.0.out_lif = out_lif;
         self
@@ -80,7 +82,7 @@ impl Session {
 
     /// The VLAN on both sides.
     #[must_use]
-    pub const fn vlan(mut self, vlan: Vid) -> Self {
+    pub fn vlan(mut self, vlan: Vid) -> Self {
         self.0.flow.vlan = vlan;
         self.0.out_vlan = vlan;
         self
@@ -90,7 +92,7 @@ impl Session {
     ///
     /// # Errors
     /// When one side is untagged and the other not.
-    pub const fn vlans(mut self, inside: Vid, outside: Vid) -> Result<Self, SessionError> {
+    pub fn vlans(mut self, inside: Vid, outside: Vid) -> Result<Self, SessionError> {
         if inside.is_untagged() != outside.is_untagged() {
             return Err(SessionError::VlanOneSided);
         }
@@ -101,14 +103,14 @@ impl Session {
 
     /// What the device does with its packets.
     #[must_use]
-    pub const fn action(mut self, action: Action) -> Self {
+    pub fn action(mut self, action: Action) -> Self {
         self.0.action = action;
         self
     }
 
     /// Idle time after which it closes, both directions; 0 for the device's default.
     #[must_use]
-    pub const fn timeout_seconds(mut self, seconds: u32) -> Self {
+    pub fn timeout_seconds(mut self, seconds: u32) -> Self {
         self.0.timeout_seconds = seconds;
         self
     }
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_not_said_has_a_default() {
-        let spec = *session("10.0.0.1:53", "10.0.0.2:54").unwrap().spec();
+        let spec = session("10.0.0.1:53", "10.0.0.2:54").unwrap().spec().clone();
         assert_eq!(spec.flow.to_string(), "udp 10.0.0.1:53 > 10.0.0.2:54");
         assert_eq!((spec.in_lif.get(), spec.out_lif.get(), spec.out_vlan), (1, 2, Vid::UNTAGGED));
         assert_eq!((spec.action, spec.timeout_seconds), (Action::Forward, 0));
@@ -157,11 +159,11 @@ mod tests {
     fn a_vlan_on_one_side_is_refused() {
         let session = session("10.0.0.1:53", "10.0.0.2:54").unwrap();
         let vid = |vid| Vid::new(vid).unwrap();
-        assert_eq!(session.vlans(vid(0), vid(5)), Err(SessionError::VlanOneSided));
-        assert_eq!(session.vlans(vid(5), vid(0)), Err(SessionError::VlanOneSided));
-        let spec = *session.vlans(vid(5), vid(6)).unwrap().spec();
+        assert_eq!(session.clone().vlans(vid(0), vid(5)), Err(SessionError::VlanOneSided));
+        assert_eq!(session.clone().vlans(vid(5), vid(0)), Err(SessionError::VlanOneSided));
+        let spec = session.clone().vlans(vid(5), vid(6)).unwrap().spec().clone();
         assert_eq!((spec.flow.vlan, spec.out_vlan), (vid(5), vid(6)));
-        let spec = *session.vlan(vid(5)).spec();
+        let spec = session.vlan(vid(5)).spec().clone();
         assert_eq!((spec.flow.vlan, spec.out_vlan), (vid(5), vid(5)));
     }
 }

@@ -32,7 +32,7 @@ async fn sessions_are_added_and_refused_one_by_one() {
     let (mock, mut client) = connected().await;
     mock.state().capacity = Some(2);
     // The address of a session can be wrong only where somebody makes the specification by hand.
-    let mut wrong = *session(9).spec();
+    let mut wrong = session(9).spec().clone();
     wrong.flow.addresses = opof_wire::Addresses::V4 { source: [0; 4], destination: [10, 0, 0, 1] };
     let outcome = client.add([session(1), session(1), wrong.into(), session(2), session(3)]).await.expect("answered");
     assert_eq!(outcome.accepted, 2);

@@ -38,7 +38,10 @@ impl SimPlane {
     /// When a LIF is there twice.
     pub fn new(lifs: &[Lif], sessions: u32) -> (Self, SimPorts) {
         let shared = Arc::new(Mutex::new(Device::new(lifs, sessions)));
-        let plane = Self { shared: Arc::clone(&shared), capabilities: Capabilities { sessions, vlan_rewrite: true } };
+        let plane = Self {
+            shared: Arc::clone(&shared),
+            capabilities: Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(sessions) },
+        };
         (plane, SimPorts { shared })
     }
 }

@@ -3,6 +3,8 @@
 mod admit;
 mod lifecycle;
 mod query;
+mod routing;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +22,8 @@ use crate::wheel::Wheel;
 use admit::{Batches, Policy};
 use lifecycle::Session;
 use query::Queries;
+use routing::Routing;
+use sweep::Sweeps;
 
 /// How an engine is set up. Durations are whole seconds towards the API, any length here.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +84,8 @@ pub struct Statistics {
     pub deleted: u64,
     /// Closed by timeout.
     pub timed_out: u64,
+    /// Closed by reset, or with their next hop.
+    pub withdrawn: u64,
     /// Superseded by a newer session with the same tuple.
     pub superseded: u64,
     /// Timeouts that were clamped.
@@ -109,6 +115,8 @@ pub struct Engine {
     closed: ClosedLog,
     batches: Batches,
     queries: Queries,
+    routing: Routing,
+    sweeps: Sweeps,
     /// Reads that aging waits for.
     aging_reads: usize,
     commands: VecDeque<Command>,
@@ -132,6 +140,8 @@ impl Engine {
             closed: ClosedLog::new(config.max_closed),
             batches: Batches::default(),
             queries: Queries::default(),
+            routing: Routing::default(),
+            sweeps: Sweeps::default(),
             aging_reads: 0,
             commands: VecDeque::new(),
             replies: VecDeque::new(),
@@ -156,6 +166,7 @@ impl Engine {
             Input::Completion(completion) => self.handle_completion(now, completion),
             Input::Tick => self.handle_tick(now),
         }
+        self.finish_sweeps();
     }
 
     /// The next command for the plane.
@@ -175,15 +186,20 @@ impl Engine {
 
     /// When to come back with [`Input::Tick`] at the latest; in the past when more is due already.
     pub fn poll_timeout(&self) -> Option<Moment> {
+        if self.sweeps.are_due() {
+            return Some(Moment(0));
+        }
         // With all its reads under way, aging goes on when an answer comes.
         if self.aging_reads < limits::AGING_READS { self.wheel.next_deadline() } else { None }
     }
 
     fn handle_request(&mut self, now: Moment, ticket: Ticket, body: RequestBody) {
         match body {
-            RequestBody::Add { sessions, same_tuple } => self.add(now, ticket, &sessions, same_tuple),
+            RequestBody::Add { sessions, same_tuple } => self.add(now, ticket, sessions, same_tuple),
             RequestBody::Get(id) => self.get(ticket, id),
-            RequestBody::Delete(id) => self.delete(now, ticket, id),
+            RequestBody::Delete { id, record } => self.delete(now, ticket, id, record),
+            RequestBody::Reset => self.reset(now, ticket),
+            RequestBody::L3(request) => self.handle_l3(now, ticket, request),
             RequestBody::List { from, skip, rows } => self.list(ticket, from, skip, rows),
             RequestBody::Collect { records } => {
                 let (loan, records) = self.closed.lend(records.get() as usize).unzip();
@@ -192,6 +208,13 @@ impl Engine {
             RequestBody::Settle { loan, delivered } => {
                 self.statistics.closed_delivered += self.closed.settle(loan, delivered as usize) as u64;
             }
+        }
+    }
+
+    fn append_closed(&mut self, record: ClosedRecord) {
+        if let Some(lost) = self.closed.append(record) {
+            self.statistics.closed_lost += 1;
+            self.events.push_back(Event::RecordLost(lost));
         }
     }
 

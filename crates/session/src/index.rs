@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use core::hash::BuildHasher;
+use core::ops::Bound;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
@@ -61,6 +62,11 @@ impl<T: Keyed> Table<T> {
         self.ids.range(from..).map(|(id, slot)| (*id, Slot(*slot)))
     }
 
+    /// The first id within the bound.
+    pub(crate) fn first_id(&self, from: Bound<SessionId>) -> Option<(SessionId, Slot)> {
+        self.ids.range((from, Bound::Unbounded)).next().map(|(id, slot)| (*id, Slot(*slot)))
+    }
+
     /// Who owns this key.
     pub(crate) fn by_key(&self, key: &MatchKey) -> Option<Slot> {
         let found = self.keys.find(self.hasher.hash_one(key), |owner| self.key_of(*owner) == *key)?;
@@ -69,17 +75,16 @@ impl<T: Keyed> Table<T> {
 
     /// Takes the entry in and indexes its id and its keys, none of which may be in use.
     pub(crate) fn insert(&mut self, entry: T) -> Slot {
-        let spec = *entry.spec();
+        let (id, keys_of) = (entry.spec().id, keys(entry.spec()));
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
         });
         debug_assert!(self.entries[slot as usize].is_none(), "a free slot is empty");
         self.entries[slot as usize] = Some(entry);
-        let before = self.ids.insert(spec.id, slot);
+        let before = self.ids.insert(id, slot);
         debug_assert!(before.is_none(), "the caller has looked for the id");
-        for direction in [Direction::In, Direction::Out] {
-            let key = spec.match_key(direction);
+        for (direction, key) in keys_of {
             debug_assert!(self.by_key(&key).is_none(), "the caller has looked for the key");
             let Self { entries, keys, hasher, .. } = self;
             keys.insert_unique(hasher.hash_one(key), slot << 1 | direction as u32, |owner| {
@@ -91,10 +96,10 @@ impl<T: Keyed> Table<T> {
 
     /// Gives up the keys that the slot owns.
     pub(crate) fn release_keys(&mut self, slot: Slot) {
-        let Some(spec) = self.get(slot).map(|entry| *entry.spec()) else { return };
-        for direction in [Direction::In, Direction::Out] {
+        let Some(keys_of) = self.get(slot).map(|entry| keys(entry.spec())) else { return };
+        for (direction, key) in keys_of {
             let owner = slot.0 << 1 | direction as u32;
-            let hash = self.hasher.hash_one(spec.match_key(direction));
+            let hash = self.hasher.hash_one(key);
             if let Ok(found) = self.keys.find_entry(hash, |other| *other == owner) {
                 found.remove();
             }
@@ -113,6 +118,10 @@ impl<T: Keyed> Table<T> {
     fn key_of(&self, owner: u32) -> MatchKey {
         key_in(&self.entries, owner)
     }
+}
+
+fn keys(spec: &SessionSpec) -> [(Direction, MatchKey); 2] {
+    [Direction::In, Direction::Out].map(|direction| (direction, spec.match_key(direction)))
 }
 
 fn key_in<T: Keyed>(entries: &[Option<T>], owner: u32) -> MatchKey {

@@ -5,6 +5,7 @@
 mod closed;
 pub mod engine;
 mod index;
+pub mod l3;
 pub mod limits;
 pub mod plane;
 pub mod request;

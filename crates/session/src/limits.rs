@@ -17,6 +17,12 @@ pub const LOANS: usize = 1024;
 pub const AGING_READS: usize = 4096;
 /// Sessions that can be configured at most: slots are 32-bit numbers, and one is kept as "none".
 pub const SESSIONS: u32 = 1 << 26;
+/// Next hops that can be stored.
+pub const NEXT_HOPS: usize = 1 << 21;
+/// Requests that close many sessions (reset, a next hop taken away) that are under way at once.
+pub const SWEEPS: usize = 64;
+/// Removals of one such request that are under way at once: it never stands in the way of others.
+pub const SWEEP_REMOVALS: usize = 1024;
 /// Closed records that can be configured at most.
 pub const CLOSED_RECORDS: usize = 1 << 26;
 /// How long until a removal that the plane could not do is tried again.
@@ -24,4 +30,7 @@ pub const REMOVE_RETRY: Duration = Duration::from_millis(100);
 
 const _: () = assert!(SESSIONS < u32::MAX, "the slot past the last one means none");
 const _: () = assert!(ADD_BATCH <= u32::MAX as usize, "positions in a batch are u32");
-const _: () = assert!(AGING_READS >= 1 && LOANS >= 1 && LIST_ROWS >= 1 && COLLECT_RECORDS >= 1, "nothing would move");
+const _: () = assert!(
+    AGING_READS >= 1 && LOANS >= 1 && LIST_ROWS >= 1 && COLLECT_RECORDS >= 1 && SWEEP_REMOVALS >= 1,
+    "nothing would move"
+);

@@ -124,4 +124,30 @@ pub struct Capabilities {
     pub sessions: u32,
     /// Can rewrite the outermost VLAN tag.
     pub vlan_rewrite: bool,
+    /// Can send to a next hop: rewrite MAC addresses, decrement the TTL.
+    pub next_hops: bool,
+    /// Can translate addresses and ports.
+    pub nat: bool,
+    /// Can look into GTP-U.
+    pub gtpu: bool,
+    /// Can send copies to a collector.
+    pub copies: bool,
+    /// Can send the misses of a VLAN to a chosen firewall port.
+    pub vlan_flows: bool,
+}
+
+impl Capabilities {
+    /// A plane that forwards and drops `sessions` sessions, and no more. What a plane claims beyond that, its
+    /// [`FastAction`] must be able to say.
+    pub const fn forwarding(sessions: u32) -> Self {
+        Self {
+            sessions,
+            vlan_rewrite: false,
+            next_hops: false,
+            nat: false,
+            gtpu: false,
+            copies: false,
+            vlan_flows: false,
+        }
+    }
 }

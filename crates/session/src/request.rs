@@ -1,8 +1,10 @@
 //! What the outside asks of the engine, and what the engine answers: domain types, no protobuf, no channels.
 
-use core::net::IpAddr;
 use core::num::NonZeroU32;
 
+use opof_wire::Vid;
+
+use crate::l3::{L3Error, NextHop, NextHopId, VlanFlow};
 use crate::types::{ClosedRecord, Counters, Lif, Moment, SessionId, SessionSpec};
 
 /// Ties a [`Reply`] to its [`Request`]. The caller chooses it; the engine only gives it back.
@@ -42,7 +44,17 @@ pub enum RequestBody {
     /// One session with its live counters.
     Get(SessionId),
     /// Take a session off the fast path; the reply has its final counters.
-    Delete(SessionId),
+    Delete {
+        /// Which.
+        id: SessionId,
+        /// Also make a closed record of it.
+        record: bool,
+    },
+    /// Close every session that is there; each gets a closed record. [`ReplyBody::Swept`] comes when the last is off the
+    /// fast path.
+    Reset,
+    /// Something about next hops or VLAN flows.
+    L3(L3Request),
     /// Sessions in ascending id with live counters, from the first id that is at least `from`.
     List {
         /// First id wanted.
@@ -64,6 +76,26 @@ pub enum RequestBody {
         /// How many, from the front, were handed over.
         delivered: u32,
     },
+}
+
+/// What is asked about next hops and VLAN flows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum L3Request {
+    /// Store a next hop, in place of one with its number. Answered by [`ReplyBody::Done`].
+    SetNextHop(NextHop),
+    /// Take one away and close the sessions that refer to it; [`ReplyBody::Swept`], or [`ReplyBody::Done`] with the reason
+    /// why not.
+    DestroyNextHop(NextHopId),
+    /// Take all away and close the sessions that refer to one; [`ReplyBody::Swept`] or [`ReplyBody::Done`] as above.
+    ClearNextHops,
+    /// Store a VLAN flow. [`ReplyBody::Done`].
+    AddVlanFlow(VlanFlow),
+    /// Forget one. [`ReplyBody::Done`].
+    RemoveVlanFlow(Vid),
+    /// All of them, [`ReplyBody::VlanFlows`].
+    ListVlanFlows,
+    /// Forget all. [`ReplyBody::Done`].
+    ClearVlanFlows,
 }
 
 /// Closed records in the hands of one reader. Ends with [`RequestBody::Settle`].
@@ -106,6 +138,15 @@ pub enum ReplyBody {
         /// Oldest first.
         records: Vec<ClosedRecord>,
     },
+    /// Answers a request that closes many sessions.
+    Swept {
+        /// How many it has closed.
+        closed: u64,
+    },
+    /// Answers an [`L3Request`] that has nothing else to tell.
+    Done(Result<(), L3Error>),
+    /// Answers [`L3Request::ListVlanFlows`], in ascending VLAN.
+    VlanFlows(Vec<VlanFlow>),
 }
 
 /// A session that was not accepted.
@@ -143,12 +184,22 @@ pub enum AddError {
     #[error("outLif: a VLAN on one side only")]
     VlanOneSided,
     /// The plane can't do it.
-    #[error("the data plane has no {what}")]
+    #[error("{field}: this device's data plane has no {what}")]
     Unsupported {
-        /// What it can't do.
+        /// The field that asks for it.
+        field: &'static str,
+        /// What the plane can't do.
         what: &'static str,
-        /// Its argument, where it has one.
-        collector: Option<IpAddr>,
+    },
+    /// A next hop that nobody has set, or that takes packets of the other family.
+    #[error("{field}: no next hop {id} for {family}")]
+    NoNextHop {
+        /// The field that asks for it.
+        field: &'static str,
+        /// The number that was asked for.
+        id: NextHopId,
+        /// Of the session.
+        family: crate::l3::Family,
     },
     /// No room for another session.
     #[error("the session table is full")]
@@ -159,7 +210,7 @@ pub enum AddError {
 }
 
 /// A session as it stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionView {
     /// As it was asked for, the timeout in force in place of the one asked for.
     pub spec: SessionSpec,

@@ -7,7 +7,9 @@ use core::net::IpAddr;
 use core::num::NonZeroU16;
 use core::time::Duration;
 
-use opof_wire::{FlowKey, Vid};
+use opof_wire::{Addresses, FlowKey, Vid};
+
+use crate::l3::{Family, Links, Tunnel};
 
 /// The number that the firewall gave a session. Any 64-bit value, 0 included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -78,12 +80,14 @@ impl fmt::Display for MatchKey {
 }
 
 /// What a firewall asks for with a session.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Action {
     /// Discard the session's packets, and count them.
     Drop,
     /// Send them out of the other interface's wire port.
     Forward,
+    /// Forward, and change on each link what it says. Behind a pointer, because few sessions have it and all would pay.
+    Route(Box<Links>),
     /// Forward, and send a copy as it came to the collector.
     Mirror {
         /// Where the copies go.
@@ -107,7 +111,7 @@ pub enum Direction {
 }
 
 /// A session as the firewall asks for it, already checked field by field, not yet against this device.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionSpec {
     /// The firewall's number for it.
     pub id: SessionId,
@@ -117,8 +121,11 @@ pub struct SessionSpec {
     pub out_lif: Lif,
     /// The key of the "in" direction; its VLAN is the one on the `in_lif` side.
     pub flow: FlowKey,
-    /// The VLAN on the `out_lif` side. Both sides are tagged, or neither; different tags are rewritten on the way.
+    /// The VLAN on the `out_lif` side. Both sides are tagged, or neither; different tags are rewritten on the way, unless
+    /// [`Action::Route`] says what happens to them.
     pub out_vlan: Vid,
+    /// What its packets are wrapped in.
+    pub tunnel: Tunnel,
     /// What to do with its packets.
     pub action: Action,
     /// Idle time after which it closes, in whole seconds; 0 asks for the device's default.
@@ -126,6 +133,14 @@ pub struct SessionSpec {
 }
 
 impl SessionSpec {
+    /// Of both addresses.
+    pub const fn family(&self) -> Family {
+        match self.flow.addresses {
+            Addresses::V4 { .. } => Family::V4,
+            Addresses::V6 { .. } => Family::V6,
+        }
+    }
+
     /// What packets of this direction are looked up by.
     pub const fn match_key(&self, direction: Direction) -> MatchKey {
         match direction {
@@ -164,6 +179,12 @@ pub struct Counters {
 pub enum CloseReason {
     /// No packet in either direction for the session's timeout.
     Timeout,
+    /// Deleted by request, by a client that wants its record as well.
+    Deleted,
+    /// All sessions were closed by request.
+    Reset,
+    /// Its next hop was taken away.
+    NextHopGone,
 }
 
 /// A session that has left the device and is to be reported, once, with its final counters.

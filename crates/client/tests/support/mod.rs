@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use opof_api::device::device_server::{Device, DeviceServer};
 use opof_api::v1::session_table_server::{SessionTable, SessionTableServer};
-use opof_api::{AddReport, Profile, Refusal, device, nonexistent, session_spec, v1};
+use opof_api::{AddReport, Dialect, Profile, Refusal, device, nonexistent, session_spec, v1};
 use opof_session::types::SessionId;
 use prost_types::{Duration, Timestamp};
 use tokio::net::TcpListener;
@@ -118,7 +118,7 @@ impl SessionTable for Mock {
         while let Some(message) = stream.message().await? {
             let mut state = self.state();
             let id = SessionId(message.session_id);
-            if session_spec(&message, &Profile::SPEC).is_err() {
+            if session_spec(&message, Dialect::V1, &Profile::SPEC).is_err() {
                 report.refuse(position, id, Refusal::Rejected);
             } else if state.sessions.contains_key(&id.0) {
                 report.refuse(position, id, Refusal::AlreadyExists);

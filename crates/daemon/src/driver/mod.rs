@@ -13,7 +13,8 @@ use std::thread;
 
 use opof_dataplane::{DataPlane, Description};
 use opof_session::engine::{Engine, Statistics};
-use opof_session::request::{Refused, ReplyBody, RequestBody, SameTuple, SessionView};
+use opof_session::l3::{L3Error, VlanFlow};
+use opof_session::request::{L3Request, Refused, ReplyBody, RequestBody, SameTuple, SessionView};
 use opof_session::types::{SessionId, SessionSpec};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -95,9 +96,9 @@ impl DriverHandle {
         }
     }
 
-    /// Takes a session off the fast path; its final counters.
-    pub async fn delete(&self, id: SessionId) -> Result<Option<SessionView>, DriverError> {
-        match self.session(RequestBody::Delete(id)).await? {
+    /// Takes a session off the fast path; its final counters. With `record` it is also reported as closed.
+    pub async fn delete(&self, id: SessionId, record: bool) -> Result<Option<SessionView>, DriverError> {
+        match self.session(RequestBody::Delete { id, record }).await? {
             Answer::Reply(ReplyBody::Deleted(session)) => Ok(session),
             other => unreachable!("the engine answers a delete with a session, not {other:?}"),
         }
@@ -117,6 +118,32 @@ impl DriverHandle {
         match self.session(RequestBody::Collect { records }).await? {
             Answer::Lent(lent) => Ok(lent),
             Answer::Reply(other) => unreachable!("the engine answers a collect with records, not {other:?}"),
+        }
+    }
+
+    /// Closes every session; how many there were.
+    pub async fn reset(&self) -> Result<Result<u64, L3Error>, DriverError> {
+        self.swept(RequestBody::Reset).await
+    }
+
+    /// Something about next hops or VLAN flows, other than [`vlan_flows`](Self::vlan_flows).
+    pub async fn l3(&self, request: L3Request) -> Result<Result<(), L3Error>, DriverError> {
+        Ok(self.swept(RequestBody::L3(request)).await?.map(|_| ()))
+    }
+
+    async fn swept(&self, body: RequestBody) -> Result<Result<u64, L3Error>, DriverError> {
+        match self.session(body).await? {
+            Answer::Reply(ReplyBody::Swept { closed }) => Ok(Ok(closed)),
+            Answer::Reply(ReplyBody::Done(outcome)) => Ok(outcome.map(|()| 0)),
+            other => unreachable!("the engine says that it is done, not {other:?}"),
+        }
+    }
+
+    /// All VLAN flows.
+    pub async fn vlan_flows(&self) -> Result<Vec<VlanFlow>, DriverError> {
+        match self.session(RequestBody::L3(L3Request::ListVlanFlows)).await? {
+            Answer::Reply(ReplyBody::VlanFlows(flows)) => Ok(flows),
+            other => unreachable!("the engine answers with VLAN flows, not {other:?}"),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use opof_dataplane::faulty::{FaultRates, Faulty};
 use opof_dataplane::sim::SimPlane;
 use opof_session::engine::EngineConfig;
+use opof_session::l3::Tunnel;
 use opof_session::plane::{Capabilities, Command, Completion};
 use opof_session::types::{Action, Lif, Moment};
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
@@ -34,6 +35,7 @@ pub(crate) fn spec(id: u64, timeout_seconds: u32) -> SessionSpec {
             transport: Transport::Udp,
         },
         out_vlan: Vid::UNTAGGED,
+        tunnel: Tunnel::None,
         action: Action::Forward,
         timeout_seconds,
     }
@@ -97,8 +99,8 @@ async fn a_session_lives_and_dies() {
     assert_eq!(driver.get(SessionId(6)).await.unwrap(), None);
     let listed = driver.list(SessionId(0), 0, some(10)).await.unwrap();
     assert_eq!((listed.sessions.len(), listed.next), (1, None));
-    assert!(driver.delete(SessionId(5)).await.unwrap().unwrap().ended.is_some());
-    assert_eq!(driver.delete(SessionId(5)).await.unwrap(), None);
+    assert!(driver.delete(SessionId(5), false).await.unwrap().unwrap().ended.is_some());
+    assert_eq!(driver.delete(SessionId(5), false).await.unwrap(), None);
     assert_eq!(driver.describe().await.unwrap().kind, "sim");
     assert!(thread.stop().await);
 }
@@ -145,7 +147,7 @@ async fn a_plane_with_bad_days_is_waited_for() {
     let mut left = 4000 - refused.len();
     assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
     for id in (0..4000).map(SessionId).filter(|id| refused.iter().all(|refused| refused.id != *id)).take(500) {
-        let view = driver.delete(id).await.unwrap().unwrap();
+        let view = driver.delete(id, false).await.unwrap().unwrap();
         assert_eq!(view.spec.id, id);
         left -= 1;
     }
@@ -160,7 +162,7 @@ struct Stuck {
 
 impl DataPlane for Stuck {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { sessions: SESSIONS, vlan_rewrite: true }
+        Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(SESSIONS) }
     }
 
     fn submit(&mut self, _: Moment, commands: &[Command]) -> usize {
@@ -214,7 +216,7 @@ struct Panics;
 
 impl DataPlane for Panics {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { sessions: SESSIONS, vlan_rewrite: true }
+        Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(SESSIONS) }
     }
 
     fn submit(&mut self, _: Moment, _: &[Command]) -> usize {

@@ -84,7 +84,7 @@ impl<'a> Intake<'a> {
     fn judge(&mut self, message: &v1::SessionRequest) {
         let numbered = Numbered { position: self.position, id: SessionId(message.session_id) };
         self.position += 1;
-        match session_spec(message, &self.service.profile) {
+        match session_spec(message, opof_api::Dialect::V1, &self.service.profile) {
             Ok(spec) => {
                 self.batch.push(spec);
                 self.numbered.push(numbered);

@@ -80,7 +80,7 @@ impl SessionTable for SessionTableService {
 
     async fn delete_session(&self, request: Request<v1::SessionId>) -> Result<Response<v1::SessionResponse>, Status> {
         let id = SessionId(request.into_inner().session_id);
-        Ok(self.one(id, self.driver.delete(id).await?))
+        Ok(self.one(id, self.driver.delete(id, false).await?))
     }
 
     async fn get_all_sessions(

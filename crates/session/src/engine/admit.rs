@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::lifecycle::Session;
+use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
+use crate::l3::{Links, Tunnel};
 use crate::limits;
 use crate::plane::{Capabilities, Command, FastAction, Rule, Slot};
 use crate::request::{AddError, Refused, ReplyBody, SameTuple, Ticket};
@@ -19,7 +21,7 @@ pub(super) struct Policy {
     udp_timeout: u32,
     max_timeout: u32,
     lifs: Vec<Lif>,
-    vlan_rewrite: bool,
+    can: Capabilities,
 }
 
 impl Policy {
@@ -33,14 +35,14 @@ impl Policy {
             udp_timeout: seconds(config.udp_timeout),
             max_timeout: seconds(config.max_timeout),
             lifs: config.lifs.clone(),
-            vlan_rewrite: capabilities.vlan_rewrite,
+            can: capabilities,
         }
     }
 
     /// What this device can't do, whatever else is in the table.
-    fn check(&self, spec: &SessionSpec) -> Result<(), AddError> {
+    fn check(&self, spec: &SessionSpec, routing: &Routing) -> Result<(), AddError> {
         for (field, lif) in [("inLif", spec.in_lif), ("outLif", spec.out_lif)] {
-            if !self.lifs.contains(&lif) {
+            if !self.has_lif(lif) {
                 return Err(AddError::UnknownLif { field, lif });
             }
         }
@@ -50,18 +52,42 @@ impl Policy {
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
             return Err(AddError::VlanOneSided);
         }
-        if spec.flow.vlan != spec.out_vlan && !self.vlan_rewrite {
-            return Err(AddError::Unsupported { what: "VLAN rewrite", collector: None });
+        if spec.tunnel == Tunnel::Gtpu {
+            self.must(self.can.gtpu, "encapType", "GTP-U")?;
         }
-        match spec.action {
-            Action::Drop | Action::Forward => Ok(()),
-            Action::Mirror { collector } => {
-                Err(AddError::Unsupported { what: "action MIRROR", collector: Some(collector) })
+        match &spec.action {
+            Action::Drop => Ok(()),
+            Action::Forward => {
+                self.must(self.can.vlan_rewrite || spec.flow.vlan == spec.out_vlan, "outLif", "VLAN rewrite")
             }
-            Action::Snoop { collector } => {
-                Err(AddError::Unsupported { what: "action SNOOP", collector: Some(collector) })
+            Action::Route(links) => self.check_links(spec, links, routing),
+            Action::Mirror { .. } => self.must(self.can.copies, "action.actionType", "MIRROR"),
+            Action::Snoop { .. } => self.must(self.can.copies, "action.actionType", "SNOOP"),
+        }
+    }
+
+    fn check_links(&self, spec: &SessionSpec, links: &Links, routing: &Routing) -> Result<(), AddError> {
+        for (fields, link) in links.named() {
+            self.must(self.can.next_hops || link.next_hop.is_none(), fields.next_hop, "next hops")?;
+            self.must(self.can.nat || link.snat.is_none(), fields.snat, "NAT")?;
+            self.must(self.can.nat || link.dnat.is_none(), fields.dnat, "NAT")?;
+            self.must(self.can.vlan_rewrite || link.vlan.is_none(), fields.vlan, "VLAN rewrite")?;
+            if let Some(id) = link.next_hop
+                && !routing.has_next_hop(id, spec.family())
+            {
+                return Err(AddError::NoNextHop { field: fields.next_hop, id, family: spec.family() });
             }
         }
+        Ok(())
+    }
+
+    pub(super) fn has_lif(&self, lif: Lif) -> bool {
+        self.lifs.contains(&lif)
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as what it is: a demand of the policy")]
+    const fn must(&self, can: bool, field: &'static str, what: &'static str) -> Result<(), AddError> {
+        if can { Ok(()) } else { Err(AddError::Unsupported { field, what }) }
     }
 
     /// The timeout in force, and whether it was clamped.
@@ -96,7 +122,7 @@ pub(super) struct BatchPlace {
 }
 
 impl Engine {
-    pub(super) fn add(&mut self, now: Moment, ticket: Ticket, sessions: &[SessionSpec], same_tuple: SameTuple) {
+    pub(super) fn add(&mut self, now: Moment, ticket: Ticket, sessions: Vec<SessionSpec>, same_tuple: SameTuple) {
         debug_assert!(sessions.len() <= limits::ADD_BATCH, "the caller keeps to the batch size");
         let batch = self.batches.next;
         self.batches.next = batch.wrapping_add(1);
@@ -105,8 +131,9 @@ impl Engine {
         self.batches.open.insert(batch, Batch { ticket, waiting, refused: Vec::new() });
         for (index, spec) in (0..).zip(sessions) {
             let place = BatchPlace { batch, index };
-            if let Err(error) = self.admit(now, place, *spec, same_tuple) {
-                self.refuse(place, spec.id, error);
+            let id = spec.id;
+            if let Err(error) = self.admit(now, place, spec, same_tuple) {
+                self.refuse(place, id, error);
             }
         }
         self.settle_one(batch);
@@ -123,7 +150,7 @@ impl Engine {
         if self.table.by_id(spec.id).is_some() {
             return Err(AddError::IdExists(spec.id));
         }
-        self.policy.check(&spec)?;
+        self.policy.check(&spec, &self.routing)?;
         if self.table.len() >= self.policy.capacity as usize {
             return Err(AddError::TableFull);
         }
@@ -142,8 +169,13 @@ impl Engine {
             self.events.push_back(Event::TimeoutClamped { id: spec.id, asked: spec.timeout_seconds });
         }
         spec.timeout_seconds = timeout;
+        let rules = rules(&spec);
+        let links = if let Action::Route(links) = &spec.action { Some(**links) } else { None };
         let slot = self.table.insert(Session::installing(spec, place));
-        self.commands.push_back(Command::Install { slot, rules: rules(&spec) });
+        if let Some(links) = links {
+            self.routing.refer(slot, &links);
+        }
+        self.commands.push_back(Command::Install { slot, rules });
         Ok(())
     }
 
@@ -184,14 +216,18 @@ impl Engine {
 
 /// A session as two rules, one for each direction.
 fn rules(spec: &SessionSpec) -> [Rule; 2] {
-    let rewrite = |to: Vid| (spec.flow.vlan != spec.out_vlan).then_some(to);
-    [(Direction::In, spec.out_lif, spec.out_vlan), (Direction::Out, spec.in_lif, spec.flow.vlan)].map(
-        |(direction, to, vlan)| {
+    let implied = |to: Vid| (spec.flow.vlan != spec.out_vlan).then_some(to);
+    let [towards_out, towards_in] = match &spec.action {
+        Action::Route(links) => [links.towards_out.vlan, links.towards_in.vlan],
+        _ => [implied(spec.out_vlan), implied(spec.flow.vlan)],
+    };
+    [(Direction::In, spec.out_lif, towards_out), (Direction::Out, spec.in_lif, towards_in)].map(
+        |(direction, to, rewrite)| {
             let action = match spec.action {
                 Action::Drop => FastAction::Drop,
-                // The copies of MIRROR and SNOOP are refused by `Policy::check`.
-                Action::Forward | Action::Mirror { .. } | Action::Snoop { .. } => {
-                    FastAction::Forward { to, rewrite: rewrite(vlan) }
+                // The rest of what these ask for is refused by `Policy::check`: no plane has it.
+                Action::Forward | Action::Route(_) | Action::Mirror { .. } | Action::Snoop { .. } => {
+                    FastAction::Forward { to, rewrite }
                 }
             };
             Rule { key: spec.match_key(direction), action }

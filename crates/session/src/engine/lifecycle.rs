@@ -3,8 +3,8 @@
 
 use core::time::Duration;
 
+use super::Engine;
 use super::admit::BatchPlace;
-use super::{Engine, Event};
 use crate::index::Keyed;
 use crate::limits;
 use crate::plane::{Command, Completion, InstallError, Slot};
@@ -13,6 +13,7 @@ use crate::state::{self, State, Step, transition};
 use crate::types::{CloseReason, ClosedRecord, Counters, Moment, SessionId, SessionSpec};
 
 use super::query::AGING;
+use super::sweep::SweepId;
 
 /// One session of the table.
 #[derive(Debug)]
@@ -23,19 +24,21 @@ pub(super) struct Session {
     pub(super) started: Moment,
     /// Final; set when the plane has let the session go.
     pub(super) kept: Counters,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
+    /// Closes it as soon as that is possible, and waits until it is gone.
+    pub(super) sweep: Option<SweepId>,
     install_error: Option<InstallError>,
 }
 
 /// Who is to know when a session is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// Nobody: it was never accepted.
     Silent,
     /// The closed log.
-    TimedOut,
-    /// The caller of delete.
-    Deleted(Ticket),
+    Closed(CloseReason),
+    /// The caller of delete, and with `record` the closed log.
+    Deleted { ticket: Ticket, record: bool },
 }
 
 impl Keyed for Session {
@@ -53,6 +56,7 @@ impl Session {
             started: Moment(0),
             kept: Counters::default(),
             outcome: Outcome::Silent,
+            sweep: None,
             install_error: None,
         }
     }
@@ -65,7 +69,7 @@ impl Session {
 
     pub(super) fn view(&self, counters: Counters, ended: Option<Moment>) -> SessionView {
         let superseded = self.state.is_superseded();
-        SessionView { spec: self.spec, counters, started: self.started, ended, superseded }
+        SessionView { spec: self.spec.clone(), counters, started: self.started, ended, superseded }
     }
 }
 
@@ -78,9 +82,12 @@ impl Engine {
                     Ok(()) => {
                         session.started = now;
                         self.apply(now, slot, state::Event::Installed);
+                        self.close_if_swept(now, slot);
                     }
                     Err(error) => {
                         session.install_error = Some(error);
+                        // Nobody is told of the end of a session that never was, whatever was to end it.
+                        session.outcome = Outcome::Silent;
                         self.apply(now, slot, state::Event::InstallFailed);
                     }
                 }
@@ -99,6 +106,7 @@ impl Engine {
 
     /// Works off deadlines: as many as aging may read at once, the rest after the answers.
     pub(super) fn handle_tick(&mut self, now: Moment) {
+        self.advance_sweeps(now);
         while self.aging_reads < limits::AGING_READS
             && let Some(slot) = self.wheel.pop_due(now)
         {
@@ -129,16 +137,16 @@ impl Engine {
 
     fn expire(&mut self, now: Moment, slot: Slot) {
         if let Some(session) = self.table.get_mut(slot) {
-            session.outcome = Outcome::TimedOut;
+            session.outcome = Outcome::Closed(CloseReason::Timeout);
         }
         self.apply(now, slot, state::Event::Expire);
     }
 
-    pub(super) fn delete(&mut self, now: Moment, ticket: Ticket, id: SessionId) {
+    pub(super) fn delete(&mut self, now: Moment, ticket: Ticket, id: SessionId, record: bool) {
         match self.visible(id) {
             Some(slot) => {
                 let session = self.table.get_mut(slot).expect("a visible session is in the table");
-                session.outcome = Outcome::Deleted(ticket);
+                session.outcome = Outcome::Deleted { ticket, record };
                 self.apply(now, slot, state::Event::Delete);
             }
             None => self.reply(ticket, ReplyBody::Deleted(None)),
@@ -181,7 +189,11 @@ impl Engine {
             Step::Report => self.report(now, slot),
             Step::Forget => {
                 self.wheel.cancel(slot);
-                self.table.remove(slot);
+                let gone = self.table.remove(slot);
+                if let Some(gone) = gone {
+                    self.forget_links(slot, &gone.spec);
+                    self.settle_sweep(&gone);
+                }
             }
         }
     }
@@ -189,27 +201,33 @@ impl Engine {
     /// The session is gone: its final counters go to whoever is to know.
     fn report(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
+        let record = |reason| ClosedRecord {
+            sequence: 0,
+            id: session.spec.id,
+            counters: session.kept,
+            started: session.started,
+            ended: now,
+            reason,
+        };
         match session.outcome {
             Outcome::Silent => {}
-            Outcome::Deleted(ticket) => {
+            Outcome::Deleted { ticket, record: is_recorded } => {
                 let view = session.view(session.kept, Some(now));
+                let record = is_recorded.then(|| record(CloseReason::Deleted));
                 self.statistics.deleted += 1;
+                if let Some(record) = record {
+                    self.append_closed(record);
+                }
                 self.reply(ticket, ReplyBody::Deleted(Some(view)));
             }
-            Outcome::TimedOut => {
-                let record = ClosedRecord {
-                    sequence: 0,
-                    id: session.spec.id,
-                    counters: session.kept,
-                    started: session.started,
-                    ended: now,
-                    reason: CloseReason::Timeout,
-                };
-                self.statistics.timed_out += 1;
-                if let Some(lost) = self.closed.append(record) {
-                    self.statistics.closed_lost += 1;
-                    self.events.push_back(Event::RecordLost(lost));
+            Outcome::Closed(reason) => {
+                let record = record(reason);
+                match reason {
+                    CloseReason::Timeout => self.statistics.timed_out += 1,
+                    CloseReason::Deleted => self.statistics.deleted += 1,
+                    CloseReason::Reset | CloseReason::NextHopGone => self.statistics.withdrawn += 1,
                 }
+                self.append_closed(record);
             }
         }
     }

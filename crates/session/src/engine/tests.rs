@@ -2,4 +2,5 @@
 
 mod model;
 mod plane;
+mod routing;
 mod stories;

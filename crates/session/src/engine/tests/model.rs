@@ -6,15 +6,18 @@ use core::num::NonZeroU32;
 
 use proptest::prelude::*;
 
-use super::plane::{SECOND, World, config, spec};
+use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
+use crate::l3::L3Error;
 use crate::plane::InstallError;
-use crate::request::{AddError, ReplyBody, RequestBody, SameTuple, Ticket};
-use crate::types::{Direction, SessionId};
+use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
+use crate::types::{Action, Direction, SessionId, SessionSpec};
 
 #[derive(Clone, Debug)]
 enum Act {
-    Add(Vec<(u64, u16)>, bool),
-    Delete(u64),
+    Add(Vec<(u64, u16)>, bool, bool),
+    Delete(u64, bool),
+    Reset,
+    DestroyNextHop,
     Packet(u16, bool),
     Wait(u64),
     Hold,
@@ -28,8 +31,11 @@ enum Act {
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let session = || (0_u64..12, 1_u16..8);
     let act = prop_oneof![
-        6 => (proptest::collection::vec(session(), 1..4), any::<bool>()).prop_map(|(s, r)| Act::Add(s, r)),
-        3 => (0_u64..12).prop_map(Act::Delete),
+        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), any::<bool>())
+            .prop_map(|(s, r, h)| Act::Add(s, r, h)),
+        3 => (0_u64..12, any::<bool>()).prop_map(|(id, record)| Act::Delete(id, record)),
+        1 => Just(Act::Reset),
+        1 => Just(Act::DestroyNextHop),
         6 => (1_u16..8, any::<bool>()).prop_map(|(p, o)| Act::Packet(p, o)),
         3 => (0_u64..15).prop_map(Act::Wait),
         1 => Just(Act::Hold),
@@ -46,7 +52,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 #[derive(Default)]
 struct Ledger {
     adds: BTreeMap<Ticket, Vec<u64>>,
-    deletes: Vec<Ticket>,
+    deletes: BTreeMap<Ticket, bool>,
+    sweeps: Vec<Ticket>,
     accepted: HashMap<u64, u32>,
     ended: HashMap<u64, u32>,
     hits: u64,
@@ -71,10 +78,16 @@ impl Ledger {
                 }
             }
         }
-        for ticket in self.deletes.clone() {
+        self.sweeps.retain(|ticket| match world.reply(*ticket) {
+            Some(ReplyBody::Swept { .. } | ReplyBody::Done(Err(L3Error::NoNextHop(_)))) => false,
+            None => true,
+            other => panic!("{other:?}"),
+        });
+        for (ticket, recorded) in self.deletes.clone() {
             let Some(ReplyBody::Deleted(view)) = world.reply(ticket) else { continue };
-            self.deletes.retain(|other| *other != ticket);
-            if let Some(view) = view {
+            self.deletes.remove(&ticket);
+            // One that is recorded is counted when its record comes.
+            if let Some(view) = view.filter(|_| !recorded) {
                 self.end(view.spec.id.0, view.counters.inward.packets + view.counters.outward.packets);
             }
         }
@@ -98,15 +111,25 @@ proptest! {
         let mut ledger = Ledger::default();
         for act in acts {
             match act {
-                Act::Add(sessions, reject) => {
+                Act::Add(sessions, reject, routed) => {
                     let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
-                    let specs = sessions.iter().map(|(id, port)| spec(*id, *port)).collect();
+                    if routed {
+                        world.ask(RequestBody::L3(L3Request::SetNextHop(next_hop(1))));
+                    }
+                    let action = if routed { routed_by(1) } else { Action::Forward };
+                    let session = |(id, port): &_| SessionSpec { action: action.clone(), ..spec(*id, *port) };
+                    let specs = sessions.iter().map(session).collect();
                     let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
                     ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
                 }
-                Act::Delete(id) => {
-                    let ticket = world.send(RequestBody::Delete(SessionId(id)));
-                    ledger.deletes.push(ticket);
+                Act::Delete(id, record) => {
+                    let ticket = world.send(RequestBody::Delete { id: SessionId(id), record });
+                    ledger.deletes.insert(ticket, record);
+                }
+                Act::Reset => ledger.sweeps.push(world.send(RequestBody::Reset)),
+                Act::DestroyNextHop => {
+                    let request = L3Request::DestroyNextHop(next_hop(1).id);
+                    ledger.sweeps.push(world.send(RequestBody::L3(request)));
                 }
                 Act::Packet(port, out) => {
                     let direction = if out { Direction::Out } else { Direction::In };
@@ -143,7 +166,7 @@ proptest! {
             ledger.settle(&mut world);
         }
         ledger.collect(&mut world);
-        prop_assert!(ledger.adds.is_empty());
+        prop_assert!(ledger.adds.is_empty() && ledger.sweeps.is_empty() && ledger.deletes.is_empty());
         prop_assert_eq!(world.engine.statistics().sessions, 0);
         prop_assert!(world.table.is_empty() && world.counters.is_empty());
         prop_assert_eq!(ledger.reported_hits, ledger.hits);

@@ -5,9 +5,11 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use core::num::NonZeroU32;
 use core::time::Duration;
 
+use opof_wire::ethernet::MacAddress;
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
 use crate::engine::{Engine, EngineConfig, Event, Input};
+use crate::l3::{Family, Link, Links, NextHop, NextHopId, Tunnel};
 use crate::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Slot};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, SameTuple, Ticket};
 use crate::types::{Action, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
@@ -36,9 +38,22 @@ pub(super) fn spec(id: u64, port: u16) -> SessionSpec {
         out_lif: Lif::new(2).unwrap(),
         flow: FlowKey { vlan: Vid::UNTAGGED, addresses, source_port, destination_port, transport },
         out_vlan: Vid::UNTAGGED,
+        tunnel: Tunnel::None,
         action: Action::Forward,
         timeout_seconds: 10,
     }
+}
+
+/// A next hop for IPv4.
+pub(super) fn next_hop(id: u32) -> NextHop {
+    let (source, destination) = (MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]));
+    NextHop { id: NextHopId::new(id).unwrap(), family: Family::V4, source, destination }
+}
+
+/// Forward, and send what leaves by `out_lif` to that next hop.
+pub(super) fn routed_by(id: u32) -> Action {
+    let towards_out = Link { next_hop: NextHopId::new(id), ..Link::default() };
+    Action::Route(Box::new(Links { towards_out, ..Links::default() }))
 }
 
 /// Engine, plane and time in one, driven as a daemon would.
@@ -61,7 +76,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: &EngineConfig) -> Self {
-        let capabilities = Capabilities { sessions: 1 << 20, vlan_rewrite: true };
+        let capabilities = Capabilities { vlan_rewrite: true, next_hops: true, ..Capabilities::forwarding(1 << 20) };
         Self::over(config, capabilities)
     }
 
@@ -117,7 +132,7 @@ impl World {
     }
 
     pub(super) fn delete(&mut self, id: u64) -> Option<crate::request::SessionView> {
-        match self.ask(RequestBody::Delete(SessionId(id))) {
+        match self.ask(RequestBody::Delete { id: SessionId(id), record: false }) {
             ReplyBody::Deleted(view) => view,
             other => panic!("{other:?}"),
         }

@@ -18,7 +18,7 @@ fn errors(refused: &[crate::request::Refused]) -> Vec<(u32, AddError)> {
 fn an_accepted_session_is_on_the_fast_path_in_both_directions() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    assert_eq!(world.add(&[session]), []);
+    assert_eq!(world.add(&[session.clone()]), []);
     assert!(world.packet(&session, Direction::In, 60));
     assert!(world.packet(&session, Direction::Out, 90));
     let view = world.get(1).unwrap();
@@ -49,7 +49,7 @@ fn an_empty_batch_is_answered() {
 fn the_same_id_again_is_refused_and_the_first_session_is_untouched() {
     let mut world = World::new(&config());
     let first = spec(1, 1000);
-    assert_eq!(errors(&world.add(&[first, spec(1, 1001)])), [(1, AddError::IdExists(SessionId(1)))]);
+    assert_eq!(errors(&world.add(&[first.clone(), spec(1, 1001)])), [(1, AddError::IdExists(SessionId(1)))]);
     assert!(world.packet(&first, Direction::In, 60));
     assert!(!world.packet(&spec(1, 1001), Direction::In, 60));
 }
@@ -63,7 +63,7 @@ fn each_session_is_judged_on_its_own_against_the_device() {
         (spec.flow.vlan, spec.out_vlan) = (Vid::new(vlan).unwrap(), Vid::new(out).unwrap());
         spec
     };
-    let capabilities = Capabilities { sessions: 8, vlan_rewrite: false };
+    let capabilities = Capabilities::forwarding(8);
     let mut world = World::over(&config(), capabilities);
     let refused = world.add(&[
         SessionSpec { in_lif: nowhere, ..spec(1, 1) },
@@ -76,17 +76,16 @@ fn each_session_is_judged_on_its_own_against_the_device() {
         on_vlan(100, 200),
         on_vlan(100, 100),
     ]);
-    let collector = Some(collector);
     assert_eq!(
         errors(&refused),
         [
             (0, AddError::UnknownLif { field: "inLif", lif: nowhere }),
             (1, AddError::UnknownLif { field: "outLif", lif: nowhere }),
             (3, AddError::SameLif(Lif::new(1).unwrap())),
-            (4, AddError::Unsupported { what: "action MIRROR", collector }),
-            (5, AddError::Unsupported { what: "action SNOOP", collector }),
+            (4, AddError::Unsupported { field: "action.actionType", what: "MIRROR" }),
+            (5, AddError::Unsupported { field: "action.actionType", what: "SNOOP" }),
             (6, AddError::VlanOneSided),
-            (7, AddError::Unsupported { what: "VLAN rewrite", collector: None }),
+            (7, AddError::Unsupported { field: "outLif", what: "VLAN rewrite" }),
         ]
     );
     assert_eq!(world.list(0, 0, 10).0, [3, 6]);
@@ -116,7 +115,7 @@ fn what_the_plane_refuses_is_refused_and_leaves_nothing_behind() {
 fn delete_returns_final_counters_once_and_the_next_packet_misses() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session]);
+    world.add(&[session.clone()]);
     world.packet(&session, Direction::Out, 60);
     let view = world.delete(1).unwrap();
     assert_eq!((view.counters.outward.packets, view.ended), (1, Some(world.now)));
@@ -130,7 +129,7 @@ fn of_two_deletes_at_once_one_gets_the_counters() {
     let mut world = World::new(&config());
     world.add(&[spec(1, 1000)]);
     world.hold = true;
-    let first = world.send(RequestBody::Delete(SessionId(1)));
+    let first = world.send(RequestBody::Delete { id: SessionId(1), record: false });
     assert_eq!(world.delete(1), None);
     assert_eq!(world.get(1), None);
     world.release();
@@ -143,7 +142,7 @@ fn a_get_that_waits_while_its_session_is_deleted_is_still_answered() {
     world.add(&[spec(1, 1000)]);
     world.hold = true;
     let get = world.send(RequestBody::Get(SessionId(1)));
-    let delete = world.send(RequestBody::Delete(SessionId(1)));
+    let delete = world.send(RequestBody::Delete { id: SessionId(1), record: false });
     world.release();
     assert!(matches!(world.reply(get), Some(ReplyBody::Got(Some(_)))));
     assert!(matches!(world.reply(delete), Some(ReplyBody::Deleted(Some(_)))));
@@ -153,7 +152,7 @@ fn a_get_that_waits_while_its_session_is_deleted_is_still_answered() {
 fn an_idle_session_closes_within_a_second_after_its_deadline() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session]);
+    world.add(&[session.clone()]);
     world.advance(5 * SECOND);
     world.packet(&session, Direction::In, 60);
     world.advance(10 * SECOND - 1);
@@ -186,9 +185,9 @@ fn defaults_and_the_maximum_are_in_force_and_the_clamp_is_reported() {
 fn a_newer_session_takes_the_tuple_and_the_older_closes_by_its_timeout() {
     let mut world = World::new(&config());
     let (older, newer) = (spec(1, 1000), spec(2, 1000));
-    world.add(&[older]);
+    world.add(&[older.clone()]);
     world.packet(&older, Direction::In, 60);
-    assert_eq!(world.add(&[newer]), []);
+    assert_eq!(world.add(&[newer.clone()]), []);
     world.advance(SECOND);
     world.packet(&newer, Direction::In, 100);
     let view = world.get(1).unwrap();
@@ -206,8 +205,8 @@ fn one_direction_in_common_is_enough_to_be_superseded() {
     let mut world = World::new(&config());
     let older = spec(1, 1000);
     let newer = SessionSpec { out_lif: Lif::new(3).unwrap(), ..spec(2, 1000) };
-    world.add(&[older]);
-    world.add(&[newer]);
+    world.add(&[older.clone()]);
+    world.add(&[newer.clone()]);
     assert!(world.get(1).unwrap().superseded);
     assert!(!world.packet(&older, Direction::Out, 60), "nothing of the older is left on the fast path");
 }
@@ -237,12 +236,12 @@ fn a_session_superseded_while_it_is_installed_can_be_refused_by_the_plane() {
 fn a_superseded_session_that_is_being_removed_answers_get_and_delete_with_final_counters() {
     let mut world = World::new(&config());
     let (older, newer) = (spec(1, 1000), spec(2, 1000));
-    world.add(&[older]);
+    world.add(&[older.clone()]);
     world.packet(&older, Direction::In, 60);
     world.hold = true;
     world.send(RequestBody::Add { sessions: vec![newer], same_tuple: SameTuple::Supersede });
     let get = world.send(RequestBody::Get(SessionId(1)));
-    let delete = world.send(RequestBody::Delete(SessionId(1)));
+    let delete = world.send(RequestBody::Delete { id: SessionId(1), record: false });
     world.release();
     let Some(ReplyBody::Got(Some(view))) = world.reply(get) else { panic!() };
     assert_eq!(view.counters.inward.bytes, 60);
@@ -266,7 +265,7 @@ fn the_same_tuple_on_another_vlan_or_interface_is_another_session() {
     let mut tagged = spec(2, 1000);
     (tagged.flow.vlan, tagged.out_vlan) = (Vid::new(100).unwrap(), Vid::new(200).unwrap());
     let elsewhere = SessionSpec { in_lif: Lif::new(3).unwrap(), out_lif: Lif::new(1).unwrap(), ..spec(3, 1000) };
-    assert_eq!(world.add(&[spec(1, 1000), tagged, elsewhere]), []);
+    assert_eq!(world.add(&[spec(1, 1000), tagged.clone(), elsewhere]), []);
     assert_eq!(world.engine.statistics().superseded, 0);
     assert!(world.packet(&tagged, Direction::Out, 60));
 }
@@ -275,9 +274,9 @@ fn the_same_tuple_on_another_vlan_or_interface_is_another_session() {
 fn a_removal_that_fails_is_tried_again_and_the_caller_waits() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session]);
+    world.add(&[session.clone()]);
     world.remove_faults = 2;
-    let delete = world.send(RequestBody::Delete(SessionId(1)));
+    let delete = world.send(RequestBody::Delete { id: SessionId(1), record: false });
     assert_eq!(world.reply(delete), None);
     assert!(world.packet(&session, Direction::In, 60));
     world.advance(SECOND);
@@ -321,7 +320,7 @@ fn aging_reads_only_so_many_sessions_at_once_and_comes_to_the_others() {
         let mut session = spec(id, u16::try_from(id & 0xffff).unwrap());
         session.flow.vlan = Vid::new(1).unwrap();
         session.out_vlan = session.flow.vlan;
-        world.add(&[session]);
+        world.add(&[session.clone()]);
     }
     world.hold = true;
     world.advance(11 * SECOND);

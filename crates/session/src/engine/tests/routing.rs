@@ -1,0 +1,216 @@
+//! Next hops, VLAN flows, reset: what is stored, and what is closed with it.
+
+use opof_wire::Vid;
+
+use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
+use crate::l3::{Family, L3Error, Link, LinkFields, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
+use crate::limits;
+use crate::plane::{Capabilities, InstallError};
+use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple};
+use crate::types::{Action, CloseReason, Direction, Lif, SessionId, SessionSpec};
+
+fn routed(id: u64, hop: u32) -> SessionSpec {
+    SessionSpec { action: routed_by(hop), ..spec(id, u16::try_from(id).unwrap()) }
+}
+
+impl World {
+    fn l3(&mut self, request: L3Request) -> ReplyBody {
+        self.ask(RequestBody::L3(request))
+    }
+
+    fn reasons(&mut self) -> Vec<(u64, CloseReason)> {
+        self.collect().iter().map(|record| (record.id.0, record.reason)).collect()
+    }
+
+    fn add_errors(&mut self, sessions: &[SessionSpec]) -> Vec<String> {
+        self.add(sessions).iter().map(|refused| refused.error.to_string()).collect()
+    }
+}
+
+#[test]
+fn a_session_needs_a_next_hop_that_is_there_and_of_its_family() {
+    let mut world = World::new(&config());
+    let none = "action.actionParams_outLif.nextHopId: no next hop 7 for IPv4";
+    assert_eq!(world.add_errors(&[routed(1, 7)]), [none]);
+    world.l3(L3Request::SetNextHop(NextHop { family: Family::V6, ..next_hop(7) }));
+    assert_eq!(world.add_errors(&[routed(1, 7)]), [none]);
+    assert_eq!(world.l3(L3Request::SetNextHop(next_hop(7))), ReplyBody::Done(Ok(())), "replaced");
+    assert_eq!(world.add(&[routed(1, 7)]), []);
+}
+
+#[test]
+fn a_next_hop_that_is_taken_away_closes_its_sessions_and_no_others() {
+    let mut world = World::new(&config());
+    for id in [7, 8] {
+        world.l3(L3Request::SetNextHop(next_hop(id)));
+    }
+    let session = routed(1, 7);
+    assert_eq!(world.add(&[session.clone(), routed(2, 8), spec(3, 3), routed(4, 7)]), []);
+    world.packet(&session, Direction::In, 60);
+    let destroy = L3Request::DestroyNextHop(next_hop(7).id);
+    assert_eq!(world.l3(destroy), ReplyBody::Swept { closed: 2 });
+    assert!(!world.packet(&session, Direction::In, 60), "the next packet misses");
+    assert_eq!(world.list(0, 0, 10).0, [2, 3]);
+    assert_eq!(world.reasons(), [(1, CloseReason::NextHopGone), (4, CloseReason::NextHopGone)]);
+    assert_eq!(world.l3(destroy), ReplyBody::Done(Err(L3Error::NoNextHop(next_hop(7).id))));
+    assert_eq!(world.engine.statistics().withdrawn, 2);
+    assert_eq!(world.l3(L3Request::ClearNextHops), ReplyBody::Swept { closed: 1 });
+    assert_eq!(world.list(0, 0, 10).0, [3]);
+}
+
+#[test]
+fn a_session_that_is_being_installed_goes_with_its_next_hop() {
+    let mut world = World::new(&config());
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.install_faults.extend([InstallError::Full]);
+    world.hold = true;
+    let sessions = vec![routed(1, 7), routed(2, 7)];
+    let add = world.send(RequestBody::Add { sessions, same_tuple: SameTuple::Supersede });
+    let destroy = world.send(RequestBody::L3(L3Request::DestroyNextHop(next_hop(7).id)));
+    assert_eq!(world.reply(destroy), None);
+    world.release();
+    let Some(ReplyBody::Added { refused }) = world.reply(add) else { panic!() };
+    assert_eq!(refused.len(), 1);
+    assert_eq!(world.reply(destroy), Some(ReplyBody::Swept { closed: 1 }));
+    assert_eq!(world.reasons(), [(2, CloseReason::NextHopGone)], "what was never accepted has no record");
+    assert!(world.table.is_empty());
+}
+
+#[test]
+fn a_reset_closes_everything_and_waits_for_what_is_closing_already() {
+    let mut world = World::new(&config());
+    world.add(&[spec(1, 1), spec(2, 2), spec(3, 2), spec(4, 4)]);
+    world.hold = true;
+    let delete = world.send(RequestBody::Delete { id: SessionId(1), record: false });
+    let reset = world.send(RequestBody::Reset);
+    assert_eq!(world.reply(reset), None);
+    world.release();
+    assert!(matches!(world.reply(delete), Some(ReplyBody::Deleted(Some(_)))));
+    assert_eq!(world.reply(reset), Some(ReplyBody::Swept { closed: 3 }));
+    let mut reasons = world.reasons();
+    reasons.sort_by_key(|(id, _)| *id);
+    assert_eq!(reasons, [2, 3, 4].map(|id| (id, CloseReason::Reset)), "the superseded one too");
+    assert!(world.table.is_empty());
+    assert_eq!(world.ask(RequestBody::Reset), ReplyBody::Swept { closed: 0 });
+}
+
+#[test]
+fn a_large_reset_goes_in_steps_and_spares_what_comes_later() {
+    let count = u16::try_from(limits::SWEEP_REMOVALS * 2 + 10).unwrap();
+    let mut config = config();
+    (config.max_sessions, config.max_closed) = (1 << 16, 1 << 16);
+    let mut world = World::new(&config);
+    world.add(&(0..count).map(|id| spec(u64::from(id), id)).collect::<Vec<_>>());
+    world.now.0 += 1;
+    world.hold = true;
+    let reset = world.send(RequestBody::Reset);
+    let left = usize::from(count) - limits::SWEEP_REMOVALS;
+    assert_eq!(world.table.len(), 2 * left, "as many as may be under way are off the plane");
+    world.release();
+    world.now.0 += 1;
+    world.add(&[spec(60_000, 60_000)]);
+    assert_eq!(world.reply(reset), None, "the rest is due");
+    world.advance(1);
+    assert_eq!(world.reply(reset), Some(ReplyBody::Swept { closed: u64::from(count) }));
+    assert_eq!(world.list(0, 0, 10).0, [60_000]);
+}
+
+#[test]
+fn requests_that_close_many_are_bounded() {
+    let mut world = World::new(&config());
+    world.add(&[spec(1, 1)]);
+    world.hold = true;
+    let resets: Vec<_> = (0..=limits::SWEEPS).map(|_| world.send(RequestBody::Reset)).collect();
+    assert_eq!(world.reply(resets[limits::SWEEPS]), Some(ReplyBody::Done(Err(L3Error::Busy))));
+    assert_eq!(world.reply(resets[1]), None, "it waits for the session that the first one closes");
+    world.release();
+    assert_eq!(world.reply(resets[0]), Some(ReplyBody::Swept { closed: 1 }));
+    assert_eq!(world.reply(resets[1]), Some(ReplyBody::Swept { closed: 0 }));
+}
+
+#[test]
+fn a_delete_can_leave_a_record() {
+    let mut world = World::new(&config());
+    world.add(&[spec(1, 1)]);
+    world.packet(&spec(1, 1), Direction::Out, 90);
+    let reply = world.ask(RequestBody::Delete { id: SessionId(1), record: true });
+    assert!(matches!(reply, ReplyBody::Deleted(Some(_))));
+    let [record] = world.collect()[..] else { panic!() };
+    assert_eq!((record.id.0, record.reason, record.counters.outward.bytes), (1, CloseReason::Deleted, 90));
+}
+
+#[test]
+fn what_the_plane_can_not_do_is_named_by_its_field() {
+    let mut world = World::over(&config(), Capabilities::forwarding(8));
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    let nat = Some(Nat { address: [192, 0, 2, 1].into(), port: None });
+    let with = |towards_in, towards_out| {
+        let links = Box::new(Links { towards_in, towards_out });
+        SessionSpec { action: Action::Route(links), ..spec(1, 1) }
+    };
+    let none = Link::default();
+    let errors = world.add_errors(&[
+        routed(1, 7),
+        with(Link { snat: nat, ..none }, none),
+        with(none, Link { dnat: nat, ..none }),
+        with(none, Link { vlan: Vid::new(5), ..none }),
+        SessionSpec { tunnel: Tunnel::Gtpu, ..spec(1, 1) },
+    ]);
+    let fields = [
+        LinkFields::TOWARDS_OUT.next_hop,
+        LinkFields::TOWARDS_IN.snat,
+        LinkFields::TOWARDS_OUT.dnat,
+        LinkFields::TOWARDS_OUT.vlan,
+        "encapType",
+    ];
+    let what = ["next hops", "NAT", "NAT", "VLAN rewrite", "GTP-U"];
+    let expected: Vec<_> = fields
+        .iter()
+        .zip(what)
+        .map(|(field, what)| format!("{field}: this device's data plane has no {what}"))
+        .collect();
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn vlan_flows_are_stored_listed_and_forgotten() {
+    let mut world = World::new(&config());
+    let flow = |vlan, lif| VlanFlow { vlan: Vid::new(vlan).unwrap(), lif: Lif::new(lif).unwrap() };
+    for (vlan, lif) in [(200, 2), (100, 1)] {
+        assert_eq!(world.l3(L3Request::AddVlanFlow(flow(vlan, lif))), ReplyBody::Done(Ok(())));
+    }
+    let said = |reply| match reply {
+        ReplyBody::Done(Err(error)) => format!("{error}"),
+        other => panic!("{other:?}"),
+    };
+    let exists = "vlanId: vlan 100 goes to the firewall port of lif 1 already";
+    assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(100, 2)))), exists);
+    assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(300, 9)))), "internalLif: no logical interface 9");
+    assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![flow(100, 1), flow(200, 2)]));
+    let vlan = flow(100, 1).vlan;
+    assert_eq!(world.l3(L3Request::RemoveVlanFlow(vlan)), ReplyBody::Done(Ok(())));
+    assert_eq!(said(world.l3(L3Request::RemoveVlanFlow(vlan))), "vlanId: vlan 100 has no flow");
+    world.l3(L3Request::ClearVlanFlows);
+    assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![]));
+}
+
+#[test]
+fn a_session_forgets_its_next_hop_when_it_goes() {
+    let mut world = World::new(&config());
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.add(&[routed(1, 7)]);
+    world.advance(11 * SECOND);
+    world.add(&[spec(2, 2)]);
+    assert_eq!(world.l3(L3Request::DestroyNextHop(NextHopId::new(7).unwrap())), ReplyBody::Swept { closed: 0 });
+    assert_eq!(world.list(0, 0, 10).0, [2], "the slot's new session does not refer to it");
+}
+
+#[test]
+fn an_unknown_next_hop_error_is_what_it_says() {
+    let error = AddError::NoNextHop {
+        field: LinkFields::TOWARDS_IN.next_hop,
+        id: NextHopId::new(3).unwrap(),
+        family: Family::V6,
+    };
+    assert_eq!(error.to_string(), "action.actionParams_inLif.nextHopId: no next hop 3 for IPv6");
+}
