@@ -171,9 +171,8 @@ impl Dialect {
     /// What this dialect calls a field, given v1beta1's name for it.
     pub fn field(self, name: &'static str) -> Cow<'static, str> {
         match self {
-            Self::V1 | Self::V1Beta1 => Cow::Borrowed(name),
             Self::V1_1 if name == "encapType" => Cow::Borrowed("parentTunnelType"),
-            Self::V1_1 => Cow::Borrowed(name),
+            Self::V1 | Self::V1_1 | Self::V1Beta1 => Cow::Borrowed(name),
             Self::V2 => Cow::Owned(snake_case(name)),
         }
     }

@@ -13,6 +13,7 @@ pub mod operator;
 pub mod profile;
 pub mod report;
 pub mod response;
+pub mod rpc;
 pub mod status;
 pub mod time;
 
@@ -104,5 +105,6 @@ pub use dialect::Dialect;
 pub use profile::Profile;
 pub use report::{SessionReport, session_report};
 pub use response::{closed_response, nonexistent, session_response};
+pub use rpc::Rpc;
 pub use status::{AddReport, Refusal};
 pub use time::WallClock;

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 
 use crate::closed::ClosedLog;
 use crate::index::Table;
+use crate::l3::VlanFlow;
 use crate::limits;
 use crate::plane::{Capabilities, Command, Completion};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
@@ -67,6 +68,8 @@ pub enum Event {
         /// What it asked for, in seconds.
         asked: u32,
     },
+    /// A VLAN flow was stored that the plane can't follow.
+    VlanFlowIdle(VlanFlow),
 }
 
 /// Counts since the start, and how things stand.

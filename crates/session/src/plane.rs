@@ -119,6 +119,7 @@ pub enum RemoveError {
 
 /// What a plane can do for a session. A session that needs more is rejected by the engine, by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state")]
 pub struct Capabilities {
     /// Sessions, not rules: slots are `0..sessions`.
     pub sessions: u32,

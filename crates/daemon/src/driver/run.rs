@@ -211,6 +211,11 @@ impl Driver {
                 reason = ?record.reason,
                 "closed session lost: nobody collected it, and sessions.closed_max are waiting"
             ),
+            Event::VlanFlowIdle(flow) => tracing::warn!(
+                lif = flow.lif.get(),
+                "VLAN flow of {} stored, but this data plane sends every miss to the firewall port of its own interface",
+                flow.vlan
+            ),
             Event::TimeoutClamped { id, asked } => {
                 if let Some(suppressed) = self.clamps.admit(now) {
                     tracing::info!(session = id.0, asked, suppressed, "cacheTimeout clamped to sessions.max_timeout");

@@ -21,7 +21,7 @@ pub(super) struct Policy {
     udp_timeout: u32,
     max_timeout: u32,
     lifs: Vec<Lif>,
-    can: Capabilities,
+    pub(super) can: Capabilities,
 }
 
 impl Policy {

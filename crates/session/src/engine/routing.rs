@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opof_wire::Vid;
 
-use super::Engine;
 use super::sweep::Scope;
+use super::{Engine, Event};
 use crate::l3::{Family, L3Error, Link, Links, NextHop, NextHopId, VlanFlow};
 use crate::limits;
 use crate::plane::Slot;
@@ -92,7 +92,13 @@ impl Engine {
                 return self.sweep(now, ticket, CloseReason::NextHopGone, scope);
             }
             L3Request::AddVlanFlow(flow) if !self.policy.has_lif(flow.lif) => Err(L3Error::UnknownLif(flow.lif)),
-            L3Request::AddVlanFlow(flow) => self.routing.add_vlan_flow(flow),
+            L3Request::AddVlanFlow(flow) => {
+                let added = self.routing.add_vlan_flow(flow);
+                if added.is_ok() && !self.policy.can.vlan_flows {
+                    self.events.push_back(Event::VlanFlowIdle(flow));
+                }
+                added
+            }
             L3Request::RemoveVlanFlow(vlan) => {
                 self.routing.vlan_flows.remove(&vlan).map(|_| ()).ok_or(L3Error::NoVlanFlow(vlan))
             }

@@ -3,6 +3,7 @@
 use opof_wire::Vid;
 
 use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
+use crate::engine::Event;
 use crate::l3::{Family, L3Error, Link, LinkFields, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
 use crate::limits;
 use crate::plane::{Capabilities, InstallError};
@@ -187,6 +188,7 @@ fn vlan_flows_are_stored_listed_and_forgotten() {
     assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(100, 2)))), exists);
     assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(300, 9)))), "internalLif: no logical interface 9");
     assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![flow(100, 1), flow(200, 2)]));
+    assert_eq!(world.events, [flow(200, 2), flow(100, 1)].map(Event::VlanFlowIdle), "this plane can't follow them");
     let vlan = flow(100, 1).vlan;
     assert_eq!(world.l3(L3Request::RemoveVlanFlow(vlan)), ReplyBody::Done(Ok(())));
     assert_eq!(said(world.l3(L3Request::RemoveVlanFlow(vlan))), "vlanId: vlan 100 has no flow");

@@ -18,7 +18,7 @@ fn errors(refused: &[crate::request::Refused]) -> Vec<(u32, AddError)> {
 fn an_accepted_session_is_on_the_fast_path_in_both_directions() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    assert_eq!(world.add(&[session.clone()]), []);
+    assert_eq!(world.add(std::slice::from_ref(&session)), []);
     assert!(world.packet(&session, Direction::In, 60));
     assert!(world.packet(&session, Direction::Out, 90));
     let view = world.get(1).unwrap();
@@ -115,7 +115,7 @@ fn what_the_plane_refuses_is_refused_and_leaves_nothing_behind() {
 fn delete_returns_final_counters_once_and_the_next_packet_misses() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session.clone()]);
+    world.add(std::slice::from_ref(&session));
     world.packet(&session, Direction::Out, 60);
     let view = world.delete(1).unwrap();
     assert_eq!((view.counters.outward.packets, view.ended), (1, Some(world.now)));
@@ -152,7 +152,7 @@ fn a_get_that_waits_while_its_session_is_deleted_is_still_answered() {
 fn an_idle_session_closes_within_a_second_after_its_deadline() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session.clone()]);
+    world.add(std::slice::from_ref(&session));
     world.advance(5 * SECOND);
     world.packet(&session, Direction::In, 60);
     world.advance(10 * SECOND - 1);
@@ -185,9 +185,9 @@ fn defaults_and_the_maximum_are_in_force_and_the_clamp_is_reported() {
 fn a_newer_session_takes_the_tuple_and_the_older_closes_by_its_timeout() {
     let mut world = World::new(&config());
     let (older, newer) = (spec(1, 1000), spec(2, 1000));
-    world.add(&[older.clone()]);
+    world.add(std::slice::from_ref(&older));
     world.packet(&older, Direction::In, 60);
-    assert_eq!(world.add(&[newer.clone()]), []);
+    assert_eq!(world.add(std::slice::from_ref(&newer)), []);
     world.advance(SECOND);
     world.packet(&newer, Direction::In, 100);
     let view = world.get(1).unwrap();
@@ -205,8 +205,8 @@ fn one_direction_in_common_is_enough_to_be_superseded() {
     let mut world = World::new(&config());
     let older = spec(1, 1000);
     let newer = SessionSpec { out_lif: Lif::new(3).unwrap(), ..spec(2, 1000) };
-    world.add(&[older.clone()]);
-    world.add(&[newer.clone()]);
+    world.add(std::slice::from_ref(&older));
+    world.add(std::slice::from_ref(&newer));
     assert!(world.get(1).unwrap().superseded);
     assert!(!world.packet(&older, Direction::Out, 60), "nothing of the older is left on the fast path");
 }
@@ -236,7 +236,7 @@ fn a_session_superseded_while_it_is_installed_can_be_refused_by_the_plane() {
 fn a_superseded_session_that_is_being_removed_answers_get_and_delete_with_final_counters() {
     let mut world = World::new(&config());
     let (older, newer) = (spec(1, 1000), spec(2, 1000));
-    world.add(&[older.clone()]);
+    world.add(std::slice::from_ref(&older));
     world.packet(&older, Direction::In, 60);
     world.hold = true;
     world.send(RequestBody::Add { sessions: vec![newer], same_tuple: SameTuple::Supersede });
@@ -274,7 +274,7 @@ fn the_same_tuple_on_another_vlan_or_interface_is_another_session() {
 fn a_removal_that_fails_is_tried_again_and_the_caller_waits() {
     let mut world = World::new(&config());
     let session = spec(1, 1000);
-    world.add(&[session.clone()]);
+    world.add(std::slice::from_ref(&session));
     world.remove_faults = 2;
     let delete = world.send(RequestBody::Delete { id: SessionId(1), record: false });
     assert_eq!(world.reply(delete), None);
@@ -320,7 +320,7 @@ fn aging_reads_only_so_many_sessions_at_once_and_comes_to_the_others() {
         let mut session = spec(id, u16::try_from(id & 0xffff).unwrap());
         session.flow.vlan = Vid::new(1).unwrap();
         session.out_vlan = session.flow.vlan;
-        world.add(&[session.clone()]);
+        world.add(std::slice::from_ref(&session));
     }
     world.hold = true;
     world.advance(11 * SECOND);
