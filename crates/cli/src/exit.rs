@@ -34,7 +34,9 @@ impl Failure {
     /// 1: refused or not found. 2: the question is wrong. 3: the device was not reached.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Input(_) | Self::Ca { .. } | Self::Device(Error::Uri { .. }) => 2,
+            Self::Input(_)
+            | Self::Ca { .. }
+            | Self::Device(Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_)) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
             Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) | Self::Device(_) => 1,
         })

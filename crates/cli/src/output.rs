@@ -50,12 +50,14 @@ impl<W: Write> Sessions<W> {
     }
 }
 
-/// One line for a session that was not accepted.
+/// One line for a session that was not accepted: in the device's own words where it has some.
 pub(crate) fn refused(refused: &Refused, json: bool) -> String {
-    if json {
-        json!({"id": refused.id.0, "error": refused.reason.name()}).to_string()
-    } else {
-        format!("session {}: {}", refused.id, refused.reason)
+    let Refused { id, reason, message } = refused;
+    match (json, message) {
+        (true, None) => json!({"id": id.0, "error": reason.name()}).to_string(),
+        (true, Some(message)) => json!({"id": id.0, "error": reason.name(), "message": message}).to_string(),
+        (false, None) => format!("session {id}: {reason}"),
+        (false, Some(message)) => format!("session {id}: {message}"),
     }
 }
 

@@ -1,101 +1,100 @@
-//! The calls.
+//! A connection, and the calls that every dialect has. Those of v1beta1 are in `routed`.
 
 use std::time::Duration;
 
-use opof_api::profile::{AddErrors, Profile};
-use opof_api::report::ReportError;
-use opof_api::status::Refusal;
-use opof_api::v1::session_table_client::SessionTableClient;
-use opof_api::{Dialect, SessionReport, device, session_report, session_request, v1};
-use opof_session::types::SessionId;
+use opof_api::{Dialect, Profile, Rpc, SessionReport, device, v1_1, v1beta1};
+use tokio_stream::Stream;
+use tonic::Code;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
 
+use crate::add::{AddOutcome, Adder, Adding};
+use crate::call::{Call, Failure};
+use crate::closed::Closed;
 use crate::config::ClientConfig;
 use crate::device::Device;
 use crate::error::Error;
+use crate::health::{self, Health};
 use crate::limits;
-use crate::paging::{Closed, Pages};
+use crate::paging::Pages;
 use crate::session::Session;
-
-/// How this client reads and writes messages.
-const PROFILE: Profile = Profile::SPEC;
+use crate::status::connect_error;
+use crate::subscribe::{SubscribeConfig, Subscription};
 
 /// A connection to a device. It is cheap to clone, clones share the connection, and it comes back by itself after the
 /// device has been away.
 #[derive(Clone, Debug)]
 pub struct Client {
-    sessions: SessionTableClient<Channel>,
-    device: device::device_client::DeviceClient<Channel>,
-    call: Call,
-}
-
-/// What became of sessions that were to be added.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct AddOutcome {
-    /// Sessions that the fast path has from now on.
-    pub accepted: u64,
-    /// Sessions that it does not have, in the order in which they were given.
-    pub refused: Vec<Refused>,
-}
-
-/// A session that was not accepted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Refused {
-    /// Its id.
-    pub id: SessionId,
-    /// Why, as far as the device tells; its log has more.
-    pub reason: Refusal,
+    channel: Channel,
+    pub(crate) rpc: Rpc,
+    pub(crate) call: Call,
 }
 
 impl Client {
     /// Connects to a device.
     ///
     /// # Errors
-    /// [`Error::Uri`], [`Error::Connect`], [`Error::Tls`].
+    /// [`Error::Uri`], [`Error::Pem`], [`Error::Connect`], [`Error::Tls`].
     pub async fn connect(config: ClientConfig) -> Result<Self, Error> {
-        let channel = config.endpoint()?.connect().await.map_err(|error| Error::connect(config.uri(), &error))?;
-        let sessions = SessionTableClient::new(channel.clone()).max_decoding_message_size(limits::MESSAGE_BYTES);
-        Ok(Self {
-            sessions,
-            device: device::device_client::DeviceClient::new(channel),
-            call: Call { uri: config.uri().to_owned(), deadline: config.call_deadline() },
-        })
+        let channel = config.endpoint()?.connect().await.map_err(|error| connect_error(config.uri(), &error))?;
+        Ok(Self::new(channel, &config))
     }
 
-    /// Offloads sessions. When this returns, the next packet of every session that is not among the refused takes the
-    /// fast path.
+    /// Connects when the first call is made, so that the device need not be there yet. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Uri`], [`Error::Pem`].
+    pub fn connect_lazy(config: &ClientConfig) -> Result<Self, Error> {
+        Ok(Self::new(config.endpoint()?.connect_lazy(), config))
+    }
+
+    fn new(channel: Channel, config: &ClientConfig) -> Self {
+        let (dialect, profile) = config.spoken();
+        let rpc = Rpc::new(channel.clone(), dialect).max_decoding_message_size(limits::MESSAGE_BYTES);
+        Self { channel, rpc, call: Call { uri: config.uri().to_owned(), deadline: config.call_deadline(), profile } }
+    }
+
+    /// What is spoken.
+    pub const fn dialect(&self) -> Dialect {
+        self.rpc.dialect()
+    }
+
+    /// How it is meant.
+    pub const fn profile(&self) -> &Profile {
+        &self.call.profile
+    }
+
+    /// Offloads sessions, in their order, one batch after the other. When this returns, the next packet of every session
+    /// that is not among the refused takes the fast path.
     ///
     /// # Errors
     /// When a call as a whole fails. Sessions may have been accepted by then; to add them again does no harm
-    /// ([`Refusal::AlreadyExists`]).
+    /// ([`crate::Refusal::AlreadyExists`]).
     pub async fn add(&mut self, sessions: impl IntoIterator<Item = Session>) -> Result<AddOutcome, Error> {
-        let mut requests = sessions.into_iter().map(|session| session_request(session.spec(), Dialect::V1, &PROFILE));
+        let mut adder = self.adder();
+        let size = adder.batch_size();
+        let mut sessions = sessions.into_iter();
         let mut outcome = AddOutcome::default();
         loop {
-            let batch = requests.by_ref().take(limits::ADD_BATCH).collect::<Result<Vec<_>, _>>()?;
+            let messages = sessions.by_ref().take(size).map(|session| adder.message(&session));
+            let batch = messages.collect::<Result<Vec<_>, _>>()?;
             if batch.is_empty() {
                 return Ok(outcome);
             }
-            self.add_batch(batch, &mut outcome).await?;
+            outcome.append(adder.send(batch).await?);
         }
     }
 
-    async fn add_batch(&mut self, batch: Vec<v1::SessionRequest>, outcome: &mut AddOutcome) -> Result<(), Error> {
-        let sent = batch.len() as u64;
-        let request = self.call.request(tokio_stream::iter(batch));
-        let response = self.call.answer(self.sessions.add_session(request)).await?;
-        let refused = response.response_error.len() as u64;
-        if refused > sent || (refused == 0 && response.request_status != 0) {
-            let reason = format!("of {sent} sessions it refused {refused}, with status {}", response.request_status);
-            return Err(self.call.nonsense(reason));
-        }
-        outcome.accepted += sent - refused;
-        outcome.refused.extend(response.response_error.iter().map(|error| Refused {
-            id: SessionId(error.session_id),
-            reason: Refusal::from_code(error.error_status, AddErrors::AddSessionStatus),
-        }));
-        Ok(())
+    /// Offloads sessions as they come, and takes them from the stream only as fast as the device accepts them: at most
+    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. A batch goes as soon as there
+    /// is a place for it, so a slow stream has small batches, and a slow device large ones.
+    ///
+    /// Batches that are under way together reach the device in any order; see [`Adding::in_order`].
+    pub fn add_stream<S: Stream<Item = Session>>(&self, sessions: S) -> Adding<S> {
+        Adding::new(self.adder(), sessions)
+    }
+
+    fn adder(&self) -> Adder {
+        Adder::new(self.rpc.clone(), self.call.clone())
     }
 
     /// One session with its live counters; `None` when there is none with this id.
@@ -103,109 +102,78 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn get(&mut self, id: u64) -> Result<Option<SessionReport>, Error> {
-        let request = self.call.request(v1::SessionId { session_id: id });
-        self.call.report(self.sessions.get_session(request)).await
+        let request = self.call.request(v1beta1::SessionId { session_id: id });
+        self.call.report(self.rpc.get_session(request)).await
     }
 
-    /// Takes a session off the fast path; the answer has its final counters. `None` when there is none with this id.
+    /// Takes a session off the fast path; the answer has its final counters (where the profile has `report_deleted`, they
+    /// come with the closed sessions instead). `None` when there is none with this id.
     ///
     /// # Errors
     /// When the call fails.
     pub async fn delete(&mut self, id: u64) -> Result<Option<SessionReport>, Error> {
-        let request = self.call.request(v1::SessionId { session_id: id });
-        self.call.report(self.sessions.delete_session(request)).await
+        let request = self.call.request(v1beta1::SessionId { session_id: id });
+        self.call.report(self.rpc.delete_session(request)).await
     }
 
-    /// Sessions with live counters in ascending id, a page at a time.
+    /// Sessions with live counters in ascending id, a page at a time; [`Pages::into_stream`] has them one by one.
     pub fn list(&self) -> Pages {
-        Pages::new(self.sessions.clone(), self.call.clone())
+        Pages::new(self.rpc.clone(), self.call.clone())
     }
 
     /// Sessions that have closed and that nobody has collected, oldest first: at most `limit`, or all with 0. Each is told
-    /// once: what is taken from the stream won't come again. The stream ends when no more are waiting.
+    /// once: what is taken from the stream won't come again. The stream ends when no more are waiting;
+    /// [`subscribe_closed`](Self::subscribe_closed) goes on.
     ///
     /// # Errors
     /// When the call fails.
     pub async fn closed(&mut self, limit: u32) -> Result<Closed, Error> {
-        let args = v1::SessionRequestArgs { page_size: limit, ..v1::SessionRequestArgs::default() };
+        let args = v1beta1::SessionRequestArgs { page_size: limit, ..v1beta1::SessionRequestArgs::default() };
         // No deadline for the device: it would end a long stream in the middle. Each session has one by itself.
-        match self.call.within(self.sessions.get_closed_sessions(args)).await {
-            Ok(response) => Ok(Closed::new(response.into_inner(), self.call.clone())),
-            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(Closed::empty(self.call.clone())),
+        match self.call.within(self.rpc.get_closed_sessions(args)).await {
+            Ok(response) => Ok(Closed::new(Some(response.into_inner()), self.call.clone())),
+            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(Closed::new(None, self.call.clone())),
             Err(failure) => Err(self.call.error(&failure)),
         }
     }
 
-    /// The device itself: version, ports, figures.
+    /// Sessions as they close, for as long as anybody asks. It begins when it is first asked, and comes back by itself after
+    /// the device has been away.
+    pub fn subscribe_closed(&self, config: SubscribeConfig) -> Subscription {
+        Subscription::new(self.rpc.clone(), self.call.clone(), config)
+    }
+
+    /// v1.1: ends the server, within `deadline`, in whole seconds. It takes no new sessions from then on, and its supervisor
+    /// is expected to start it again.
+    ///
+    /// # Errors
+    /// When the call fails, such as with [`Error::PermissionDenied`] on a device that does not let itself be ended;
+    /// [`Error::Unimplemented`] in other dialects.
+    pub async fn shutdown_server(&mut self, deadline: Duration) -> Result<(), Error> {
+        let deadline = i32::try_from(deadline.as_secs()).unwrap_or(i32::MAX);
+        let request = self.call.request(v1_1::ShutdownRequest { deadline });
+        let answer = self.call.answer(self.rpc.shutdown_server(request)).await?;
+        match answer.error_status {
+            0 => Ok(()),
+            code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"))),
+        }
+    }
+
+    /// Whether the device serves (`grpc.health.v1`, of the server as a whole).
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::Unimplemented`] where the device does not say such things.
+    pub async fn health(&mut self) -> Result<Health, Error> {
+        health::check(self.channel.clone(), &self.call).await
+    }
+
+    /// The device itself: version, ports, figures. A call of opof's own.
     ///
     /// # Errors
     /// When the call fails.
     pub async fn device(&mut self) -> Result<Device, Error> {
+        let mut device = device::device_client::DeviceClient::new(self.channel.clone());
         let request = self.call.request(device::GetDeviceRequest {});
-        Ok(Device::from_message(self.call.answer(self.device.get_device(request)).await?))
-    }
-}
-
-/// How a call is made: what all of them have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    uri: String,
-    deadline: Duration,
-}
-
-/// Why there is no answer.
-pub(crate) enum Failure {
-    Deadline,
-    Status(Status),
-}
-
-impl Call {
-    /// A request that tells the device when nobody waits for the answer any more.
-    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.deadline.saturating_add(limits::DEADLINE_GRACE));
-        request
-    }
-
-    pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.deadline, call).await {
-            Ok(answer) => answer.map_err(Failure::Status),
-            Err(_) => Err(Failure::Deadline),
-        }
-    }
-
-    pub(crate) async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
-        self.within(call).await.map(Response::into_inner).map_err(|failure| self.error(&failure))
-    }
-
-    async fn report(
-        &self,
-        call: impl Future<Output = Result<Response<v1::SessionResponse>, Status>>,
-    ) -> Result<Option<SessionReport>, Error> {
-        match self.within(call).await {
-            Ok(response) => self.one(&response.into_inner()),
-            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(None),
-            Err(failure) => Err(self.error(&failure)),
-        }
-    }
-
-    /// The session in an answer, if it has one.
-    pub(crate) fn one(&self, response: &v1::SessionResponse) -> Result<Option<SessionReport>, Error> {
-        match session_report(response) {
-            Ok(report) => Ok(Some(report)),
-            Err(ReportError::Nonexistent(_) | ReportError::NoClosedSessions) => Ok(None),
-            Err(refused @ ReportError::Refused { .. }) => Err(self.nonsense(refused.to_string())),
-        }
-    }
-
-    pub(crate) fn error(&self, failure: &Failure) -> Error {
-        match failure {
-            Failure::Deadline => Error::Deadline { uri: self.uri.clone(), after: self.deadline },
-            Failure::Status(status) => Error::call(&self.uri, self.deadline, status),
-        }
-    }
-
-    pub(crate) fn nonsense(&self, reason: String) -> Error {
-        Error::Answer { uri: self.uri.clone(), reason }
+        Ok(Device::from_message(self.call.answer(device.get_device(request)).await?))
     }
 }

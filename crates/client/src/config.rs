@@ -3,40 +3,75 @@
 use std::fmt;
 use std::time::Duration;
 
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+use opof_api::{Dialect, Profile};
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
 use crate::error::Error;
-use crate::limits;
-
-const PEM_BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+use crate::status::{innermost, tls_error};
+use crate::{limits, pem};
 
 /// Where the device is and how to talk to it.
 #[derive(Clone)]
 pub struct ClientConfig {
     uri: String,
     ca_pem: Option<Vec<u8>>,
+    identity_pem: Option<[Vec<u8>; 2]>,
     domain: Option<String>,
+    dialect: Dialect,
+    profile: Profile,
     deadline: Duration,
     connect_timeout: Duration,
 }
 
 impl ClientConfig {
-    /// A device at `uri`, such as `https://localhost:3443`. With `https` its certificate must be signed by one of the
-    /// system's authorities, unless [`ca_pem`](Self::ca_pem) names another; with `http` everything goes in plain text.
+    /// A device at `uri`, that speaks v1 as the API's text has it.
+    ///
+    /// - `https://host:3443`: TLS. The device's certificate must be signed by one of the system's authorities, unless
+    ///   [`ca_pem`](Self::ca_pem) names another.
+    /// - `http://host:3443`: everything goes in plain text.
+    /// - `unix:/path` or `unix:///path`: a Unix domain socket, in plain text.
+    ///
+    /// What is set about certificates is not used but with `https`.
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
             ca_pem: None,
+            identity_pem: None,
             domain: None,
+            dialect: Dialect::V1,
+            profile: Profile::SPEC,
             deadline: limits::DEADLINE,
             connect_timeout: limits::CONNECT,
         }
+    }
+
+    /// Which of the published dialects is spoken.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// How the device reads and writes what the dialects leave open. It must be the device's own: most differences can't
+    /// be seen in an answer, a wrong order of address bytes offloads the wrong session.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
     }
 
     /// Trust these certificates, in PEM, and no others: those of an authority, or a device's own self-signed one.
     #[must_use]
     pub fn ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// Who this client is, for devices that ask: its certificate, with those that lead to an authority after it, and its
+    /// private key (PKCS #8, PKCS #1 or SEC 1), both in PEM.
+    #[must_use]
+    pub fn identity_pem(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.identity_pem = Some([certificate.into(), key.into()]);
         self
     }
 
@@ -70,10 +105,25 @@ impl ClientConfig {
         &self.uri
     }
 
+    pub(crate) const fn spoken(&self) -> (Dialect, Profile) {
+        (self.dialect, self.profile)
+    }
+
     pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
         let invalid = |reason: String| Error::Uri { uri: self.uri.clone(), reason };
-        let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(error.to_string()))?;
-        let endpoint = endpoint.connect_timeout(self.connect_timeout).tcp_nodelay(true);
+        let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(innermost(&error)))?;
+        let endpoint = endpoint
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(limits::KEEP_ALIVE)
+            .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);
+        if let Some(path) = self.uri.strip_prefix("unix:") {
+            return if path.trim_start_matches('/').is_empty() {
+                Err(invalid("it names no socket".to_owned()))
+            } else {
+                Ok(endpoint)
+            };
+        }
         if endpoint.uri().authority().is_none() {
             return Err(invalid("it names no host".to_owned()));
         }
@@ -81,9 +131,9 @@ impl ClientConfig {
             Some("http") => Ok(endpoint),
             Some("https") => {
                 let tls = self.tls()?;
-                endpoint.tls_config(tls).map_err(|error| self.tls_error(error.to_string()))
+                endpoint.tls_config(tls).map_err(|error| self.tls_error(&error))
             }
-            _ => Err(invalid("it begins with neither https:// nor http://".to_owned())),
+            _ => Err(invalid("it begins with neither https:// nor http:// nor unix:".to_owned())),
         }
     }
 
@@ -91,10 +141,11 @@ impl ClientConfig {
         let tls = ClientTlsConfig::new().timeout(self.connect_timeout);
         let tls = match &self.ca_pem {
             None => tls.with_native_roots(),
-            Some(pem) if pem.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN) => {
-                tls.ca_certificate(Certificate::from_pem(pem))
-            }
-            Some(_) => return Err(self.tls_error("the CA file has no certificate in PEM".to_owned())),
+            Some(pem) => tls.ca_certificate(pem::authorities(pem)?),
+        };
+        let tls = match &self.identity_pem {
+            Some([certificate, key]) => tls.identity(pem::identity(certificate, key)?),
+            None => tls,
         };
         Ok(match &self.domain {
             Some(name) => tls.domain_name(name),
@@ -102,17 +153,25 @@ impl ClientConfig {
         })
     }
 
-    fn tls_error(&self, reason: String) -> Error {
-        Error::Tls { uri: self.uri.clone(), reason }
+    /// What remains after each file has been looked at by itself.
+    fn tls_error(&self, error: &tonic::transport::Error) -> Error {
+        if let Some(rustls::Error::InconsistentKeys(_)) = tls_error(error) {
+            return Error::Pem { what: pem::KEY, reason: "it is not the key of the client certificate".to_owned() };
+        }
+        Error::Tls { uri: self.uri.clone(), reason: innermost(error) }
     }
 }
 
 impl fmt::Debug for ClientConfig {
+    /// Without certificates, and above all without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfig")
             .field("uri", &self.uri)
             .field("own_ca", &self.ca_pem.is_some())
+            .field("identity", &self.identity_pem.is_some())
             .field("domain", &self.domain)
+            .field("dialect", &self.dialect)
+            .field("profile", &self.profile)
             .field("deadline", &self.deadline)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
@@ -127,19 +186,40 @@ mod tests {
         config.endpoint().expect_err("refused").to_string()
     }
 
+    fn pair(name: &str) -> (String, String) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    }
+
     #[test]
     fn a_uri_needs_a_scheme_and_a_host() {
-        let expected = "it begins with neither https:// nor http://";
+        let expected = "it begins with neither https:// nor http:// nor unix:";
         assert!(refused(&ClientConfig::new("localhost:3443")).contains(expected));
         assert!(refused(&ClientConfig::new("ftp://localhost")).contains(expected));
         assert!(refused(&ClientConfig::new("/tmp/socket")).contains("it names no host"));
         assert!(refused(&ClientConfig::new("https://")).contains("https://"));
-        assert!(ClientConfig::new("http://localhost:3443").endpoint().is_ok());
+        assert!(refused(&ClientConfig::new("unix:")).contains("it names no socket"));
+        assert!(refused(&ClientConfig::new("unix:///")).contains("it names no socket"));
+        for good in ["http://localhost:3443", "unix:/run/opof.sock", "unix:///run/opof.sock"] {
+            assert!(ClientConfig::new(good).endpoint().is_ok(), "{good}");
+        }
     }
 
     #[test]
-    fn a_ca_file_without_a_certificate_is_not_silently_no_ca() {
-        let config = ClientConfig::new("https://localhost:3443").ca_pem("hello");
-        assert!(refused(&config).contains("the CA file has no certificate in PEM"));
+    fn a_file_without_what_is_wanted_is_not_silently_none() {
+        let config = ClientConfig::new("https://localhost:3443");
+        assert!(refused(&config.clone().ca_pem("hello")).contains("the CA file: it has no certificate"));
+        let ((cert, key), (ca, other)) = (pair("a"), pair("b"));
+        let config = config.ca_pem(ca);
+        assert!(config.clone().identity_pem(cert.clone(), key).endpoint().is_ok());
+        let said = refused(&config.identity_pem(cert, other));
+        assert!(said.starts_with("the client key: it is not the key of the client certificate"), "{said}");
+    }
+
+    #[test]
+    fn the_key_is_not_shown() {
+        let (cert, key) = pair("a");
+        let shown = format!("{:?}", ClientConfig::new("https://localhost:3443").identity_pem(cert, key));
+        assert!(shown.contains("identity: true") && !shown.contains("BEGIN") && shown.len() < 600, "{shown}");
     }
 }

@@ -1,20 +1,28 @@
-//! What can go wrong with a call, and what to do about it.
+//! What can go wrong with a call, and what to do about it. How a gRPC status becomes one of these is in `status`.
 
-use std::error::Error as StdError;
-use std::io;
 use std::time::Duration;
 
-use opof_api::Inexpressible;
-use tonic::{Code, Status};
+use opof_api::{Inexpressible, Refusal};
 
-/// What went wrong.
+/// What went wrong. New kinds may come with new versions.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The address of the device makes no sense.
-    #[error("{uri}: not the address of a device: {reason}; it should look like https://localhost:3443")]
+    #[error(
+        "{uri}: not the address of a device: {reason}; it should look like https://localhost:3443 or unix:/run/opof.sock"
+    )]
     Uri {
         /// What was given.
         uri: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate or a key that was given can't be used.
+    #[error("{what}: {reason}; it must be PEM, as openssl writes it")]
+    Pem {
+        /// Which of those that were given.
+        what: &'static str,
         /// What is wrong with it.
         reason: String,
     },
@@ -32,7 +40,7 @@ pub enum Error {
     /// The two ends did not agree on TLS.
     #[error(
         "no TLS with {uri}: {reason}; give the CA that signed the device's certificate (or the self-signed certificate \
-         itself), and check that the certificate names this host"
+         itself), check that the certificate names this host, and give a client certificate where the device asks for one"
     )]
     Tls {
         /// Where to.
@@ -56,7 +64,42 @@ pub enum Error {
         /// What the device or the connection said.
         reason: String,
     },
-    /// The device refused the call as a whole.
+    /// The device does not know who asks.
+    #[error("{uri} does not know who asks: {reason}; give a client certificate that it trusts")]
+    Unauthenticated {
+        /// Where to.
+        uri: String,
+        /// What the device said.
+        reason: String,
+    },
+    /// The device knows who asks, and that is not enough.
+    #[error("{uri} does not permit it: {reason}; its configuration says who may do what")]
+    PermissionDenied {
+        /// Where to.
+        uri: String,
+        /// What the device said.
+        reason: String,
+    },
+    /// The device has no room for the call, or for what this client does in all.
+    #[error("{uri} has no room for it: {reason}; {}", retry_hint(*.retry_after))]
+    ResourceExhausted {
+        /// Where to.
+        uri: String,
+        /// What the device said.
+        reason: String,
+        /// When it wants to be asked again, where it says so (`google.rpc.RetryInfo`, or `grpc-retry-pushback-ms` as in
+        /// gRFC A6).
+        retry_after: Option<Duration>,
+    },
+    /// The dialect that is spoken does not have this call, or the device does not have the dialect.
+    #[error("{uri} does not have this call: {reason}; choose a dialect that has it and that the device speaks")]
+    Unimplemented {
+        /// Where to.
+        uri: String,
+        /// What the device, or the dialect, says.
+        reason: String,
+    },
+    /// The device refused the call as a whole, for a reason that has no variant of its own.
     #[error("{uri} refused the call ({code}): {reason}")]
     Refused {
         /// Where to.
@@ -66,8 +109,33 @@ pub enum Error {
         /// What the device said.
         reason: String,
     },
+    /// The device answered, and the answer is "no".
+    #[error("{uri} refused {what}: {status}; its log may say why")]
+    Rejected {
+        /// Where to.
+        uri: String,
+        /// What was asked for.
+        what: String,
+        /// The status in the answer, by the name that the API gives it.
+        status: String,
+    },
+    /// The device did not do what was asked about a next hop.
+    #[error("{uri} refused {}: {reason}", next_hop(*.id))]
+    NextHop {
+        /// Where to.
+        uri: String,
+        /// Which; `None` where all were meant.
+        id: Option<u32>,
+        /// Why, as far as the answer tells.
+        reason: Refusal,
+        /// `errorStatus` as it came.
+        code: i32,
+    },
     /// The answer is not what the protocol has here.
-    #[error("{uri} gave an answer that makes no sense: {reason}; is it an OpenOffload v1 server?")]
+    #[error(
+        "{uri} gave an answer that makes no sense: {reason}; check that it is an OpenOffload server, and that dialect and \
+         profile are those that it speaks"
+    )]
     Answer {
         /// Where to.
         uri: String,
@@ -82,101 +150,36 @@ impl Error {
         matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::Deadline { .. } | Self::Unavailable { .. })
     }
 
-    /// Why no connection came about.
-    pub(crate) fn connect(uri: &str, error: &tonic::transport::Error) -> Self {
-        let uri = uri.to_owned();
-        match tls_cause(error) {
-            Some(reason) => Self::Tls { uri, reason },
-            None => Self::Connect { uri, reason: innermost(error) },
+    /// True when the same call may succeed later although nobody has mended anything on this side: the device was away,
+    /// busy, or at fault. It does not say that the call had no effect.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::Deadline { .. }
+            | Self::Unavailable { .. }
+            | Self::ResourceExhausted { .. }
+            | Self::NextHop { reason: Refusal::Unavailable, .. } => true,
+            Self::Refused { code, .. } => matches!(*code, "ABORTED" | "INTERNAL" | "UNKNOWN"),
+            _ => false,
         }
     }
 
-    /// What a status means that is not an answer.
-    pub(crate) fn call(uri: &str, deadline: Duration, status: &Status) -> Self {
-        let uri = uri.to_owned();
-        if let Some(broken) = status.source().filter(|source| source.is::<tonic::transport::Error>()) {
-            return Self::Unavailable { uri, reason: innermost(broken) };
-        }
-        let reason =
-            if status.message().is_empty() { status.code().description() } else { status.message() }.to_owned();
-        match status.code() {
-            Code::DeadlineExceeded => Self::Deadline { uri, after: deadline },
-            Code::Cancelled | Code::Unavailable => Self::Unavailable { uri, reason },
-            Code::Unimplemented => Self::Answer { uri, reason },
-            code => Self::Refused { uri, code: code_name(code), reason },
+    /// When the device wants to be asked again, where it says so.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::ResourceExhausted { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 }
 
-/// What TLS has to say about it, if the error comes from there.
-fn tls_cause(error: &(dyn StdError + 'static)) -> Option<String> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls.to_string());
-        }
-        // An I/O error hands out the source of what it wraps, not the wrapped error itself.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source());
-    }
-    None
-}
-
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
+fn retry_hint(after: Option<Duration>) -> String {
+    match after {
+        Some(after) => format!("it asks to be tried again in {} s", after.as_secs_f64()),
+        None => "ask for less, or try again later".to_owned(),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(status: &Status) -> Error {
-        Error::call("https://host:1", Duration::from_secs(2), status)
-    }
-
-    #[test]
-    fn a_status_says_what_to_do() {
-        assert!(of(&Status::deadline_exceeded("")).to_string().starts_with("no answer from https://host:1 within 2 s"));
-        assert!(of(&Status::unavailable("draining")).is_unreachable());
-        assert_eq!(
-            of(&Status::permission_denied("not you")).to_string(),
-            "https://host:1 refused the call (PERMISSION_DENIED): not you"
-        );
-        assert!(!of(&Status::permission_denied("not you")).is_unreachable());
-        assert!(of(&Status::unimplemented("")).to_string().contains("is it an OpenOffload v1 server?"));
-    }
-
-    #[test]
-    fn tls_is_found_however_deep() {
-        let tls = rustls::Error::General("no".to_owned());
-        let deep = io::Error::other(io::Error::other(tls));
-        assert_eq!(tls_cause(&deep), Some("unexpected error: no".to_owned()));
-        assert_eq!(tls_cause(&io::Error::other("no")), None);
-    }
+fn next_hop(id: Option<u32>) -> String {
+    id.map_or_else(|| "to clear the next hops".to_owned(), |id| format!("next hop {id}"))
 }

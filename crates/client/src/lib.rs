@@ -24,22 +24,40 @@
 //! # }
 //! ```
 
+mod add;
+mod backoff;
+mod call;
 mod client;
+mod closed;
 mod config;
 mod device;
 mod error;
+mod health;
 pub mod limits;
 mod paging;
+mod pem;
+mod routed;
 mod session;
+mod status;
+mod subscribe;
 
-pub use client::{AddOutcome, Client, Refused};
+pub use add::{AddOutcome, Adding, Refused};
+pub use client::Client;
+pub use closed::Closed;
 pub use config::ClientConfig;
 pub use device::{Device, Port, PortRole, SlowPathTally, Tally};
 pub use error::Error;
+pub use health::Health;
+pub use opof_api::profile::{self, Profile};
 pub use opof_api::report::{CloseCode, SessionReport, SessionState};
 pub use opof_api::status::Refusal;
+pub use opof_api::{Dialect, Inexpressible};
 pub use opof_session::engine::Statistics;
+pub use opof_session::l3::{Family, Link, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
 pub use opof_session::types::{Action, DirectionCounters, Lif, SessionId, SessionSpec};
+pub use opof_wire::ethernet::MacAddress;
 pub use opof_wire::{Transport, Vid};
-pub use paging::{Closed, Pages};
+pub use paging::{Pages, SessionStream};
+pub use routed::ServiceVersion;
 pub use session::{Session, SessionError};
+pub use subscribe::{SubscribeConfig, Subscription};

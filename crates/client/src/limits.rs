@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// Sessions in one addSession stream. Larger adds are several streams, one after the other.
+/// Sessions in one addSession stream, where the profile has no smaller `page_cap`. Larger adds are several streams.
 pub const ADD_BATCH: usize = 4096;
+/// Batches of [`crate::Client::add_stream`] that wait for their answer at once, where nothing else is said.
+pub const ADD_IN_FLIGHT: usize = 4;
+/// The most that can be said.
+pub const ADD_IN_FLIGHT_MAX: usize = 16;
 /// Sessions in one page of [`crate::Client::list`].
 pub const PAGE: u32 = 1024;
 /// How long a call may take, where nothing else is said.
@@ -15,3 +19,14 @@ pub const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes of one answer. A page of sessions is some 100 kB; servers that know no pages send everything at once.
 pub const MESSAGE_BYTES: usize = 64 << 20;
+/// A connection on which a call has been silent for so long is asked whether it lives. Servers may take more than two such
+/// questions in five minutes amiss, but only where a stream stays open, which servers that do are not known to offer.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long it may take to say that it lives.
+pub const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);
+/// Closed sessions that [`crate::Subscription`] asks for at once: what a broken connection can cost.
+pub const SUBSCRIBE_BATCH: u32 = 256;
+/// How long a subscription waits after it found nothing, at first and at most.
+pub const SUBSCRIBE_IDLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// How long it waits after the device was not there, at first and at most.
+pub const SUBSCRIBE_RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];

@@ -1,18 +1,21 @@
-//! Answers that come in pieces: pages of live sessions, and the stream of closed ones.
+//! Live sessions: a list that comes in pages, or session by session.
 
-use opof_api::v1::session_table_client::SessionTableClient;
-use opof_api::{SessionReport, v1};
-use tonic::Streaming;
-use tonic::transport::Channel;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use crate::client::Call;
+use opof_api::profile::ListCursor;
+use opof_api::{Rpc, SessionReport, v1beta1};
+use tokio_stream::Stream;
+
+use crate::call::Call;
 use crate::error::Error;
 use crate::limits;
 
 /// Live sessions in ascending id, a page at a time.
 #[derive(Debug)]
 pub struct Pages {
-    sessions: SessionTableClient<Channel>,
+    rpc: Rpc,
     call: Call,
     /// First id of the next page; `None` after the last.
     next: Option<u64>,
@@ -20,8 +23,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(sessions: SessionTableClient<Channel>, call: Call) -> Self {
-        Self { sessions, call, next: Some(0), size: limits::PAGE }
+    pub(crate) fn new(rpc: Rpc, call: Call) -> Self {
+        Self { rpc, call, next: Some(0), size: limits::PAGE }
     }
 
     /// Begins at the first id that is at least `id`.
@@ -31,7 +34,8 @@ impl Pages {
         self
     }
 
-    /// Sessions in a page; [`limits::PAGE`] where this is not set. 0 is taken for 1.
+    /// Sessions in a page; [`limits::PAGE`] where this is not set. 0 is taken for 1. Devices may have a bound of their
+    /// own, such as a profile's `page_cap`.
     #[must_use]
     pub fn page_size(mut self, sessions: u32) -> Self {
         self.size = sessions.max(1);
@@ -44,22 +48,51 @@ impl Pages {
     /// # Errors
     /// When the call fails; to ask again is allowed.
     pub async fn next_page(&mut self) -> Result<Option<Vec<SessionReport>>, Error> {
-        let Some(start) = self.next else { return Ok(None) };
-        let args = v1::SessionRequestArgs { page_size: self.size, page: 0, start_session: start };
-        let response = self.call.answer(self.sessions.get_all_sessions(self.call.request(args))).await?;
+        let Some(first) = self.next else { return Ok(None) };
+        let cap = self.call.profile.page_cap.unwrap_or(u32::MAX).max(1);
+        let (start_session, page_size) = match self.call.profile.list_cursor {
+            ListCursor::Inclusive => (first, self.size.min(cap)),
+            ListCursor::Exclusive => before(first, self.size.min(cap)),
+        };
+        let args = v1beta1::SessionRequestArgs { page_size, page: 0, start_session };
+        let Some(response) = self.call.found(self.rpc.get_all_sessions(self.call.request(args))).await? else {
+            self.next = None;
+            return Ok(None);
+        };
         let mut page = Vec::with_capacity(response.session_info.len());
         for session in &response.session_info {
             page.extend(self.call.one(session)?);
         }
-        self.next = match response.nextkey {
-            0 => None,
-            next if next > start => Some(next),
-            next => {
-                let reason = format!("the page from session {start} on says that it goes on at session {next}");
-                return Err(self.call.nonsense(reason));
+        match self.call.profile.list_cursor {
+            ListCursor::Inclusive => self.next = self.next_inclusive(first, response.nextkey)?,
+            ListCursor::Exclusive => {
+                let full = page.len() >= page_size as usize;
+                page.retain(|session| session.id.0 >= first);
+                match page.last() {
+                    Some(last) => self.next = last.id.0.checked_add(1),
+                    None if full => {
+                        let reason = format!("its pages from session {first} on have sessions before that only");
+                        return Err(self.call.nonsense(reason));
+                    }
+                    None => {
+                        self.next = None;
+                        return Ok(None);
+                    }
+                }
             }
-        };
+        }
         Ok(Some(page))
+    }
+
+    fn next_inclusive(&self, first: u64, next_key: u64) -> Result<Option<u64>, Error> {
+        match next_key {
+            0 => Ok(None),
+            next if next > first => Ok(Some(next)),
+            next => {
+                let reason = format!("the page from session {first} on says that it goes on at session {next}");
+                Err(self.call.nonsense(reason))
+            }
+        }
     }
 
     /// All pages in one. Its length is what the device's table holds: millions are possible.
@@ -73,52 +106,90 @@ impl Pages {
         }
         Ok(sessions)
     }
+
+    /// The same session by session: a [`Stream`] of `Result<SessionReport, Error>`, which holds one page at a time and asks
+    /// for the next when that is used up. It ends after an error.
+    pub fn into_stream(self) -> SessionStream {
+        SessionStream { state: State::Resting(Some(Box::new(self))), page: Vec::new().into_iter() }
+    }
 }
 
-/// Sessions that have closed, oldest first.
-#[derive(Debug)]
-pub struct Closed {
-    stream: Option<Streaming<v1::SessionResponse>>,
-    call: Call,
+/// The exclusive cursor and the page size by which a page begins at `first` at the latest.
+fn before(first: u64, size: u32) -> (u64, u32) {
+    match first.checked_sub(1) {
+        None => (ListCursor::START, size),
+        // This id is taken by "from the beginning". Its predecessor leads here as well, by way of one session that is passed
+        // over.
+        Some(ListCursor::START) => (ListCursor::START - 1, size.max(2)),
+        Some(last) => (last, size),
+    }
 }
 
-impl Closed {
-    pub(crate) fn new(stream: Streaming<v1::SessionResponse>, call: Call) -> Self {
-        Self { stream: Some(stream), call }
-    }
+type Asked = Pin<Box<dyn Future<Output = (Box<Pages>, Result<Option<Vec<SessionReport>>, Error>)> + Send>>;
 
-    pub(crate) fn empty(call: Call) -> Self {
-        Self { stream: None, call }
-    }
+enum State {
+    /// `None` after the last page.
+    Resting(Option<Box<Pages>>),
+    Asking(Asked),
+}
 
-    /// The next session; `None` at the end.
-    ///
-    /// # Errors
-    /// When the stream breaks. Sessions that were under way then may be lost to this reader.
-    pub async fn next(&mut self) -> Result<Option<SessionReport>, Error> {
-        let Some(stream) = &mut self.stream else { return Ok(None) };
-        match self.call.within(stream.message()).await {
-            Ok(Some(response)) => self.call.one(&response),
-            Ok(None) => {
-                self.stream = None;
-                Ok(None)
+/// Live sessions in ascending id: see [`Pages::into_stream`].
+pub struct SessionStream {
+    state: State,
+    page: std::vec::IntoIter<SessionReport>,
+}
+
+impl Stream for SessionStream {
+    type Item = Result<SessionReport, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(session) = self.page.next() {
+                return Poll::Ready(Some(Ok(session)));
             }
-            Err(failure) => {
-                self.stream = None;
-                Err(self.call.error(&failure))
+            match &mut self.state {
+                State::Resting(pages) => {
+                    let Some(mut pages) = pages.take() else { return Poll::Ready(None) };
+                    self.state = State::Asking(Box::pin(async move {
+                        let page = pages.next_page().await;
+                        (pages, page)
+                    }));
+                }
+                State::Asking(asked) => {
+                    let (pages, page) = ready!(asked.as_mut().poll(context));
+                    match page {
+                        Ok(Some(page)) => {
+                            self.page = page.into_iter();
+                            self.state = State::Resting(Some(pages));
+                        }
+                        Ok(None) => self.state = State::Resting(None),
+                        Err(error) => {
+                            self.state = State::Resting(None);
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                    }
+                }
             }
         }
     }
+}
 
-    /// The rest of them.
-    ///
-    /// # Errors
-    /// When the stream breaks; what had come before is lost with it, so use [`next`](Self::next) where that matters.
-    pub async fn collect(mut self) -> Result<Vec<SessionReport>, Error> {
-        let mut sessions = Vec::new();
-        while let Some(session) = self.next().await? {
-            sessions.push(session);
-        }
-        Ok(sessions)
+impl fmt::Debug for SessionStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionStream").field("page", &self.page.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exclusive_cursor_stands_before_what_is_wanted() {
+        assert_eq!(before(0, 10), (0xFFFF_FFFF, 10));
+        assert_eq!(before(1, 10), (0, 10));
+        assert_eq!(before(0xFFFF_FFFF, 10), (0xFFFF_FFFE, 10));
+        assert_eq!(before(0x1_0000_0000, 1), (0xFFFF_FFFE, 2));
+        assert_eq!(before(0x1_0000_0001, 1), (0x1_0000_0000, 1));
     }
 }

@@ -1,8 +1,8 @@
 //! A session to be offloaded, put together and checked before it is sent.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use opof_session::l3::Tunnel;
+use opof_session::l3::{Link, Links, Nat, Tunnel};
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
@@ -24,6 +24,17 @@ pub enum SessionError {
         "a VLAN on one side only: a tag can be rewritten, not pushed or popped; give both sides a VLAN, or neither"
     )]
     VlanOneSided,
+    /// A translation from one family to the other.
+    #[error("{0}: not of the session's family; addresses are not translated from IPv4 to IPv6 or back")]
+    NatFamily(IpAddr),
+    /// A translation to 0.0.0.0 or ::.
+    #[error("{0}: no packet can be translated to this address")]
+    NatUnspecified(IpAddr),
+    /// A link gives a VLAN to packets that have none.
+    #[error(
+        "{0} on a link of an untagged session: a tag can be rewritten, not pushed; give the session its VLANs first"
+    )]
+    VlanPushed(Vid),
 }
 
 impl Session {
@@ -101,6 +112,63 @@ impl Session {
         Ok(self)
     }
 
+    /// What its packets are wrapped in; addresses, ports and protocol are those of the inner packet then. v1.1 and v1beta1
+    /// have words for it.
+    #[must_use]
+    pub fn tunnel(mut self, tunnel: Tunnel) -> Self {
+        self.0.tunnel = tunnel;
+        self
+    }
+
+    /// Forwards it, and changes on each link exactly what is said here: where packets go (their MAC addresses, and TTL or hop
+    /// limit), their source, their destination, their VLAN. v1beta1 has words for it. The reply to what is translated is
+    /// translated back by itself. Comes after [`vlan`](Self::vlan) or [`vlans`](Self::vlans).
+    ///
+    /// # Errors
+    /// When an address is of another family or no host's, or a VLAN is for untagged packets.
+    pub fn links(mut self, links: Links) -> Result<Self, SessionError> {
+        for (link, arrives_with) in [(&links.towards_in, self.0.out_vlan), (&links.towards_out, self.0.flow.vlan)] {
+            for Nat { address, .. } in link.snat.iter().chain(&link.dnat) {
+                if address.is_ipv4() != self.0.flow.addresses.source().is_ipv4() {
+                    return Err(SessionError::NatFamily(*address));
+                }
+                if address.is_unspecified() {
+                    return Err(SessionError::NatUnspecified(*address));
+                }
+            }
+            if let Some(vlan) = link.vlan.filter(|vlan| !vlan.is_untagged() && arrives_with.is_untagged()) {
+                return Err(SessionError::VlanPushed(vlan));
+            }
+        }
+        self.0.action = Action::Route(Box::new(links));
+        Ok(self)
+    }
+
+    /// The same for packets that leave by the "out" interface; the other link stays as it is.
+    ///
+    /// # Errors
+    /// As of [`links`](Self::links).
+    pub fn link_out(self, link: Link) -> Result<Self, SessionError> {
+        let links = self.links_so_far();
+        self.links(Links { towards_out: link, ..links })
+    }
+
+    /// The same for packets that leave by the "in" interface; the other link stays as it is.
+    ///
+    /// # Errors
+    /// As of [`links`](Self::links).
+    pub fn link_in(self, link: Link) -> Result<Self, SessionError> {
+        let links = self.links_so_far();
+        self.links(Links { towards_in: link, ..links })
+    }
+
+    fn links_so_far(&self) -> Links {
+        match &self.0.action {
+            Action::Route(links) => **links,
+            _ => Links::default(),
+        }
+    }
+
     /// What the device does with its packets.
     #[must_use]
     pub fn action(mut self, action: Action) -> Self {
@@ -153,6 +221,31 @@ mod tests {
     fn nobody_has_the_unspecified_address() {
         assert_eq!(session("0.0.0.0:1", "10.0.0.1:1").unwrap_err().to_string(), "0.0.0.0:1: no host has this address");
         assert_eq!(session("[2001:db8::1]:1", "[::]:1").unwrap_err().to_string(), "[::]:1: no host has this address");
+    }
+
+    #[test]
+    fn each_link_has_what_it_was_given() {
+        let nat = |address: &str| Some(Nat { address: address.parse().unwrap(), port: None });
+        let (out, back) =
+            (Link { snat: nat("192.0.2.1"), ..Link::default() }, Link { vlan: Vid::new(7), ..Link::default() });
+        let plain = session("10.0.0.1:53", "10.0.0.2:54").unwrap().vlan(Vid::new(5).unwrap()).tunnel(Tunnel::Gtpu);
+        let both = plain.clone().link_out(out).unwrap().link_in(back).unwrap();
+        let links = Links { towards_in: back, towards_out: out };
+        assert_eq!(both.spec().action, Action::Route(Box::new(links)));
+        assert_eq!(both, plain.links(links).unwrap());
+        assert_eq!(both.spec().tunnel, Tunnel::Gtpu);
+    }
+
+    #[test]
+    fn a_link_that_no_device_could_do_is_refused() {
+        let plain = session("10.0.0.1:53", "10.0.0.2:54").unwrap();
+        let nat = |address: &str| Some(Nat { address: address.parse().unwrap(), port: None });
+        let said = |link| plain.clone().link_out(link).unwrap_err().to_string();
+        assert!(
+            said(Link { dnat: nat("2001:db8::1"), ..Link::default() }).starts_with("2001:db8::1: not of the session's")
+        );
+        assert!(said(Link { snat: nat("0.0.0.0"), ..Link::default() }).starts_with("0.0.0.0: no packet can be"));
+        assert!(said(Link { vlan: Vid::new(7), ..Link::default() }).starts_with("vlan 7 on a link of an untagged"));
     }
 
     #[test]

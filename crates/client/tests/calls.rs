@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use opof_client::{
-    Action, Client, ClientConfig, CloseCode, Error, PortRole, Refusal, Session, SessionId, SessionReport, SessionState,
-    Transport, limits,
+    Action, Client, ClientConfig, CloseCode, Error, PortRole, Profile, Refusal, Session, SessionId, SessionReport,
+    SessionState, Transport, limits,
 };
 use tokio::net::TcpListener;
 
@@ -63,8 +63,8 @@ async fn one_session_is_read_and_taken_back() {
     assert_eq!((live.inward.packets, live.outward.bytes), (50, 150_000));
     let last = client.delete(5).await.expect("answered").expect("it was there");
     assert_eq!((last.id, last.state), (SessionId(5), SessionState::Closed));
-    for not_found in [false, true] {
-        mock.state().not_found = not_found;
+    for profile in [Profile::SPEC, Profile::C_CLIENT] {
+        mock.state().profile = profile;
         assert_eq!(client.get(5).await, Ok(None));
         assert_eq!(client.delete(5).await, Ok(None));
         assert_eq!(client.closed(0).await.expect("answered").collect().await, Ok(vec![]));

@@ -68,9 +68,12 @@ fn a_long_list_is_written_as_it_comes() {
 
 #[test]
 fn what_became_of_an_add() {
-    let full = Refused { id: SessionId(7), reason: Refusal::TableFull };
+    let full = Refused { id: SessionId(7), reason: Refusal::TableFull, message: None };
+    let said = Refused { reason: Refusal::Rejected, message: Some("inLif: wrong".to_owned()), ..full.clone() };
     assert_eq!(refused(&full, false), "session 7: the session table is full");
     assert_eq!(refused(&full, true), r#"{"error":"table_full","id":7}"#);
+    assert_eq!(refused(&said, false), "session 7: inLif: wrong");
+    assert_eq!(refused(&said, true), r#"{"error":"rejected","id":7,"message":"inLif: wrong"}"#);
     assert_eq!(added(1, 0, false), "1 session offloaded");
     assert_eq!(added(0, 2, false), "0 sessions offloaded, 2 refused");
     assert_eq!(added(1, 2, true), r#"{"accepted":1,"refused":2}"#);

@@ -1,0 +1,141 @@
+//! The calls of v1beta1 alone: next hops, VLAN flows, reset, who made the server. In another dialect each is
+//! [`Error::Unimplemented`].
+
+use opof_api::link::{next_hop_parameters, vlan_flow, vlan_flow_def};
+use opof_api::report::ReportError;
+use opof_api::{Refusal, session_report, v1beta1};
+use opof_session::l3::{NextHop, NextHopId, VlanFlow};
+use opof_wire::Vid;
+
+use crate::client::Client;
+use crate::error::Error;
+
+/// Who made a server, and which version it is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct ServiceVersion {
+    /// Who made it.
+    pub vendor: String,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Who has the rights in it.
+    pub copyright: String,
+}
+
+impl Client {
+    /// Who made the device's server, and which version it is.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn service_version(&mut self) -> Result<ServiceVersion, Error> {
+        let request = self.call.request(v1beta1::VersionRequest {});
+        let answer = self.call.answer(self.rpc.get_service_version(request)).await?;
+        let v1beta1::VersionResponse { vendor, name, version, copyright } = answer;
+        Ok(ServiceVersion { vendor, name, version, copyright })
+    }
+
+    /// Closes every session that the device has, whoever added it. Each becomes a closed session; next hops and VLAN flows
+    /// stay.
+    ///
+    /// # Errors
+    /// When the call fails, or is refused.
+    pub async fn reset(&mut self) -> Result<(), Error> {
+        let request = self.call.request(v1beta1::ResetRequest {});
+        let answer = self.call.answer(self.rpc.reset(request)).await?;
+        self.done(&answer, || "the reset".to_owned())
+    }
+
+    /// Makes a next hop, or replaces it for every session that refers to it.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::NextHop`] when the device refuses.
+    pub async fn set_next_hop(&mut self, hop: NextHop) -> Result<(), Error> {
+        let request = self.call.request(next_hop_parameters(&hop));
+        let answer = self.call.answer(self.rpc.set_next_hop(request)).await?;
+        self.hop(Some(hop.id), answer.error_status)
+    }
+
+    /// Takes a next hop away, and closes the sessions that refer to it.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::NextHop`] when the device refuses, as it does where there is no such next hop.
+    pub async fn destroy_next_hop(&mut self, id: NextHopId) -> Result<(), Error> {
+        let parameters = v1beta1::NextHopParameters { next_hop_id: id.get(), ..Default::default() };
+        let answer = self.call.answer(self.rpc.destroy_next_hop(self.call.request(parameters))).await?;
+        self.hop(Some(id), answer.error_status)
+    }
+
+    /// Takes all next hops away, and closes the sessions that refer to one.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::NextHop`] when the device refuses.
+    pub async fn clear_next_hops(&mut self) -> Result<(), Error> {
+        let request = self.call.request(v1beta1::NextHopParameters::default());
+        let answer = self.call.answer(self.rpc.clear_next_hops(request)).await?;
+        self.hop(None, answer.error_status)
+    }
+
+    /// Sends the misses of a VLAN to the firewall port of an interface.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::Rejected`] when the device refuses, as it does where the VLAN has a flow already.
+    pub async fn add_vlan_flow(&mut self, flow: VlanFlow) -> Result<(), Error> {
+        let request = self.call.request(vlan_flow_def(&flow));
+        let answer = self.call.answer(self.rpc.add_vlan_flow(request)).await?;
+        self.done(&answer, || format!("the flow of {}", flow.vlan))
+    }
+
+    /// Ends that for one VLAN. False when it had no flow.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::Rejected`] when the device refuses.
+    pub async fn remove_vlan_flow(&mut self, vlan: Vid) -> Result<bool, Error> {
+        let definition = v1beta1::VlanFlowDef { vlan_id: vlan.get().into(), internal_lif: 0 };
+        let request = self.call.request(definition);
+        let Some(answer) = self.call.found(self.rpc.remove_vlan_flow(request)).await? else { return Ok(false) };
+        if matches!(session_report(&answer), Err(ReportError::Nonexistent(_))) {
+            return Ok(false);
+        }
+        self.done(&answer, || format!("to end the flow of {vlan}")).map(|()| true)
+    }
+
+    /// All VLAN flows, in the device's order: ascending, as the API has it.
+    ///
+    /// # Errors
+    /// When the call fails.
+    pub async fn vlan_flows(&mut self) -> Result<Vec<VlanFlow>, Error> {
+        let request = self.call.request(v1beta1::VlanFlowListRequest {});
+        let Some(answer) = self.call.found(self.rpc.get_vlan_flows(request)).await? else { return Ok(Vec::new()) };
+        let flows = answer.flow_defs.iter().map(vlan_flow).collect::<Result<Vec<_>, _>>();
+        flows.map_err(|error| self.call.nonsense(format!("a VLAN flow with {error}")))
+    }
+
+    /// Ends it for all VLANs.
+    ///
+    /// # Errors
+    /// When the call fails; [`Error::Rejected`] when the device refuses.
+    pub async fn clear_vlan_flows(&mut self) -> Result<(), Error> {
+        let request = self.call.request(v1beta1::VlanFlowListRequest {});
+        let answer = self.call.answer(self.rpc.clear_vlan_flows(request)).await?;
+        self.done(&answer, || "to clear the VLAN flows".to_owned())
+    }
+
+    fn done(&self, answer: &v1beta1::SessionResponse, what: impl FnOnce() -> String) -> Result<(), Error> {
+        let status = match session_report(answer) {
+            Ok(_) => return Ok(()),
+            Err(ReportError::Refused { status, .. }) => status,
+            Err(ReportError::Nonexistent(_)) => v1beta1::RequestStatus::RejectedSessionNonexistent.as_str_name(),
+            Err(ReportError::NoClosedSessions) => v1beta1::RequestStatus::NoClosedSessions.as_str_name(),
+        };
+        Err(self.call.rejected(what(), status.to_owned()))
+    }
+
+    fn hop(&self, id: Option<NextHopId>, code: i32) -> Result<(), Error> {
+        if code == 0 {
+            return Ok(());
+        }
+        let reason = Refusal::from_code(code, self.call.profile.add_errors);
+        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code })
+    }
+}
