@@ -56,7 +56,7 @@ fn session_line(id: u64) -> String {
 
 #[tokio::test]
 async fn a_session_from_add_to_delete() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let more = ["--id", "7", "--in-lif", "3", "--out-lif", "4", "--vlan", "100", "--out-vlan", "200"];
     assert_eq!(add(&mock, &more).await, (0, "1 session offloaded\n".to_owned(), String::new()));
     let sent = mock.state().sessions[&7].clone();
@@ -75,7 +75,7 @@ async fn a_session_from_add_to_delete() {
 
 #[tokio::test]
 async fn a_refused_session_is_named() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     mock.state().capacity = Some(1);
     assert_eq!(add(&mock, &["--id", "1"]).await.0, 0);
     let (code, out, errors) = add(&mock, &["--id", "1"]).await;
@@ -89,7 +89,7 @@ async fn a_refused_session_is_named() {
 
 #[tokio::test]
 async fn a_file_of_sessions() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let good = file(&(0..5000).map(session_line).collect::<Vec<_>>().join("\n"));
     let path = good.path().to_str().expect("a plain path");
     assert_eq!(run(&mock, &["add", "--file", path]).await, (0, "5000 sessions offloaded\n".to_owned(), String::new()));
@@ -105,7 +105,7 @@ async fn a_file_of_sessions() {
 
 #[tokio::test]
 async fn sessions_from_standard_input() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let input = file(&format!("{}\n{}\n", session_line(1), session_line(2)));
     let mut command = opof(&mock.uri("http"), Path::new("/nonexistent"));
     command.args(["add", "--file", "-"]).stdin(Stdio::from(input.reopen().expect("a file")));
@@ -115,7 +115,7 @@ async fn sessions_from_standard_input() {
 
 #[tokio::test]
 async fn a_list_begins_and_ends_where_it_is_told() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let many = file(&(0..3000).map(session_line).collect::<Vec<_>>().join("\n"));
     run(&mock, &["add", "--file", many.path().to_str().expect("a plain path")]).await;
     let ids = |out: &str| lines(out).iter().map(|line| line["id"].as_u64().expect("a number")).collect::<Vec<_>>();
@@ -129,7 +129,7 @@ async fn a_list_begins_and_ends_where_it_is_told() {
 
 #[tokio::test]
 async fn closed_sessions_are_told_once() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     mock.state().closed.extend([3, 1, 2].map(timed_out));
     let (code, out, _) = run(&mock, &["closed", "--limit", "2", "--json"]).await;
     let told: Vec<_> = lines(&out).iter().map(|line| (line["id"].clone(), line["close_code"].clone())).collect();
@@ -141,7 +141,7 @@ async fn closed_sessions_are_told_once() {
 
 #[tokio::test]
 async fn closed_sessions_are_followed() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let mut child = opof(&mock.uri("http"), Path::new("/nonexistent"))
         .args(["closed", "--follow", "--json"])
         .stdout(Stdio::piped())
@@ -158,7 +158,7 @@ async fn closed_sessions_are_followed() {
 
 #[tokio::test]
 async fn the_device() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let (code, out, _) = run(&mock, &["device"]).await;
     assert_eq!(code, 0);
     assert!(out.starts_with("opofd 1.2.3, sim data plane, up 1 h 2 min\nsessions  0 of 1000"), "{out}");
@@ -168,7 +168,7 @@ async fn the_device() {
 
 #[tokio::test]
 async fn wrong_arguments_need_no_device() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let (code, _, errors) = add(&mock, &["--id", "1", "--vlan", "4095"]).await;
     assert_eq!((code, errors.as_str()), (2, "opof: vlan 4095: a VLAN is a number from 1 to 4094\n"));
     assert_eq!(add(&mock, &["--id", "one"]).await.0, 2);
@@ -180,7 +180,7 @@ async fn wrong_arguments_need_no_device() {
 
 #[tokio::test]
 async fn a_device_that_is_not_there_or_does_not_answer() {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     // Port 1 on loopback: nobody listens there.
     let (code, _, errors) = run(&mock, &["device", "--server", "http://127.0.0.1:1"]).await;
     assert_eq!((code, errors.lines().count()), (3, 1), "{errors}");
@@ -194,7 +194,7 @@ async fn a_device_that_is_not_there_or_does_not_answer() {
 async fn the_daemons_own_certificate_is_found_and_another_can_be_given() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let identity = tonic::transport::Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
-    let mock = Mock::start(Some(identity)).await;
+    let mock = Mock::start(Some(identity));
     let uri = mock.uri("https");
 
     let home = tempfile::tempdir().expect("a folder");

@@ -178,8 +178,12 @@ impl<S: Stream<Item = Session>> Adding<S> {
             if let Err(error) = self.gather(context) {
                 return Poll::Ready(Some(Err(error)));
             }
-            // What is there goes as soon as there is a place for it. While there is none, the batch grows.
-            if self.gathered.is_empty() || self.in_flight.len() == self.most_in_flight {
+            // A full batch goes as soon as there is a place for it. A part of one goes when nothing else is under way, or
+            // nothing more will come: otherwise it may grow until the next answer, so that the sessions of a busy stream
+            // don't go one by one.
+            let whole = self.gathered.len() == self.adder.batch_size() || self.sessions.is_none();
+            let goes = if whole { self.in_flight.len() < self.most_in_flight } else { self.in_flight.is_empty() };
+            if self.gathered.is_empty() || !goes {
                 break;
             }
             let (mut adder, batch) = (self.adder.clone(), std::mem::take(&mut self.gathered));

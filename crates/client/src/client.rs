@@ -85,8 +85,8 @@ impl Client {
     }
 
     /// Offloads sessions as they come, and takes them from the stream only as fast as the device accepts them: at most
-    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. A batch goes as soon as there
-    /// is a place for it, so a slow stream has small batches, and a slow device large ones.
+    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. What has been gathered goes when
+    /// the batch is full, or when nothing else is under way: a slow stream has small batches, and a slow device large ones.
     ///
     /// Batches that are under way together reach the device in any order; see [`Adding::in_order`].
     pub fn add_stream<S: Stream<Item = Session>>(&self, sessions: S) -> Adding<S> {

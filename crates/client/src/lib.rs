@@ -3,6 +3,8 @@
 //! What lives here: connections, deadlines, batches, pages, and errors that say what to do. What must not:
 //! protobuf types in the public interface, decisions about which sessions are worth offloading.
 //!
+//! # Adding, asking, taking back
+//!
 //! ```no_run
 //! use opof_client::{Client, ClientConfig, Session, Transport};
 //!
@@ -13,16 +15,93 @@
 //! let session = Session::new(1, Transport::Tcp, "10.0.0.1:12345".parse()?, "10.1.0.3:80".parse()?)?.timeout_seconds(30);
 //! let outcome = client.add([session]).await?;
 //! for refused in &outcome.refused {
-//!     eprintln!("session {}: {}", refused.id, refused.reason);
+//!     eprintln!("session {}: {}", refused.id, refused.message.as_deref().unwrap_or(refused.reason.name()));
 //! }
+//! if let Some(session) = client.get(1).await? {
+//!     println!("{} packets in so far", session.inward.packets);
+//! }
+//! client.delete(1).await?;
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! let mut closed = client.closed(0).await?;
-//! while let Some(session) = closed.next().await? {
-//!     println!("{} carried {} packets in", session.id, session.inward.packets);
+//! A [`Client`] is one connection; clones share it, and calls of clones run side by side. It comes back by itself after the
+//! device has been away.
+//!
+//! # Many sessions
+//!
+//! [`Client::add`] takes what is there already. [`Client::add_stream`] takes sessions as a firewall decides on them, and only
+//! as fast as the device accepts them: put a bounded channel in front of it, and a slow device slows down the sender.
+//! [`Client::list`] has the table in pages, or as a stream:
+//!
+//! ```no_run
+//! # use opof_client::{Client, ClientConfig, Session};
+//! use tokio_stream::StreamExt;
+//! use tokio_stream::wrappers::ReceiverStream;
+//!
+//! # async fn example(client: Client, decided: tokio::sync::mpsc::Receiver<Session>) -> Result<(), opof_client::Error> {
+//! let mut adding = client.add_stream(ReceiverStream::new(decided));
+//! while let Some(outcome) = adding.next().await {
+//!     println!("{} more", outcome?.accepted);
+//! }
+//! let mut sessions = client.list().into_stream();
+//! while let Some(session) = sessions.next().await {
+//!     println!("{}", session?.id);
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What sessions carried
+//!
+//! A session that closes by itself is told once, with its final counters. [`Client::subscribe_closed`] waits for them for as
+//! long as anybody asks, over servers that go away and come back; [`Subscription`] says what a reader may lose.
+//!
+//! ```no_run
+//! # use opof_client::{Client, SubscribeConfig};
+//! # async fn example(client: Client) -> Result<(), opof_client::Error> {
+//! let mut closed = client.subscribe_closed(SubscribeConfig::new().follow(true));
+//! loop {
+//!     let session = closed.next().await?;
+//!     println!("{} carried {} packets in", session.id, session.inward.packets);
+//! }
+//! # }
+//! ```
+//!
+//! # Dialects and profiles
+//!
+//! Devices speak one or several of the published [`Dialect`]s, and read what these leave open in one of several ways: a
+//! [`Profile`]. Both are settings of [`ClientConfig`]; a wrong profile is not noticed by the client, so it must be known.
+//! What a dialect has no words for is an error that names it ([`Error::Inexpressible`], [`Error::Unimplemented`]), never left
+//! out. Routed sessions, for one, need v1beta1:
+//!
+//! ```no_run
+//! use opof_client::{
+//!     Client, ClientConfig, Dialect, Family, Link, MacAddress, Nat, NextHop, NextHopId, Profile, Session, Transport,
+//! };
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = ClientConfig::new("unix:/run/opof.sock").dialect(Dialect::V1Beta1).profile(Profile::BLUEFIELD);
+//! let mut client = Client::connect(config).await?;
+//! let id = NextHopId::new(7).ok_or("not 0")?;
+//! let [source, destination] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]].map(MacAddress);
+//! client.set_next_hop(NextHop { id, family: Family::V4, source, destination }).await?;
+//!
+//! let snat = Some(Nat { address: "192.0.2.1".parse()?, port: 4000.try_into().ok() });
+//! let session = Session::new(1, Transport::Udp, "10.0.0.1:5000".parse()?, "198.51.100.1:53".parse()?)?
+//!     .link_out(Link { next_hop: Some(id), snat, ..Link::default() })?;
+//! client.add([session]).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Errors
+//!
+//! Every [`Error`] says where, what, and what to do. [`Error::is_retryable`] tells whether the same call may succeed later;
+//! [`Error::retry_after`] when, if the device says so. To add a session again does no harm: the device answers
+//! [`Refusal::AlreadyExists`].
+//!
+//! The folder `examples` has whole programs.
 
 mod add;
 mod backoff;

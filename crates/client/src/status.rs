@@ -12,6 +12,10 @@ use crate::error::Error;
 /// Milliseconds after which a server wants to be asked again (gRFC A6, "Pushback").
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
+/// How rustls tells of an alert. With TLS 1.3 a device that does not trust a client says so after the handshake, when HTTP/2
+/// has the connection, which keeps nothing of an error but its text.
+const TLS_ALERT: &str = "received fatal alert";
+
 /// Why no connection came about.
 pub(crate) fn connect_error(uri: &str, error: &tonic::transport::Error) -> Error {
     let uri = uri.to_owned();
@@ -27,9 +31,11 @@ pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Erro
     // A status that the device sent has no source. One with a source was made on this side, from what the connection said;
     // its code is a guess.
     if let Some(broken) = status.source() {
+        let reason = innermost(broken);
         return match tls_cause(broken) {
             Some(reason) => Error::Tls { uri, reason },
-            None => Error::Unavailable { uri, reason: innermost(broken) },
+            None if reason.contains(TLS_ALERT) => Error::Tls { uri, reason },
+            None => Error::Unavailable { uri, reason },
         };
     }
     let reason = if status.message().is_empty() { status.code().description() } else { status.message() }.to_owned();
@@ -145,6 +151,12 @@ mod tests {
         assert!(of(&pushed).to_string().ends_with("it asks to be tried again in 0.25 s"));
         pushed.metadata_mut().insert(PUSHBACK, "-1".parse().unwrap());
         assert_eq!(of(&pushed).retry_after(), None);
+    }
+
+    #[test]
+    fn an_alert_is_told_as_rustls_tells_it() {
+        let alert = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired);
+        assert!(alert.to_string().contains(TLS_ALERT), "{alert}");
     }
 
     #[test]

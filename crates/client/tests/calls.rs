@@ -13,7 +13,7 @@ mod support;
 use support::{Mock, timed_out};
 
 async fn connected() -> (Mock, Client) {
-    let mock = Mock::start(None).await;
+    let mock = Mock::start(None);
     let client = Client::connect(ClientConfig::new(mock.uri("http"))).await.expect("it listens");
     (mock, client)
 }
@@ -163,7 +163,7 @@ mod tls {
     #[tokio::test]
     async fn a_self_signed_certificate_is_trusted_when_it_is_given() {
         let (cert, identity) = self_signed("localhost");
-        let mock = Mock::start(Some(identity)).await;
+        let mock = Mock::start(Some(identity));
         let config = ClientConfig::new(mock.uri("https")).ca_pem(cert);
         let mut client = Client::connect(config).await.expect("trusted");
         assert_eq!(client.get(1).await, Ok(None));
@@ -173,7 +173,7 @@ mod tls {
     async fn another_certificate_is_not_trusted() {
         let (_, identity) = self_signed("localhost");
         let (other, _) = self_signed("localhost");
-        let mock = Mock::start(Some(identity)).await;
+        let mock = Mock::start(Some(identity));
         for config in [ClientConfig::new(mock.uri("https")), ClientConfig::new(mock.uri("https")).ca_pem(other)] {
             let error = Client::connect(config).await.expect_err("not trusted");
             assert!(matches!(error, Error::Tls { .. }), "{error:?}");
@@ -184,7 +184,7 @@ mod tls {
     #[tokio::test]
     async fn the_name_counts_unless_another_is_given() {
         let (cert, identity) = self_signed("dpu7.example");
-        let mock = Mock::start(Some(identity)).await;
+        let mock = Mock::start(Some(identity));
         let config = ClientConfig::new(mock.uri("https")).ca_pem(cert);
         let error = Client::connect(config.clone()).await.expect_err("another name");
         assert!(matches!(error, Error::Tls { .. }), "{error:?}");
@@ -195,7 +195,7 @@ mod tls {
     #[tokio::test]
     async fn plain_text_to_a_tls_port_fails_with_a_reason() {
         let (_, identity) = self_signed("localhost");
-        let mock = Mock::start(Some(identity)).await;
+        let mock = Mock::start(Some(identity));
         // Nothing is exchanged before the first call, so the connection itself may seem good.
         let error = match Client::connect(ClientConfig::new(mock.uri("http"))).await {
             Ok(mut client) => client.get(1).await.expect_err("no HTTP there"),

@@ -25,6 +25,7 @@ mod answers;
 mod services;
 
 /// What the device holds, and how it behaves.
+#[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own, and any may come together")]
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) sessions: BTreeMap<u64, v1beta1::SessionRequest>,
@@ -96,7 +97,7 @@ impl Served {
 }
 
 impl Mock {
-    pub(crate) async fn start(identity: Option<Identity>) -> Self {
+    pub(crate) fn start(identity: Option<Identity>) -> Self {
         Self::with(Setup { identity, ..Setup::default() })
     }
 
