@@ -1,9 +1,17 @@
-//! The arguments.
+//! The arguments. Those of commands about the device as a whole are in `device`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use opof_client::{Dialect, Profile};
+
+use crate::input::NatText;
+
+mod device;
+
+pub(crate) use device::{NextHopCommand, ResetArgs, SetNextHopArgs, ShutdownArgs, VlanFlowCommand};
 
 /// Speak to an open offload device: offload sessions, follow them, take them back.
 #[derive(Parser, Debug)]
@@ -21,7 +29,7 @@ pub(crate) struct Args {
 /// How the device is reached.
 #[derive(ClapArgs, Debug)]
 pub(crate) struct ServerArgs {
-    /// The device; http:// is plain text
+    /// The device; http:// and unix:/path are plain text
     #[arg(long, global = true, env = "OPOF_SERVER", default_value = "https://localhost:3443", value_name = "URI")]
     pub(crate) server: String,
     /// Trust the certificates in this file (PEM); default: the self-signed certificate of an opofd that this user
@@ -31,9 +39,31 @@ pub(crate) struct ServerArgs {
     /// The name in the device's certificate, where it is not the one in the URI
     #[arg(long, global = true, env = "OPOF_DOMAIN", value_name = "NAME")]
     pub(crate) domain: Option<String>,
+    /// Show the device this certificate (PEM), where it asks who is there; needs --key
+    #[arg(long, global = true, env = "OPOF_CERT", value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, global = true, env = "OPOF_KEY", value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// The dialect to speak [default: v1, or the one that has the command]
+    #[arg(long, global = true, env = "OPOF_DIALECT", value_parser = dialect())]
+    pub(crate) dialect: Option<Dialect>,
+    /// How the device means what the dialects leave open; it must be the device's own
+    #[arg(long, global = true, env = "OPOF_PROFILE", default_value = "spec", value_parser = profile())]
+    pub(crate) profile: Profile,
     /// Seconds that a call may take
     #[arg(long, global = true, default_value = "10", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) timeout: u32,
+}
+
+fn dialect() -> impl TypedValueParser<Value = Dialect> {
+    let names = PossibleValuesParser::new(Dialect::ALL.map(Dialect::name));
+    names.map(|name| Dialect::from_name(&name).expect("it is one of the names"))
+}
+
+fn profile() -> impl TypedValueParser<Value = Profile> {
+    let names = PossibleValuesParser::new(Profile::NAMED.map(|(name, _)| name));
+    names.map(|name| Profile::from_name(&name).expect("it is one of the names"))
 }
 
 /// How the answer is written.
@@ -67,12 +97,34 @@ pub(crate) enum Command {
     /// Show the device: version, data plane, ports, figures
     #[command(after_help = "Examples:\n  opof device\n  opof device --json --server https://dpu7:3443 --ca dpu7.pem")]
     Device,
+    /// Show whether the device serves; exit code 1 where it does not
+    #[command(after_help = "Examples:\n  opof health\n  opof health --json --server unix:/run/opof.sock")]
+    Health,
+    /// Show who made the device's server, and which version it is (v1beta1)
+    #[command(
+        after_help = "Examples:\n  opof version\n  opof version --json\n\nopof --version is that of this program."
+    )]
+    Version,
+    /// Close every session that the device has (v1beta1)
+    #[command(after_help = "Examples:\n  opof reset --yes\n  opof reset --yes --json && opof closed")]
+    Reset(ResetArgs),
+    /// Set and take away next hops (v1beta1)
+    #[command(subcommand, after_help = "Examples:\n  opof next-hop set --help\n  opof next-hop destroy 7 8")]
+    NextHop(NextHopCommand),
+    /// Choose where the misses of VLANs go (v1beta1)
+    #[command(subcommand, after_help = "Examples:\n  opof vlan-flow add --help\n  opof vlan-flow list --json")]
+    VlanFlow(VlanFlowCommand),
+    /// End the device's server, which its supervisor starts again (v1.1)
+    #[command(after_help = "Examples:\n  opof shutdown --yes\n  opof shutdown --yes --within 30 --json")]
+    Shutdown(ShutdownArgs),
 }
 
 const ADD_EXAMPLES: &str = r#"Examples:
   opof add --id 1 --in-lif 1 --out-lif 2 --source 10.0.0.1:12345 --destination 10.1.0.3:80 --protocol tcp
   opof add --id 2 --source [2001:db8::1]:5000 --destination [2001:db8::2]:53 --protocol udp --vlan 100 --action drop
   opof add --id 3 --source 10.0.0.1:1 --destination 10.1.0.3:2 --protocol udp --action mirror --collector 10.9.9.9
+  opof add --dialect v1beta1 --id 4 --source 10.0.0.1:1 --destination 10.1.0.3:2 --protocol udp \
+           --out-next-hop 7 --out-snat 192.0.2.1:4000
   opof add --file sessions.jsonl
   generate | opof add --file -
 
@@ -116,9 +168,44 @@ pub(crate) struct AddArgs {
     /// Idle seconds after which it closes [default: the device's]
     #[arg(long, value_name = "SECONDS", conflicts_with = "file")]
     pub(crate) timeout_seconds: Option<u32>,
+    /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1)
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) tunnel: Option<TunnelKind>,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
     /// File of sessions, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+}
+
+/// What happens to packets on their way out of either interface. Answers to translated packets are translated back.
+#[derive(ClapArgs, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Routed sessions (v1beta1)")]
+pub(crate) struct LinkArgs {
+    /// Send what leaves by --out-lif to this next hop
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub(crate) out_next_hop: Option<u32>,
+    /// Send what leaves by --in-lif to this next hop
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub(crate) in_next_hop: Option<u32>,
+    /// Replace the source of what leaves by --out-lif
+    #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
+    pub(crate) out_snat: Option<NatText>,
+    /// Replace the destination of what leaves by --out-lif
+    #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
+    pub(crate) out_dnat: Option<NatText>,
+    /// Replace the source of what leaves by --in-lif
+    #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
+    pub(crate) in_snat: Option<NatText>,
+    /// Replace the destination of what leaves by --in-lif
+    #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
+    pub(crate) in_dnat: Option<NatText>,
+    /// Rewrite the VLAN of what leaves by --out-lif [default: as --vlan and --out-vlan imply]
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub(crate) out_rewrite_vlan: Option<u16>,
+    /// Rewrite the VLAN of what leaves by --in-lif [default: as --vlan and --out-vlan imply]
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
+    pub(crate) in_rewrite_vlan: Option<u16>,
 }
 
 /// Which sessions.
@@ -159,6 +246,17 @@ pub(crate) enum Protocol {
     Udp,
 }
 
+/// Tunnels, as they are written.
+#[derive(ValueEnum, serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TunnelKind {
+    /// Nothing
+    #[default]
+    None,
+    /// GTP-U
+    Gtpu,
+}
+
 /// Actions, as they are written.
 #[derive(ValueEnum, serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "lowercase")]
@@ -175,67 +273,4 @@ pub(crate) enum ActionKind {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(["opof"].into_iter().chain(line.split_whitespace()))
-    }
-
-    fn refused(line: &str) -> ErrorKind {
-        parse(line).expect_err(line).kind()
-    }
-
-    #[test]
-    fn the_definition_is_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn global_options_go_anywhere() {
-        for line in ["--json --server http://x:1 device", "device --json --server http://x:1"] {
-            let args = parse(line).unwrap();
-            assert!(args.output.json);
-            assert_eq!(args.server.server, "http://x:1");
-        }
-    }
-
-    #[test]
-    fn a_session_on_the_command_line() {
-        let line = "add --id 7 --in-lif 3 --out-lif 4 --source [2001:db8::1]:5 --destination [2001:db8::2]:6 \
-                    --protocol udp --vlan 100 --out-vlan 200 --action snoop --collector 10.0.0.9 --timeout-seconds 30";
-        let Command::Add(add) = parse(line).unwrap().command else { panic!("add") };
-        assert_eq!((add.id, add.in_lif, add.out_lif), (Some(7), Some(3), Some(4)));
-        assert_eq!(add.source.unwrap().to_string(), "[2001:db8::1]:5");
-        assert_eq!((add.protocol, add.action), (Some(Protocol::Udp), Some(ActionKind::Snoop)));
-        assert_eq!((add.vlan, add.out_vlan, add.timeout_seconds), (Some(100), Some(200), Some(30)));
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        assert_eq!(refused("add"), ErrorKind::MissingRequiredArgument);
-        assert_eq!(refused("add --id 1 --source 10.0.0.1:1"), ErrorKind::MissingRequiredArgument);
-        assert_eq!(refused("add --id 1 --file x"), ErrorKind::ArgumentConflict);
-        assert_eq!(refused("add --file x --vlan 3"), ErrorKind::ArgumentConflict);
-        let good = "add --id 1 --source 10.0.0.1:1 --destination 10.0.0.2:2 --protocol";
-        assert_eq!(refused(&format!("{good} icmp")), ErrorKind::InvalidValue);
-        assert_eq!(refused(&format!("{good} tcp --out-vlan 3")), ErrorKind::MissingRequiredArgument);
-        assert_eq!(refused("add --id -1"), ErrorKind::UnknownArgument);
-        assert_eq!(refused("get"), ErrorKind::MissingRequiredArgument);
-        assert_eq!(refused("get one"), ErrorKind::ValueValidation);
-        assert_eq!(refused("closed --follow --limit 3"), ErrorKind::ArgumentConflict);
-        assert_eq!(refused("list --limit 0"), ErrorKind::ValueValidation);
-        assert_eq!(refused("device --timeout 0"), ErrorKind::ValueValidation);
-    }
-
-    #[test]
-    fn every_command_has_an_example() {
-        for command in Args::command().get_subcommands() {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("opof {}", command.get_name())), "{}", command.get_name());
-        }
-    }
-}
+mod tests;

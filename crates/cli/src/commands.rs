@@ -1,9 +1,9 @@
-//! What each command does.
+//! What each command does. Those about the device as a whole are in `device`.
 
 use std::io::{self, Write};
 use std::path::Path;
 
-use opof_client::{Client, Refused};
+use opof_client::{Client, Dialect, Refused, SubscribeConfig};
 
 use crate::args::{AddArgs, Args, ClosedArgs, Command, IdArgs, ListArgs, ServerArgs};
 use crate::exit::Failure;
@@ -12,6 +12,8 @@ use crate::limits;
 use crate::output::{self, Sessions};
 use crate::progress::Progress;
 use crate::server;
+
+mod device;
 
 /// Does what is asked.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -22,7 +24,13 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::List(which) => list(server, *which, json).await,
         Command::Delete(ids) => delete(server, ids, json).await,
         Command::Closed(which) => closed(server, *which, json).await,
-        Command::Device => device(server, json).await,
+        Command::Device => device::device(server, json).await,
+        Command::Health => device::health(server, json).await,
+        Command::Version => device::version(server, json).await,
+        Command::Reset(_) => device::reset(server, json).await,
+        Command::NextHop(what) => device::next_hop(server, what, json).await,
+        Command::VlanFlow(what) => device::vlan_flow(server, what, json).await,
+        Command::Shutdown(how) => device::shutdown(server, *how, json).await,
     }
 }
 
@@ -33,7 +41,7 @@ async fn add(server: &ServerArgs, what: &AddArgs, json: bool) -> Result<(), Fail
     let mut count = Count::default();
     let result = match (one, &what.file) {
         (Some(session), _) => {
-            let outcome = server::connect(server).await?.add([session]).await?;
+            let outcome = server::connect(server, Dialect::V1).await?.add([session]).await?;
             count.take(outcome.accepted, &outcome.refused, json)
         }
         (None, Some(path)) => add_file(server, path, json, &mut count).await,
@@ -51,7 +59,7 @@ async fn add(server: &ServerArgs, what: &AddArgs, json: bool) -> Result<(), Fail
 async fn add_file(server: &ServerArgs, path: &Path, json: bool, count: &mut Count) -> Result<(), Failure> {
     let (mut file, length) = SessionFile::open(path)?;
     let mut batch = file.batch(limits::BATCH)?;
-    let mut client = server::connect(server).await?;
+    let mut client = server::connect(server, Dialect::V1).await?;
     let mut progress = Progress::new(length);
     while !batch.is_empty() {
         let outcome = client.add(batch).await?;
@@ -85,12 +93,12 @@ impl Count {
 }
 
 async fn get(server: &ServerArgs, which: &IdArgs, json: bool) -> Result<(), Failure> {
-    let mut client = server::connect(server).await?;
+    let mut client = server::connect(server, Dialect::V1).await?;
     each(&mut client, which, json, async |client, id| client.get(id).await).await
 }
 
 async fn delete(server: &ServerArgs, which: &IdArgs, json: bool) -> Result<(), Failure> {
-    let mut client = server::connect(server).await?;
+    let mut client = server::connect(server, Dialect::V1).await?;
     each(&mut client, which, json, async |client, id| client.delete(id).await).await
 }
 
@@ -119,7 +127,7 @@ where
 }
 
 async fn list(server: &ServerArgs, which: ListArgs, json: bool) -> Result<(), Failure> {
-    let client = server::connect(server).await?;
+    let client = server::connect(server, Dialect::V1).await?;
     let mut sessions = Sessions::new(io::stdout().lock(), json);
     let mut left = which.limit.unwrap_or(u64::MAX);
     let size = u32::try_from(left).unwrap_or(u32::MAX).min(opof_client::limits::PAGE);
@@ -137,28 +145,44 @@ async fn list(server: &ServerArgs, which: ListArgs, json: bool) -> Result<(), Fa
 }
 
 async fn closed(server: &ServerArgs, which: ClosedArgs, json: bool) -> Result<(), Failure> {
-    let mut client = server::connect(server).await?;
-    let mut sessions = Sessions::new(io::stdout().lock(), json);
-    loop {
-        let mut stream = client.closed(which.limit.unwrap_or(0)).await?;
-        let result = loop {
-            match stream.next().await {
-                Ok(Some(session)) => sessions.write(&session)?,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        // Each session is told once: what has come must be written even when the stream breaks.
-        sessions.flush()?;
-        result?;
-        if !which.follow {
-            return Ok(());
-        }
-        tokio::time::sleep(limits::FOLLOW_INTERVAL).await;
+    let mut client = server::connect(server, Dialect::V1).await?;
+    if which.follow {
+        return follow(&client, json).await;
     }
+    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut stream = client.closed(which.limit.unwrap_or(0)).await?;
+    let result = loop {
+        match stream.next().await {
+            Ok(Some(session)) => sessions.write(&session)?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    // Each session is told once: what has come must be written even when the stream breaks.
+    sessions.flush()?;
+    Ok(result?)
 }
 
-async fn device(server: &ServerArgs, json: bool) -> Result<(), Failure> {
-    let device = server::connect(server).await?.device().await?;
-    Ok(writeln!(io::stdout(), "{}", output::device(&device, json))?)
+/// Writes sessions as they close, until somebody ends it, or an error that no retry mends.
+async fn follow(client: &Client, json: bool) -> Result<(), Failure> {
+    let config = SubscribeConfig::new().follow(true).idle(limits::FOLLOW_FLUSH, limits::FOLLOW_INTERVAL);
+    let mut closed = client.subscribe_closed(config);
+    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut in_trouble = false;
+    loop {
+        match tokio::time::timeout(limits::FOLLOW_FLUSH, closed.next()).await {
+            Ok(Ok(session)) => sessions.write(&session)?,
+            Ok(Err(error)) => {
+                sessions.flush()?;
+                return Err(error.into());
+            }
+            // Nothing more for now: a person wants to see what there is.
+            Err(_) => sessions.flush()?,
+        }
+        match closed.trouble() {
+            Some(error) if !in_trouble => writeln!(io::stderr(), "opof: {error}; trying again")?,
+            _ => {}
+        }
+        in_trouble = closed.trouble().is_some();
+    }
 }

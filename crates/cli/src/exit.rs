@@ -16,12 +16,21 @@ pub(crate) enum Failure {
     /// No session has one of the ids.
     #[error("no such session: {0}")]
     NotFound(String),
+    /// One of the VLANs has no flow.
+    #[error("no flow of VLAN {0}")]
+    NoVlanFlow(String),
+    /// The device says that it does not serve, or does not say.
+    #[error("the device does not say that it serves")]
+    NotServing,
     /// The input is wrong.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The CA file can't be read.
-    #[error("cannot read the CA file {path}: {error}")]
-    Ca { path: String, error: io::Error },
+    /// A certificate or a key can't be read.
+    #[error("cannot read the {what} {path}: {error}")]
+    Pem { what: &'static str, path: String, error: io::Error },
+    /// A certificate without a key, or a key without a certificate.
+    #[error("give --cert and --key together, or neither (OPOF_CERT and OPOF_KEY count)")]
+    HalfIdentity,
     /// The device did not do it.
     #[error(transparent)]
     Device(#[from] Error),
@@ -35,10 +44,16 @@ impl Failure {
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Input(_)
-            | Self::Ca { .. }
+            | Self::Pem { .. }
+            | Self::HalfIdentity
             | Self::Device(Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_)) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
-            Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) | Self::Device(_) => 1,
+            Self::Refused { .. }
+            | Self::NotFound(_)
+            | Self::NoVlanFlow(_)
+            | Self::NotServing
+            | Self::Output(_)
+            | Self::Device(_) => 1,
         })
     }
 }

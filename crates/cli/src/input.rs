@@ -1,15 +1,19 @@
-//! Sessions as people write them: on the command line, or in a file of JSON lines.
+//! Sessions as people write them: on the command line, or in a file of JSON lines. What they say about links is in `link`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use opof_client::{Action, Lif, Session, SessionError, Transport, Vid};
+use opof_client::{Action, Lif, Session, SessionError, Transport, Tunnel, Vid};
 use serde::Deserialize;
 
-use crate::args::{ActionKind, AddArgs, Protocol};
+use crate::args::{ActionKind, AddArgs, LinkArgs, Protocol, TunnelKind};
 use crate::limits;
+
+mod link;
+
+pub(crate) use link::NatText;
 
 /// What is wrong with what was written.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +48,10 @@ pub(crate) enum Wrong {
     OutVlanAlone,
     #[error("collector: mirror and snoop need one, forward and drop have none")]
     Collector,
+    #[error("{name} 0: next hops are numbered from 1")]
+    NextHop { name: &'static str },
+    #[error("next hops, snat, dnat and rewritten VLANs go with the action forward, and with no other")]
+    LinksAlone,
     #[error(transparent)]
     Session(#[from] SessionError),
 }
@@ -65,6 +73,17 @@ struct Written {
     collector: Option<IpAddr>,
     #[serde(default)]
     timeout_seconds: u32,
+    #[serde(default)]
+    tunnel: TunnelKind,
+    // `flatten` would take words that nobody knows.
+    out_next_hop: Option<u32>,
+    in_next_hop: Option<u32>,
+    out_snat: Option<NatText>,
+    out_dnat: Option<NatText>,
+    in_snat: Option<NatText>,
+    in_dnat: Option<NatText>,
+    out_rewrite_vlan: Option<u16>,
+    in_rewrite_vlan: Option<u16>,
 }
 
 impl Written {
@@ -82,8 +101,29 @@ impl Written {
             .lifs(lif("in-lif", self.in_lif.unwrap_or(1))?, lif("out-lif", self.out_lif.unwrap_or(2))?)
             .vlans(vlan, out_vlan)?
             .action(action(self.action, self.collector)?)
-            .timeout_seconds(self.timeout_seconds);
-        Ok(session)
+            .timeout_seconds(self.timeout_seconds)
+            .tunnel(match self.tunnel {
+                TunnelKind::None => Tunnel::None,
+                TunnelKind::Gtpu => Tunnel::Gtpu,
+            });
+        match link::links(&self.links(), [vlan, out_vlan])? {
+            None => Ok(session),
+            Some(_) if self.action != ActionKind::Forward => Err(Wrong::LinksAlone),
+            Some(links) => Ok(session.links(links)?),
+        }
+    }
+
+    const fn links(&self) -> LinkArgs {
+        LinkArgs {
+            out_next_hop: self.out_next_hop,
+            in_next_hop: self.in_next_hop,
+            out_snat: self.out_snat,
+            out_dnat: self.out_dnat,
+            in_snat: self.in_snat,
+            in_dnat: self.in_dnat,
+            out_rewrite_vlan: self.out_rewrite_vlan,
+            in_rewrite_vlan: self.in_rewrite_vlan,
+        }
     }
 }
 
@@ -125,6 +165,15 @@ pub(crate) fn from_args(args: &AddArgs) -> Result<Option<Session>, InputError> {
         action: args.action.unwrap_or_default(),
         collector: args.collector,
         timeout_seconds: args.timeout_seconds.unwrap_or(0),
+        tunnel: args.tunnel.unwrap_or_default(),
+        out_next_hop: args.links.out_next_hop,
+        in_next_hop: args.links.in_next_hop,
+        out_snat: args.links.out_snat,
+        out_dnat: args.links.out_dnat,
+        in_snat: args.links.in_snat,
+        in_dnat: args.links.in_dnat,
+        out_rewrite_vlan: args.links.out_rewrite_vlan,
+        in_rewrite_vlan: args.links.in_rewrite_vlan,
     };
     Ok(Some(written.session()?))
 }
@@ -247,6 +296,44 @@ mod tests {
         assert_eq!(wrong(r#""collector": "10.0.0.1""#), collector);
         assert!(wrong(r#""vlam": 3"#).starts_with("unknown field `vlam`, expected one of `id`, `in-lif`"));
         assert!(wrong(r#""action": "eat""#).starts_with("unknown variant `eat`, expected one of `forward`, `drop`"));
+    }
+
+    #[test]
+    fn what_happens_on_the_links() {
+        let routed = |more: &str| {
+            let text = GOOD.replace('}', &format!(", {more}}}"));
+            session(text.as_bytes()).map(|session| session.spec().clone())
+        };
+        let spec =
+            routed(r#""tunnel": "gtpu", "out-next-hop": 7, "out-snat": "192.0.2.1:4000", "in-dnat": "192.0.2.2""#);
+        let spec = spec.unwrap();
+        assert_eq!(spec.tunnel, Tunnel::Gtpu);
+        let Action::Route(links) = spec.action else { panic!("routed") };
+        assert_eq!(links.towards_out.next_hop.map(opof_client::NextHopId::get), Some(7));
+        let snat = links.towards_out.snat.unwrap();
+        assert_eq!(
+            (snat.address.to_string(), snat.port.map(std::num::NonZero::get)),
+            ("192.0.2.1".to_owned(), Some(4000))
+        );
+        let dnat = links.towards_in.dnat.unwrap();
+        assert_eq!((dnat.address.to_string(), dnat.port), ("192.0.2.2".to_owned(), None));
+
+        let vlans = |more: &str| match routed(more).unwrap().action {
+            Action::Route(links) => [links.towards_in.vlan, links.towards_out.vlan].map(|vlan| vlan.map(Vid::get)),
+            action => panic!("{action:?}"),
+        };
+        // Two VLANs imply that the tag is rewritten, with next hops as without.
+        assert_eq!(vlans(r#""vlan": 100, "out-vlan": 200, "out-next-hop": 7"#), [Some(100), Some(200)]);
+        assert_eq!(vlans(r#""vlan": 100, "out-vlan": 200, "out-rewrite-vlan": 300"#), [Some(100), Some(300)]);
+        assert_eq!(vlans(r#""vlan": 100, "out-next-hop": 7"#), [None, None]);
+
+        let wrong = |more: &str| routed(more).unwrap_err().to_string();
+        assert_eq!(wrong(r#""in-next-hop": 0"#), "in-next-hop 0: next hops are numbered from 1");
+        assert!(wrong(r#""action": "drop", "out-next-hop": 7"#).starts_with("next hops, snat, dnat"));
+        assert!(wrong(r#""out-snat": "somewhere""#).starts_with("somewhere: an address, with or without a port"));
+        assert!(wrong(r#""out-snat": "2001:db8::1""#).starts_with("2001:db8::1: not of the session's family"));
+        assert!(wrong(r#""out-rewrite-vlan": 5"#).starts_with("vlan 5 on a link of an untagged session"));
+        assert!(wrong(r#""vlan": 1, "out-rewrite-vlan": 4095"#).starts_with("out-rewrite-vlan 4095: a VLAN is"));
     }
 
     #[test]

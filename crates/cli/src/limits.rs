@@ -8,5 +8,7 @@ pub(crate) const LINE_BYTES: u64 = 64 << 10;
 pub(crate) const BATCH: usize = opof_client::limits::ADD_BATCH;
 /// Sessions in a file from which on progress is shown: fewer are done before a person has read it.
 pub(crate) const PROGRESS_FROM: u64 = 20_000;
-/// Between two looks for closed sessions.
+/// Between two looks for closed sessions at most, on devices that don't tell them as they close.
 pub(crate) const FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a table waits for more rows before it is written.
+pub(crate) const FOLLOW_FLUSH: Duration = Duration::from_millis(50);

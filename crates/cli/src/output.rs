@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{CellAlignment, Table, presets};
-use opof_client::{Device, Port, Refused, SessionReport, Statistics, Tally};
+use opof_client::{Device, Health, Port, Refused, ServiceVersion, SessionReport, Statistics, Tally, VlanFlow};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -72,6 +72,39 @@ pub(crate) fn added(accepted: u64, refused: u64, json: bool) -> String {
     } else {
         format!("{accepted} {sessions} offloaded, {refused} refused")
     }
+}
+
+/// Something was done to something.
+pub(crate) fn done(what: &str, done: &str, json: bool) -> String {
+    if json { json!({"what": what, "done": done}).to_string() } else { format!("{what}: {done}") }
+}
+
+/// Whether the device serves.
+pub(crate) fn health(health: Health, json: bool) -> String {
+    if json { json!({"health": health.name()}).to_string() } else { health.name().replace('_', " ") }
+}
+
+/// Who made the device's server.
+pub(crate) fn version(version: &ServiceVersion, json: bool) -> String {
+    let ServiceVersion { vendor, name, version, copyright } = version;
+    if json {
+        return json!({"vendor": vendor, "name": name, "version": version, "copyright": copyright}).to_string();
+    }
+    let lines = [format!("{name} {version}"), vendor.clone(), copyright.clone()];
+    lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// All VLAN flows; nothing where there are none.
+pub(crate) fn vlan_flows(flows: &[VlanFlow], json: bool) -> String {
+    if json {
+        let lines = flows.iter().map(|flow| json!({"vlan": flow.vlan.get(), "lif": flow.lif.get()}).to_string());
+        return lines.collect::<Vec<_>>().join("\n");
+    }
+    if flows.is_empty() {
+        return String::new();
+    }
+    let rows = flows.iter().map(|flow| [flow.vlan.get().to_string(), flow.lif.get().to_string()]);
+    table(&["VLAN", "LIF"], &[0, 1], rows)
 }
 
 /// The device.

@@ -1,26 +1,39 @@
 //! Which device, and whom to trust.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use opof_client::{Client, ClientConfig};
+use opof_client::{Client, ClientConfig, Dialect};
 
 use crate::args::ServerArgs;
 use crate::exit::Failure;
 
-/// Connects as the arguments say.
-pub(crate) async fn connect(args: &ServerArgs) -> Result<Client, Failure> {
-    let mut config = ClientConfig::new(&args.server).deadline(Duration::from_secs(args.timeout.into()));
+/// Connects as the arguments say; where they name no dialect, `dialect` is spoken.
+pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Client, Failure> {
+    let mut config = ClientConfig::new(&args.server)
+        .dialect(args.dialect.unwrap_or(dialect))
+        .profile(args.profile)
+        .deadline(Duration::from_secs(args.timeout.into()));
     if let Some(domain) = &args.domain {
         config = config.domain(domain);
     }
     let own = || self_signed(|name| std::env::var_os(name)).filter(|path| path.exists());
     if let Some(path) = args.ca.clone().or_else(own) {
-        let pem = std::fs::read(&path).map_err(|error| Failure::Ca { path: path.display().to_string(), error })?;
-        config = config.ca_pem(pem);
+        config = config.ca_pem(read("CA file", &path)?);
+    }
+    match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => {
+            config = config.identity_pem(read("client certificate", cert)?, read("client key", key)?);
+        }
+        (None, None) => {}
+        _ => return Err(Failure::HalfIdentity),
     }
     Ok(Client::connect(config).await?)
+}
+
+fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::Pem { what, path: path.display().to_string(), error })
 }
 
 /// Where an opofd that was started without arguments keeps its certificate (XDG Base Directory Specification,

@@ -10,7 +10,9 @@ use tokio::process::Command;
 
 #[path = "../../client/tests/support/mod.rs"]
 mod support;
-use support::{Mock, timed_out};
+use opof_api::{Dialect, Profile};
+use support::{Mock, Setup, timed_out};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 const ONE: [&str; 7] = ["add", "--source", "10.0.0.1:12345", "--destination", "10.1.0.3:80", "--protocol", "tcp"];
 
@@ -154,6 +156,153 @@ async fn closed_sessions_are_followed() {
         assert_eq!(lines(&line)[0]["id"], id);
     }
     child.kill().await.expect("it runs");
+}
+
+#[tokio::test]
+async fn closed_sessions_are_followed_over_a_device_that_comes_back() {
+    for follows in [false, true] {
+        let mut mock = Mock::start(None);
+        mock.state().follows = follows;
+        let mut child = opof(&mock.uri("http"), Path::new("/nonexistent"))
+            .args(["closed", "--follow"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut errors = BufReader::new(child.stderr.take().expect("piped")).lines();
+        mock.state().closed.push_back(timed_out(5));
+        assert!(out.next_line().await.expect("readable").expect("a header").contains("CLOSED BY"));
+        assert!(out.next_line().await.expect("readable").expect("a row").contains(" timeout "));
+        mock.stop();
+        let line = errors.next_line().await.expect("readable").expect("it stays");
+        assert!(line.ends_with("; trying again"), "{line}");
+        mock.restart();
+        mock.state().closed.push_back(timed_out(6));
+        out.next_line().await.expect("readable").expect("a header");
+        assert!(out.next_line().await.expect("readable").expect("a row").trim_start().starts_with("6 "));
+        // What no retry mends is the end of it.
+        mock.state().fails = Some(tonic::Status::permission_denied("no more"));
+        mock.stop();
+        mock.restart();
+        assert_eq!(child.wait().await.expect("it ends").code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn dialect_and_profile_are_options() {
+    let mock = Mock::start(None);
+    mock.state().profile = Profile::BLUEFIELD;
+    for dialect in Dialect::ALL {
+        let spoken = ["--dialect", dialect.name(), "--profile", "bluefield"];
+        assert_eq!(add(&mock, &[&["--id", "1"][..], &spoken].concat()).await.0, 0);
+        assert_eq!(mock.state().sessions[&1].source_ip, 0x0A00_0001);
+        let (_, out, _) = run(&mock, &[&["list", "--json"][..], &spoken].concat()).await;
+        assert_eq!(lines(&out).len(), 1);
+        assert_eq!(run(&mock, &[&["delete", "1"][..], &spoken].concat()).await.0, 0);
+        let (code, _, errors) = run(&mock, &[&["get", "1"][..], &spoken].concat()).await;
+        assert_eq!((code, errors.as_str()), (1, "opof: no such session: 1\n"));
+    }
+    assert_eq!(mock.state().spoken, Dialect::ALL);
+}
+
+#[tokio::test]
+async fn routed_sessions_and_what_they_need() {
+    let mock = Mock::start(None);
+    mock.state().speaks = true;
+    let routed = ["--id", "1", "--out-next-hop", "7", "--out-snat", "192.0.2.1:4000"];
+    let (code, _, errors) = add(&mock, &routed).await;
+    assert_eq!(code, 2);
+    assert!(errors.contains("session 1: v1 has no words for") && errors.contains("use v1beta1"), "{errors}");
+
+    let routed = [&routed[..], &["--dialect", "v1beta1"]].concat();
+    let (code, out, _) = add(&mock, &routed).await;
+    let refused = "session 1: action.actionParams_outLif.nextHopId: no next hop 7\n";
+    assert_eq!((code, out), (1, format!("{refused}0 sessions offloaded, 1 refused\n")));
+
+    let set = ["next-hop", "set", "--id", "7", "--source-mac", "02:00:00:00:00:01"];
+    let set = [&set[..], &["--destination-mac", "02:00:00:00:00:02"]].concat();
+    assert_eq!(run(&mock, &set).await, (0, "next hop 7: set\n".to_owned(), String::new()));
+    assert_eq!(add(&mock, &routed).await.0, 0);
+    let (code, out, errors) = run(&mock, &["next-hop", "destroy", "7", "8", "--json"]).await;
+    assert_eq!((code, lines(&out)), (1, vec![json!({"what": "next hop 7", "done": "destroyed"})]));
+    assert!(errors.contains("refused next hop 8"), "{errors}");
+    assert_eq!(run(&mock, &["next-hop", "clear", "--yes"]).await.0, 0);
+
+    let flow = |vlan| ["vlan-flow", "add", "--vlan", vlan, "--lif", "2"];
+    assert_eq!(run(&mock, &flow("200")).await, (0, "flow of vlan 200: added\n".to_owned(), String::new()));
+    assert_eq!(run(&mock, &flow("100")).await.0, 0);
+    let (code, _, errors) = run(&mock, &flow("100")).await;
+    assert_eq!((code, errors.contains("_REJECTED_SESSION_ALREADY_EXISTS")), (1, true), "{errors}");
+    assert_eq!(run(&mock, &["vlan-flow", "list"]).await.1, "VLAN  LIF\n 100    2\n 200    2\n");
+    let (_, out, _) = run(&mock, &["vlan-flow", "list", "--json"]).await;
+    assert_eq!(lines(&out), [json!({"vlan": 100, "lif": 2}), json!({"vlan": 200, "lif": 2})]);
+    let (code, out, errors) = run(&mock, &["vlan-flow", "remove", "100", "300"]).await;
+    assert_eq!(
+        (code, out.as_str(), errors.as_str()),
+        (1, "flow of vlan 100: removed\n", "opof: no flow of VLAN 300\n")
+    );
+    assert_eq!(run(&mock, &["vlan-flow", "clear", "--yes"]).await.0, 0);
+    assert_eq!(run(&mock, &["vlan-flow", "list"]).await, (0, String::new(), String::new()));
+}
+
+#[tokio::test]
+async fn the_device_as_a_whole() {
+    let mock = Mock::start(None);
+    let (code, out, errors) = run(&mock, &["health"]).await;
+    assert_eq!(
+        (code, out.as_str(), errors.as_str()),
+        (1, "unknown\n", "opof: the device does not say that it serves\n")
+    );
+    mock.state().health = Some(ServingStatus::NotServing);
+    assert_eq!(run(&mock, &["health"]).await.1, "not serving\n");
+    mock.state().health = Some(ServingStatus::Serving);
+    assert_eq!(run(&mock, &["health", "--json"]).await, (0, "{\"health\":\"serving\"}\n".to_owned(), String::new()));
+
+    assert_eq!(run(&mock, &["version"]).await, (0, "mock 1.2.3\nnobody\nnone\n".to_owned(), String::new()));
+    let (_, out, _) = run(&mock, &["version", "--json"]).await;
+    assert_eq!(lines(&out)[0]["vendor"], "nobody");
+
+    add(&mock, &["--id", "1"]).await;
+    assert_eq!(run(&mock, &["reset"]).await.0, 2, "it has to be meant");
+    assert_eq!(mock.state().sessions.len(), 1);
+    assert_eq!(run(&mock, &["reset", "--yes"]).await, (0, "all sessions: closed\n".to_owned(), String::new()));
+    assert_eq!(mock.state().sessions.len(), 0);
+    assert_eq!(run(&mock, &["shutdown"]).await.0, 2, "it has to be meant");
+    assert_eq!(run(&mock, &["shutdown", "--yes", "--within", "30"]).await.0, 0);
+    assert_eq!(mock.state().shutdowns, [30]);
+    let (code, _, errors) = run(&mock, &["shutdown", "--yes", "--dialect", "v2"]).await;
+    assert_eq!((code, errors.contains("choose a dialect that has it")), (1, true), "{errors}");
+}
+
+#[tokio::test]
+async fn a_unix_socket_and_a_certificate_of_our_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = Mock::with(Setup { socket: Some(folder.path().join("s")), ..Setup::default() });
+    assert_eq!(run(&socket, &["device"]).await.0, 0);
+
+    let [server, own] = ["localhost", "firewall"].map(|name| {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).expect("a certificate");
+        (made.cert.pem(), made.signing_key.serialize_pem())
+    });
+    let mock = Mock::with(Setup {
+        identity: Some(tonic::transport::Identity::from_pem(&server.0, &server.1)),
+        client_ca: Some(tonic::transport::Certificate::from_pem(&own.0)),
+        socket: None,
+    });
+    let (ca, cert, key) = (file(&server.0), file(&own.0), file(&own.1));
+    let uri = mock.uri("https");
+    let device = |more: &[(&str, &Path)]| {
+        let mut command = opof(&uri, Path::new("/nonexistent"));
+        command.env("OPOF_CA", ca.path()).envs(more.iter().copied()).arg("device");
+        async move { outcome(command.output().await.expect("it starts")) }
+    };
+    assert_eq!(device(&[("OPOF_CERT", cert.path()), ("OPOF_KEY", key.path())]).await.0, 0);
+    assert_eq!(device(&[]).await.0, 3);
+    let (code, _, errors) = device(&[("OPOF_CERT", cert.path())]).await;
+    assert_eq!((code, errors.contains("give --cert and --key together")), (2, true), "{errors}");
+    let (code, _, errors) = device(&[("OPOF_CERT", cert.path()), ("OPOF_KEY", ca.path())]).await;
+    assert_eq!((code, errors.contains("the client key: it has no private key")), (2, true), "{errors}");
 }
 
 #[tokio::test]
