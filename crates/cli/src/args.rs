@@ -52,7 +52,8 @@ pub(crate) struct ServerArgs {
     #[arg(long, global = true, env = "OPOF_PROFILE", default_value = "spec", value_parser = profile())]
     pub(crate) profile: Profile,
     /// Seconds that a call may take
-    #[arg(long, global = true, default_value = "10", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, global = true, default_value = "10", value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) timeout: u32,
 }
 
@@ -91,7 +92,7 @@ pub(crate) enum Command {
     Delete(IdArgs),
     /// Collect the sessions that have closed; each is told once
     #[command(
-        after_help = "Examples:\n  opof closed\n  opof closed --limit 100\n  opof closed --follow --json >> closed.jsonl"
+        after_help = "Examples:\n  opof closed\n  opof closed --limit 9\n  opof closed --follow --json >> closed.jsonl"
     )]
     Closed(ClosedArgs),
     /// Show the device: version, data plane, ports, figures
@@ -171,11 +172,11 @@ pub(crate) struct AddArgs {
     /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1)
     #[arg(long, conflicts_with = "file")]
     pub(crate) tunnel: Option<TunnelKind>,
-    #[command(flatten)]
-    pub(crate) links: LinkArgs,
     /// File of sessions, one JSON object a line; - for standard input
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) links: LinkArgs,
 }
 
 /// What happens to packets on their way out of either interface. Answers to translated packets are translated back.

@@ -1,4 +1,5 @@
-//! Sessions as people write them: on the command line, or in a file of JSON lines. What they say about links is in `link`.
+//! Sessions as people write them: on the command line, or in a file of JSON lines. What they say about links is in
+//! `link`.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -38,8 +38,8 @@ pub struct Refused {
     pub id: SessionId,
     /// Why, as far as the API tells.
     pub reason: Refusal,
-    /// Why, in the device's own words, such as `sourcePort: 70000, the largest port is 65535`. opof says so of the first
-    /// few of a batch (response metadata `opof-refused`), other devices of none; their log has more.
+    /// Why, in the device's own words, such as `sourcePort: 70000, the largest port is 65535`. opof says so of the
+    /// first few of a batch (response metadata `opof-refused`), other devices of none; their log has more.
     pub message: Option<String>,
 }
 
@@ -107,8 +107,8 @@ fn take(messages: &mut VecDeque<(u64, String)>, id: u64) -> Option<String> {
 
 type Sending = Pin<Box<dyn Future<Output = Result<AddOutcome, Error>> + Send>>;
 
-/// Sessions on their way from a stream to the device: see [`crate::Client::add_stream`]. It does nothing unless it is asked
-/// for outcomes, by [`next`](Self::next), [`finish`](Self::finish), or as the [`Stream`] that it is.
+/// Sessions on their way from a stream to the device: see [`crate::Client::add_stream`]. It does nothing unless it is
+/// asked for outcomes, by [`next`](Self::next), [`finish`](Self::finish), or as the [`Stream`] that it is.
 pub struct Adding<S> {
     adder: Adder,
     /// `None` once it has ended, or a call has failed.
@@ -129,8 +129,8 @@ impl<S: Stream<Item = Session>> Adding<S> {
         }
     }
 
-    /// So many batches wait for their answer at once; [`limits::ADD_IN_FLIGHT`] where this is not set. At least 1, at most
-    /// [`limits::ADD_IN_FLIGHT_MAX`].
+    /// So many batches wait for their answer at once; [`limits::ADD_IN_FLIGHT`] where this is not set. At least 1, at
+    /// most [`limits::ADD_IN_FLIGHT_MAX`].
     #[must_use]
     pub fn in_flight(mut self, batches: usize) -> Self {
         self.most_in_flight = batches.clamp(1, limits::ADD_IN_FLIGHT_MAX);
@@ -150,7 +150,8 @@ impl<S: Stream<Item = Session>> Adding<S> {
     /// still.
     ///
     /// # Errors
-    /// When the call that carried a batch failed. Sessions of it may have been accepted; to add them again does no harm.
+    /// When the call that carried a batch failed. Sessions of it may have been accepted; to add them again does no
+    /// harm.
     pub async fn next(&mut self) -> Option<Result<AddOutcome, Error>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -159,8 +160,8 @@ impl<S: Stream<Item = Session>> Adding<S> {
     /// [`next`](Self::next).
     ///
     /// # Errors
-    /// The first error, after the batches that are under way have been answered. What was accepted is not told then; where
-    /// that matters use [`next`](Self::next).
+    /// The first error, after the batches that are under way have been answered. What was accepted is not told then;
+    /// where that matters use [`next`](Self::next).
     pub async fn finish(mut self) -> Result<AddOutcome, Error> {
         let mut all = AddOutcome::default();
         let mut failed = None;
@@ -178,9 +179,9 @@ impl<S: Stream<Item = Session>> Adding<S> {
             if let Err(error) = self.gather(context) {
                 return Poll::Ready(Some(Err(error)));
             }
-            // A full batch goes as soon as there is a place for it. A part of one goes when nothing else is under way, or
-            // nothing more will come: otherwise it may grow until the next answer, so that the sessions of a busy stream
-            // don't go one by one.
+            // A full batch goes as soon as there is a place for it. A part of one goes when nothing else is under way,
+            // or nothing more will come: otherwise it may grow until the next answer, so that the sessions of a busy
+            // stream don't go one by one.
             let whole = self.gathered.len() == self.adder.batch_size() || self.sessions.is_none();
             let goes = if whole { self.in_flight.len() < self.most_in_flight } else { self.in_flight.is_empty() };
             if self.gathered.is_empty() || !goes {

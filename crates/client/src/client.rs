@@ -39,7 +39,8 @@ impl Client {
         Ok(Self::new(channel, &config))
     }
 
-    /// Connects when the first call is made, so that the device need not be there yet. Must be called on a tokio runtime.
+    /// Connects when the first call is made, so that the device need not be there yet. Must be called on a tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`Error::Uri`], [`Error::Pem`].
@@ -63,8 +64,8 @@ impl Client {
         &self.call.profile
     }
 
-    /// Offloads sessions, in their order, one batch after the other. When this returns, the next packet of every session
-    /// that is not among the refused takes the fast path.
+    /// Offloads sessions, in their order, one batch after the other. When this returns, the next packet of every
+    /// session that is not among the refused takes the fast path.
     ///
     /// # Errors
     /// When a call as a whole fails. Sessions may have been accepted by then; to add them again does no harm
@@ -85,8 +86,9 @@ impl Client {
     }
 
     /// Offloads sessions as they come, and takes them from the stream only as fast as the device accepts them: at most
-    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. What has been gathered goes when
-    /// the batch is full, or when nothing else is under way: a slow stream has small batches, and a slow device large ones.
+    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. What has been gathered
+    /// goes when the batch is full, or when nothing else is under way: a slow stream has small batches, and a slow
+    /// device large ones.
     ///
     /// Batches that are under way together reach the device in any order; see [`Adding::in_order`].
     pub fn add_stream<S: Stream<Item = Session>>(&self, sessions: S) -> Adding<S> {
@@ -106,8 +108,8 @@ impl Client {
         self.call.report(self.rpc.get_session(request)).await
     }
 
-    /// Takes a session off the fast path; the answer has its final counters (where the profile has `report_deleted`, they
-    /// come with the closed sessions instead). `None` when there is none with this id.
+    /// Takes a session off the fast path; the answer has its final counters (where the profile has `report_deleted`,
+    /// they come with the closed sessions instead). `None` when there is none with this id.
     ///
     /// # Errors
     /// When the call fails.
@@ -121,8 +123,8 @@ impl Client {
         Pages::new(self.rpc.clone(), self.call.clone())
     }
 
-    /// Sessions that have closed and that nobody has collected, oldest first: at most `limit`, or all with 0. Each is told
-    /// once: what is taken from the stream won't come again. The stream ends when no more are waiting;
+    /// Sessions that have closed and that nobody has collected, oldest first: at most `limit`, or all with 0. Each is
+    /// told once: what is taken from the stream won't come again. The stream ends when no more are waiting;
     /// [`subscribe_closed`](Self::subscribe_closed) goes on.
     ///
     /// # Errors
@@ -137,14 +139,14 @@ impl Client {
         }
     }
 
-    /// Sessions as they close, for as long as anybody asks. It begins when it is first asked, and comes back by itself after
-    /// the device has been away.
+    /// Sessions as they close, for as long as anybody asks. It begins when it is first asked, and comes back by itself
+    /// after the device has been away.
     pub fn subscribe_closed(&self, config: SubscribeConfig) -> Subscription {
         Subscription::new(self.rpc.clone(), self.call.clone(), config)
     }
 
-    /// v1.1: ends the server, within `deadline`, in whole seconds. It takes no new sessions from then on, and its supervisor
-    /// is expected to start it again.
+    /// v1.1: ends the server, within `deadline`, in whole seconds. It takes no new sessions from then on, and its
+    /// supervisor is expected to start it again.
     ///
     /// # Errors
     /// When the call fails, such as with [`Error::PermissionDenied`] on a device that does not let itself be ended;

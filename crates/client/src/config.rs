@@ -52,8 +52,8 @@ impl ClientConfig {
         self
     }
 
-    /// How the device reads and writes what the dialects leave open. It must be the device's own: most differences can't
-    /// be seen in an answer, a wrong order of address bytes offloads the wrong session.
+    /// How the device reads and writes what the dialects leave open. It must be the device's own: most differences
+    /// can't be seen in an answer, a wrong order of address bytes offloads the wrong session.
     #[must_use]
     pub fn profile(mut self, profile: Profile) -> Self {
         self.profile = profile;
@@ -67,8 +67,8 @@ impl ClientConfig {
         self
     }
 
-    /// Who this client is, for devices that ask: its certificate, with those that lead to an authority after it, and its
-    /// private key (PKCS #8, PKCS #1 or SEC 1), both in PEM.
+    /// Who this client is, for devices that ask: its certificate, with those that lead to an authority after it, and
+    /// its private key (PKCS #8, PKCS #1 or SEC 1), both in PEM.
     #[must_use]
     pub fn identity_pem(mut self, certificate: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         self.identity_pem = Some([certificate.into(), key.into()]);
@@ -115,6 +115,7 @@ impl ClientConfig {
         let endpoint = endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
+            .initial_stream_window_size(limits::STREAM_WINDOW)
             .http2_keep_alive_interval(limits::KEEP_ALIVE)
             .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);
         if let Some(path) = self.uri.strip_prefix("unix:") {

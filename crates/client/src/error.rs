@@ -10,7 +10,8 @@ use opof_api::{Inexpressible, Refusal};
 pub enum Error {
     /// The address of the device makes no sense.
     #[error(
-        "{uri}: not the address of a device: {reason}; it should look like https://localhost:3443 or unix:/run/opof.sock"
+        "{uri}: not the address of a device: {reason}; it should look like https://localhost:3443 or \
+         unix:/run/opof.sock"
     )]
     Uri {
         /// What was given.
@@ -40,7 +41,7 @@ pub enum Error {
     /// The two ends did not agree on TLS.
     #[error(
         "no TLS with {uri}: {reason}; give the CA that signed the device's certificate (or the self-signed certificate \
-         itself), check that the certificate names this host, and give a client certificate where the device asks for one"
+         itself), check that it names this host, and give a client certificate where the device asks for one"
     )]
     Tls {
         /// Where to.
@@ -133,8 +134,8 @@ pub enum Error {
     },
     /// The answer is not what the protocol has here.
     #[error(
-        "{uri} gave an answer that makes no sense: {reason}; check that it is an OpenOffload server, and that dialect and \
-         profile are those that it speaks"
+        "{uri} gave an answer that makes no sense: {reason}; check that it is an OpenOffload server, and that dialect \
+         and profile are those that it speaks"
     )]
     Answer {
         /// Where to.

@@ -12,8 +12,8 @@
 //! let config = ClientConfig::new("https://localhost:3443").ca_pem(std::fs::read("cert.pem")?);
 //! let mut client = Client::connect(config).await?;
 //!
-//! let session = Session::new(1, Transport::Tcp, "10.0.0.1:12345".parse()?, "10.1.0.3:80".parse()?)?.timeout_seconds(30);
-//! let outcome = client.add([session]).await?;
+//! let session = Session::new(1, Transport::Tcp, "10.0.0.1:12345".parse()?, "10.1.0.3:80".parse()?)?;
+//! let outcome = client.add([session.timeout_seconds(30)]).await?;
 //! for refused in &outcome.refused {
 //!     eprintln!("session {}: {}", refused.id, refused.message.as_deref().unwrap_or(refused.reason.name()));
 //! }
@@ -25,13 +25,14 @@
 //! # }
 //! ```
 //!
-//! A [`Client`] is one connection; clones share it, and calls of clones run side by side. It comes back by itself after the
-//! device has been away.
+//! A [`Client`] is one connection; clones share it, and calls of clones run side by side. It comes back by itself after
+//! the device has been away.
 //!
 //! # Many sessions
 //!
-//! [`Client::add`] takes what is there already. [`Client::add_stream`] takes sessions as a firewall decides on them, and only
-//! as fast as the device accepts them: put a bounded channel in front of it, and a slow device slows down the sender.
+//! [`Client::add`] takes what is there already. [`Client::add_stream`] takes sessions as a firewall decides on them,
+//! and only as fast as the device accepts them: put a bounded channel in front of it, and a slow device slows down the
+//! sender.
 //! [`Client::list`] has the table in pages, or as a stream:
 //!
 //! ```no_run
@@ -39,7 +40,8 @@
 //! use tokio_stream::StreamExt;
 //! use tokio_stream::wrappers::ReceiverStream;
 //!
-//! # async fn example(client: Client, decided: tokio::sync::mpsc::Receiver<Session>) -> Result<(), opof_client::Error> {
+//! # use opof_client::Error;
+//! # async fn example(client: Client, decided: tokio::sync::mpsc::Receiver<Session>) -> Result<(), Error> {
 //! let mut adding = client.add_stream(ReceiverStream::new(decided));
 //! while let Some(outcome) = adding.next().await {
 //!     println!("{} more", outcome?.accepted);
@@ -54,8 +56,8 @@
 //!
 //! # What sessions carried
 //!
-//! A session that closes by itself is told once, with its final counters. [`Client::subscribe_closed`] waits for them for as
-//! long as anybody asks, over servers that go away and come back; [`Subscription`] says what a reader may lose.
+//! A session that closes by itself is told once, with its final counters. [`Client::subscribe_closed`] waits for them
+//! for as long as anybody asks, over servers that go away and come back; [`Subscription`] says what a reader may lose.
 //!
 //! ```no_run
 //! # use opof_client::{Client, SubscribeConfig};
@@ -71,9 +73,9 @@
 //! # Dialects and profiles
 //!
 //! Devices speak one or several of the published [`Dialect`]s, and read what these leave open in one of several ways: a
-//! [`Profile`]. Both are settings of [`ClientConfig`]; a wrong profile is not noticed by the client, so it must be known.
-//! What a dialect has no words for is an error that names it ([`Error::Inexpressible`], [`Error::Unimplemented`]), never left
-//! out. Routed sessions, for one, need v1beta1:
+//! [`Profile`]. Both are settings of [`ClientConfig`]; a wrong profile is not noticed by the client, so it must be
+//! known. What a dialect has no words for is an error that names it ([`Error::Inexpressible`],
+//! [`Error::Unimplemented`]), never left out. Routed sessions, for one, need v1beta1:
 //!
 //! ```no_run
 //! use opof_client::{
@@ -97,8 +99,8 @@
 //!
 //! # Errors
 //!
-//! Every [`Error`] says where, what, and what to do. [`Error::is_retryable`] tells whether the same call may succeed later;
-//! [`Error::retry_after`] when, if the device says so. To add a session again does no harm: the device answers
+//! Every [`Error`] says where, what, and what to do. [`Error::is_retryable`] tells whether the same call may succeed
+//! later; [`Error::retry_after`] when, if the device says so. To add a session again does no harm: the device answers
 //! [`Refusal::AlreadyExists`].
 //!
 //! The folder `examples` has whole programs.

@@ -19,8 +19,12 @@ pub const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 pub const CONNECT: Duration = Duration::from_secs(5);
 /// Bytes of one answer. A page of sessions is some 100 kB; servers that know no pages send everything at once.
 pub const MESSAGE_BYTES: usize = 64 << 20;
-/// A connection on which a call has been silent for so long is asked whether it lives. Servers may take more than two such
-/// questions in five minutes amiss, but only where a stream stays open, which servers that do are not known to offer.
+/// Bytes of an answer that may be under way before they are read: what a stream of closed sessions that breaks can cost. A
+/// larger window would make long lists faster over long distances, but a device and its firewall are neighbours.
+pub const STREAM_WINDOW: u32 = 64 << 10;
+/// A connection on which a call has been silent for so long is asked whether it lives. Servers may take more than two
+/// such questions in five minutes amiss, but only where a stream stays open, which servers that do are not known to
+/// offer.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long it may take to say that it lives.
 pub const KEEP_ALIVE_ANSWER: Duration = Duration::from_secs(10);

@@ -42,8 +42,8 @@ impl Pages {
         self
     }
 
-    /// The next page; `None` after the last. Sessions that come and go meanwhile may be on it or not; one that stays is on
-    /// exactly one page.
+    /// The next page; `None` after the last. Sessions that come and go meanwhile may be on it or not; one that stays is
+    /// on exactly one page.
     ///
     /// # Errors
     /// When the call fails; to ask again is allowed.
@@ -107,8 +107,8 @@ impl Pages {
         Ok(sessions)
     }
 
-    /// The same session by session: a [`Stream`] of `Result<SessionReport, Error>`, which holds one page at a time and asks
-    /// for the next when that is used up. It ends after an error.
+    /// The same session by session: a [`Stream`] of `Result<SessionReport, Error>`, which holds one page at a time and
+    /// asks for the next when that is used up. It ends after an error.
     pub fn into_stream(self) -> SessionStream {
         SessionStream { state: State::Resting(Some(Box::new(self))), page: Vec::new().into_iter() }
     }
@@ -118,8 +118,8 @@ impl Pages {
 fn before(first: u64, size: u32) -> (u64, u32) {
     match first.checked_sub(1) {
         None => (ListCursor::START, size),
-        // This id is taken by "from the beginning". Its predecessor leads here as well, by way of one session that is passed
-        // over.
+        // This id is taken by "from the beginning". Its predecessor leads here as well, by way of one session that is
+        // passed over.
         Some(ListCursor::START) => (ListCursor::START - 1, size.max(2)),
         Some(last) => (last, size),
     }

@@ -35,8 +35,8 @@ impl Client {
         Ok(ServiceVersion { vendor, name, version, copyright })
     }
 
-    /// Closes every session that the device has, whoever added it. Each becomes a closed session; next hops and VLAN flows
-    /// stay.
+    /// Closes every session that the device has, whoever added it. Each becomes a closed session; next hops and VLAN
+    /// flows stay.
     ///
     /// # Errors
     /// When the call fails, or is refused.

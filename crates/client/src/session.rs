@@ -112,17 +112,17 @@ impl Session {
         Ok(self)
     }
 
-    /// What its packets are wrapped in; addresses, ports and protocol are those of the inner packet then. v1.1 and v1beta1
-    /// have words for it.
+    /// What its packets are wrapped in; addresses, ports and protocol are those of the inner packet then. v1.1 and
+    /// v1beta1 have words for it.
     #[must_use]
     pub fn tunnel(mut self, tunnel: Tunnel) -> Self {
         self.0.tunnel = tunnel;
         self
     }
 
-    /// Forwards it, and changes on each link exactly what is said here: where packets go (their MAC addresses, and TTL or hop
-    /// limit), their source, their destination, their VLAN. v1beta1 has words for it. The reply to what is translated is
-    /// translated back by itself. Comes after [`vlan`](Self::vlan) or [`vlans`](Self::vlans).
+    /// Forwards it, and changes on each link exactly what is said here: where packets go (their MAC addresses, and TTL
+    /// or hop limit), their source, their destination, their VLAN. v1beta1 has words for it. The reply to what is
+    /// translated is translated back by itself. Comes after [`vlan`](Self::vlan) or [`vlans`](Self::vlans).
     ///
     /// # Errors
     /// When an address is of another family or no host's, or a VLAN is for untagged packets.

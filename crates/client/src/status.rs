@@ -12,8 +12,8 @@ use crate::error::Error;
 /// Milliseconds after which a server wants to be asked again (gRFC A6, "Pushback").
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// How rustls tells of an alert. With TLS 1.3 a device that does not trust a client says so after the handshake, when HTTP/2
-/// has the connection, which keeps nothing of an error but its text.
+/// How rustls tells of an alert. With TLS 1.3 a device that does not trust a client says so after the handshake, when
+/// HTTP/2 has the connection, which keeps nothing of an error but its text.
 const TLS_ALERT: &str = "received fatal alert";
 
 /// Why no connection came about.
@@ -28,8 +28,8 @@ pub(crate) fn connect_error(uri: &str, error: &tonic::transport::Error) -> Error
 /// What a status means that is not an answer.
 pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Error {
     let uri = uri.to_owned();
-    // A status that the device sent has no source. One with a source was made on this side, from what the connection said;
-    // its code is a guess.
+    // A status that the device sent has no source. One with a source was made on this side, from what the connection
+    // said; its code is a guess.
     if let Some(broken) = status.source() {
         let reason = innermost(broken);
         return match tls_cause(broken) {

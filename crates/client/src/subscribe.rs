@@ -1,5 +1,5 @@
-//! Closed sessions as they close, for as long as anybody wants them: calls repeated, pauses between them, devices that go
-//! away and come back.
+//! Closed sessions as they close, for as long as anybody wants them: calls repeated, pauses between them, devices that
+//! go away and come back.
 
 use std::fmt;
 use std::pin::Pin;
@@ -44,31 +44,32 @@ impl SubscribeConfig {
         Self::default()
     }
 
-    /// Sessions that are asked for in one call, at least 1; [`limits::SUBSCRIBE_BATCH`] where this is not set. It bounds
-    /// what a broken connection can cost.
+    /// Sessions that are asked for in one call, at least 1; [`limits::SUBSCRIBE_BATCH`] where this is not set. It
+    /// bounds what a broken connection can cost.
     #[must_use]
     pub fn batch(mut self, sessions: u32) -> Self {
         self.batch = sessions.max(1);
         self
     }
 
-    /// Asks the device to keep the stream open (request metadata `opof-follow`), so that sessions come at once. A device that
-    /// does not know this ends the stream as ever, and is asked again as without it.
+    /// Asks the device to keep the stream open (request metadata `opof-follow`), so that sessions come at once. A
+    /// device that does not know this ends the stream as ever, and is asked again as without it.
     #[must_use]
     pub fn follow(mut self, follow: bool) -> Self {
         self.follow = follow;
         self
     }
 
-    /// How long to wait after nothing was found: at first, and at most. [`limits::SUBSCRIBE_IDLE`] where this is not set.
+    /// How long to wait after nothing was found: at first, and at most. [`limits::SUBSCRIBE_IDLE`] where this is not
+    /// set.
     #[must_use]
     pub fn idle(mut self, first: Duration, most: Duration) -> Self {
         self.idle = [first, most];
         self
     }
 
-    /// How long to wait after the device was not there: at first, and at most. [`limits::SUBSCRIBE_RETRY`] where this is not
-    /// set.
+    /// How long to wait after the device was not there: at first, and at most. [`limits::SUBSCRIBE_RETRY`] where this
+    /// is not set.
     #[must_use]
     pub fn retry(mut self, first: Duration, most: Duration) -> Self {
         self.retry = [first, most];
@@ -78,16 +79,17 @@ impl SubscribeConfig {
 
 /// Closed sessions as they close, each of them once, oldest first: see [`crate::Client::subscribe_closed`].
 ///
-/// It never ends by itself. While nothing waits it asks less and less often, while the device is away it tries to reach it
-/// less and less often, both up to a bound and with jitter. Only an error that no retry mends comes out of it.
+/// It never ends by itself. While nothing waits it asks less and less often, while the device is away it tries to reach
+/// it less and less often, both up to a bound and with jitter. Only an error that no retry mends comes out of it.
 ///
 /// # What a reader may lose
 /// The API has no acknowledgement: a device forgets a record once it has written it to the stream. Whatever
 /// [`next`](Self::next) has returned is safe. When the connection breaks, the deadline of a record passes, or this value is
 /// dropped while a call is under way, the records that the device has written and that were not yet returned are gone for
-/// good: at most one [`batch`](SubscribeConfig::batch) when it polls; with [`follow`](SubscribeConfig::follow) at most what
-/// fits one HTTP/2 window (64 KiB, about a thousand records). Records that were still queued on the device come with the
-/// next call. What a device itself loses (a full queue, its own end) it tells in its log.
+/// good: at most one [`batch`](SubscribeConfig::batch) when it polls; with [`follow`](SubscribeConfig::follow) at most
+/// what fits [`limits::STREAM_WINDOW`], some thousand records, and what the device's transport holds beyond that. Records
+/// that were still queued on the device come with the next call. What a device itself loses (a full queue, its own end)
+/// it tells in its log.
 ///
 /// Two subscriptions of one device share its records: each record comes to one of them.
 pub struct Subscription {

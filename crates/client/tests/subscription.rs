@@ -125,6 +125,21 @@ async fn what_came_before_a_stream_broke_is_told() {
 }
 
 #[tokio::test]
+async fn a_reader_that_does_not_read_is_not_sent_much() {
+    let (mock, mut subscription) = connected(quick().follow(true)).await;
+    mock.state().follows = true;
+    mock.state().closed.extend((0..20_000).map(timed_out));
+    assert_eq!(next(&mut subscription).await, 0);
+    let mut left = 20_000;
+    // The device goes on until the window is full.
+    while mock.state().closed.len() < left {
+        left = mock.state().closed.len();
+        tokio::time::sleep(100 * MS).await;
+    }
+    assert!((17_000..20_000).contains(&left), "{} of 20000 records are under way", 20_000 - left);
+}
+
+#[tokio::test]
 async fn errors_that_a_retry_mends_are_waited_out() {
     let codes = [Code::Unavailable, Code::ResourceExhausted, Code::Internal, Code::Unknown, Code::DeadlineExceeded];
     for code in codes {

@@ -7,9 +7,7 @@ use opof_client::{Lif, MacAddress, NextHopId, Vid};
 #[derive(Subcommand, Debug)]
 pub(crate) enum NextHopCommand {
     /// Make a next hop, or replace it for the sessions that have it
-    #[command(
-        after_help = "Examples:\n  opof next-hop set --id 7 --source-mac 02:00:00:00:00:01 --destination-mac 02:00:00:00:00:02"
-    )]
+    #[command(after_help = SET_EXAMPLES)]
     Set(SetNextHopArgs),
     /// Take next hops away; sessions that have them close
     #[command(after_help = "Examples:\n  opof next-hop destroy 7\n  opof next-hop destroy 7 8 9 --json")]
@@ -26,6 +24,9 @@ pub(crate) enum NextHopCommand {
         yes: bool,
     },
 }
+
+const SET_EXAMPLES: &str = "Examples:
+  opof next-hop set --id 7 --source-mac 02:00:00:00:00:01 --destination-mac 02:00:00:00:00:02";
 
 /// A next hop.
 #[derive(ClapArgs, Clone, Copy, Debug)]
@@ -91,7 +92,8 @@ pub(crate) struct ShutdownArgs {
     #[arg(long, required = true)]
     pub(crate) yes: bool,
     /// Seconds that it has for it
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u32).range(..=2_147_483_647))]
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=2_147_483_647))]
     pub(crate) within: u32,
 }
 

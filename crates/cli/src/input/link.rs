@@ -9,7 +9,8 @@ use opof_client::{Link, Links, Nat, NextHopId, Vid};
 use super::{Wrong, vid};
 use crate::args::LinkArgs;
 
-/// An address that takes the place of another, with or without a port: `192.0.2.1`, `192.0.2.1:4000`, `[2001:db8::1]:4000`.
+/// An address that takes the place of another, with or without a port: `192.0.2.1`, `192.0.2.1:4000`,
+/// `[2001:db8::1]:4000`.
 #[derive(serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
 #[serde(try_from = "String")]
 pub(crate) struct NatText(Nat);

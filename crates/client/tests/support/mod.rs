@@ -1,7 +1,7 @@
 //! A device without a fast path: the API over a map, on loopback, in a runtime of its own.
 //!
-//! It keeps to the contract of every dialect and profile where a client could notice, and can be told to misbehave. What
-//! it answers is in `answers`, the services that every dialect makes of it in `services`.
+//! It keeps to the contract of every dialect and profile where a client could notice, and can be told to misbehave.
+//! What it answers is in `answers`, the services that every dialect makes of it in `services`.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
