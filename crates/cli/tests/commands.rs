@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines};
 use tokio::process::Command;
 
 #[path = "../../client/tests/support/mod.rs"]
@@ -44,6 +45,12 @@ async fn add(mock: &Mock, more: &[&str]) -> Outcome {
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// The next line of a program that may never write it.
+async fn next_line(lines: &mut Lines<impl AsyncBufRead + Unpin>) -> Option<String> {
+    let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await;
+    line.expect("it comes soon").expect("readable")
 }
 
 fn file(text: &str) -> tempfile::NamedTempFile {
@@ -172,15 +179,15 @@ async fn closed_sessions_are_followed_over_a_device_that_comes_back() {
         let mut out = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut errors = BufReader::new(child.stderr.take().expect("piped")).lines();
         mock.state().closed.push_back(timed_out(5));
-        assert!(out.next_line().await.expect("readable").expect("a header").contains("CLOSED BY"));
-        assert!(out.next_line().await.expect("readable").expect("a row").contains(" timeout "));
+        assert!(next_line(&mut out).await.expect("a header").contains("CLOSED BY"));
+        assert!(next_line(&mut out).await.expect("a row").contains(" timeout "));
         mock.stop();
-        let line = errors.next_line().await.expect("readable").expect("it stays");
+        let line = next_line(&mut errors).await.expect("it stays");
         assert!(line.ends_with("; trying again"), "{line}");
         mock.restart();
         mock.state().closed.push_back(timed_out(6));
-        out.next_line().await.expect("readable").expect("a header");
-        assert!(out.next_line().await.expect("readable").expect("a row").trim_start().starts_with("6 "));
+        next_line(&mut out).await.expect("a header");
+        assert!(next_line(&mut out).await.expect("a row").trim_start().starts_with("6 "));
         // What no retry mends is the end of it.
         mock.state().fails = Some(tonic::Status::permission_denied("no more"));
         mock.stop();

@@ -61,7 +61,8 @@ async fn nothing_is_asked_in_bounded_and_growing_intervals() {
 
 #[tokio::test]
 async fn a_full_batch_is_followed_by_the_next_at_once() {
-    let (mock, mut subscription) = connected(SubscribeConfig::new().batch(10).idle(PATIENCE, PATIENCE)).await;
+    let (mock, mut subscription) =
+        connected(SubscribeConfig::new().batch(10).idle(100 * PATIENCE, 100 * PATIENCE)).await;
     mock.state().closed.extend((0..35).map(timed_out));
     for id in 0..35 {
         assert_eq!(next(&mut subscription).await, id);
@@ -185,6 +186,20 @@ async fn as_a_stream_it_ends_after_such_an_error() {
     mock.state().fails = Some(Status::permission_denied("no more"));
     assert!(matches!(StreamExt::next(&mut stream).await, Some(Err(Error::PermissionDenied { .. }))));
     assert_eq!(StreamExt::next(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn a_stream_that_stays_open_unasked_is_given_up() {
+    let mock = Mock::start(None);
+    let config = ClientConfig::new(mock.uri("http")).deadline(30 * MS);
+    let mut subscription = Client::connect(config).await.expect("it listens").subscribe_closed(quick());
+    mock.state().hangs = true;
+    mock.state().closed.push_back(timed_out(1));
+    assert_eq!(next(&mut subscription).await, 1);
+    silence(&mut subscription).await;
+    assert!(matches!(subscription.trouble(), Some(Error::Deadline { .. })), "{:?}", subscription.trouble());
+    mock.state().closed.push_back(timed_out(2));
+    assert_eq!(next(&mut subscription).await, 2);
 }
 
 #[tokio::test]

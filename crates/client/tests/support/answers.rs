@@ -144,7 +144,11 @@ impl Served {
             closed.truncate(whole);
             closed.push(Err(Status::unavailable("it breaks here")));
         }
-        Ok(Response::new(Box::pin(tokio_stream::iter(closed))))
+        let closed = tokio_stream::iter(closed);
+        if state.hangs {
+            return Ok(Response::new(Box::pin(closed.chain(tokio_stream::pending()))));
+        }
+        Ok(Response::new(Box::pin(closed)))
     }
 
     /// Sessions as they close, for as long as anybody takes them.

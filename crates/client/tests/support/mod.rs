@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) fails: Option<Status>,
     /// Sends every page as if another came, from the same id on.
     pub(crate) endless: bool,
+    /// Does not end streams of closed sessions.
+    pub(crate) hangs: bool,
     /// Breaks a stream of closed sessions after so many.
     pub(crate) breaks_after: Option<usize>,
 
