@@ -29,7 +29,7 @@ def dependencies():
     compiler = importlib.metadata.requires("grpcio-tools") or []
     needed = [one for one in compiler if re.match(r"(grpcio|protobuf)\b(?!-)", one) and "extra ==" not in one]
     if len(needed) != 2:
-        raise SystemExit(f"no grpcio and protobuf in what grpcio-tools needs, {compiler}: build with another grpcio-tools")
+        raise SystemExit(f"grpcio-tools needs no grpcio and protobuf, but {compiler}: build with another one")
     return needed
 
 
@@ -73,7 +73,8 @@ def own_pool(path):
 def typed_calls(file):
     """The types of a _pb2_grpc module; grpc's own compiler plugin writes none."""
     module = f"{PACKAGE}/{file.package.rpartition('.')[2]}".replace("/", ".")
-    lines = ["from collections.abc import Iterator", "", "import grpc", "", f"from {module} import openoffload_pb2 as pb"]
+    lines = ["from collections.abc import Iterator", "", "import grpc", ""]
+    lines += [f"from {module} import openoffload_pb2 as pb"]
 
     def name(message):
         return f"pb.{message.rpartition('.')[2]}"
