@@ -137,7 +137,7 @@ def of_call(error: grpc.RpcError, target: str, deadline: float, method: str) -> 
 def _hint(details: str) -> str:
     """gRPC has one status for everything that keeps a connection from coming about."""
     lower = details.lower()
-    if "certificate" in lower or "handshake" in lower or "ssl" in lower:
+    if any(word in lower for word in ("certificate", "handshake", "ssl", "verification")):
         return (
             "give the CA that signed the device's certificate, or the self-signed certificate itself, as Tls(ca=...), "
             "and check that the certificate names this host, or name it with server_name"
