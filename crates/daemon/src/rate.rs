@@ -26,9 +26,9 @@ impl Rate {
     pub fn take(&self, now: Moment, count: u32) -> Result<(), Duration> {
         let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
         let ahead = paid_until.saturating_since(now);
-        if ahead >= limits::BURST {
+        if let Some(wait) = ahead.checked_sub(limits::BURST) {
             // One nanosecond more, so that it is not asked again at the very edge.
-            return Err(ahead - limits::BURST + Duration::from_nanos(1));
+            return Err(wait + Duration::from_nanos(1));
         }
         let price = Duration::from_secs(count.into()) / self.per_second;
         *paid_until = (*paid_until).max(now).saturating_add(price);
@@ -98,7 +98,7 @@ mod tests {
         rate.take(start.saturating_add(SECOND), 20).unwrap();
         let now = start.saturating_add(SECOND);
         let wait = rate.take(now, 1).unwrap_err();
-        assert!(rate.take(now.saturating_add(wait - Duration::from_nanos(2)), 1).is_err());
+        assert!(rate.take(now.saturating_add(wait.mul_f64(0.99)), 1).is_err());
         assert!(rate.take(now.saturating_add(wait), 1).is_ok());
     }
 

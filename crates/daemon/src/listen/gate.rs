@@ -43,13 +43,12 @@ impl Gate {
 
     /// A place for a newcomer, once there is one.
     pub(super) async fn admit(self: &Arc<Self>) -> (Arc<Place>, Eviction) {
-        let permit = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.evict();
-                let places = Arc::clone(&self.places);
-                places.acquire_owned().await.expect("the semaphore is never closed")
-            }
+        let permit = if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+            permit
+        } else {
+            self.evict();
+            let places = Arc::clone(&self.places);
+            places.acquire_owned().await.expect("the semaphore is never closed")
         };
         let (sender, eviction) = oneshot::channel();
         let mut newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,13 +25,11 @@ impl Origin {
     pub(super) fn client(self) -> String {
         match self {
             Self::Tcp(SocketAddr::V4(address)) => format!("ip {}", address.ip()),
-            Self::Tcp(SocketAddr::V6(address)) => match address.ip().to_ipv4_mapped() {
-                Some(v4) => format!("ip {v4}"),
-                None => {
-                    let [a, b, c, d, ..] = address.ip().segments();
-                    format!("ip {a:x}:{b:x}:{c:x}:{d:x}::/64")
-                }
-            },
+            Self::Tcp(SocketAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.ip().segments();
+                let network = || format!("ip {a:x}:{b:x}:{c:x}:{d:x}::/64");
+                address.ip().to_ipv4_mapped().map_or_else(network, |v4| format!("ip {v4}"))
+            }
             Self::Unix(Some(user)) => format!("user {user}"),
             Self::Unix(None) => "unknown user".to_owned(),
         }

@@ -53,7 +53,7 @@ async fn a_unix_socket_has_its_mode_and_goes_with_its_listener() {
     drop(stream);
     let gone = async {
         while path.exists() {
-            sleep(Duration::from_millis(5)).await
+            sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the file is gone");
