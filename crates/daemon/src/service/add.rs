@@ -2,7 +2,7 @@
 //!
 //! One batch is with the driver at a time; meanwhile the next one fills. So a slow client's sessions are offloaded as they
 //! come, and a fast client's in large batches. The reply comes when the client half-closes and all are done. When the
-//! stream breaks off, what was handed to the driver stays. A client that is faster than its rate is not read for a while:
+//! stream breaks off, what came before stays. A client that is faster than its rate is not read for a while:
 //! HTTP/2 makes it wait.
 
 use std::pin::Pin;
@@ -47,12 +47,17 @@ pub(super) async fn run(
                 under_way = None;
                 intake.settle(&numbered, outcome)?;
             }
-            message = stream.message(), if may_read => match message? {
-                Some(message) => {
+            message = stream.message(), if may_read => match message {
+                Ok(Some(message)) => {
                     allowance.spend();
-                    intake.judge(&message)?;
+                    is_open = intake.judge(&message);
                 }
-                None => is_open = false,
+                Ok(None) => is_open = false,
+                // What has come before is not to suffer for it.
+                Err(status) => {
+                    intake.failure = Some(status);
+                    is_open = false;
+                }
             },
             // Nothing more is there just now: off with what has come.
             () = std::future::ready(()), if under_way.is_none() && !intake.batch.is_empty() => {
@@ -125,6 +130,8 @@ struct Intake<'a> {
     report: AddReport,
     /// Why the first few were refused.
     told: Vec<String>,
+    /// What the call fails with, once everything that came before is done.
+    failure: Option<Status>,
 }
 
 impl<'a> Intake<'a> {
@@ -138,16 +145,19 @@ impl<'a> Intake<'a> {
             numbered: Vec::new(),
             report: AddReport::new(limits::ADD_ERRORS.min(cap)),
             told: Vec::new(),
+            failure: None,
         }
     }
 
-    fn judge(&mut self, message: &v1beta1::SessionRequest) -> Result<(), Status> {
+    /// False when no further message can be taken.
+    fn judge(&mut self, message: &v1beta1::SessionRequest) -> bool {
         let most = self.service.table.stream_sessions;
         if self.position == u64::from(most) {
             let text = format!(
                 "one addSession stream has {most} sessions at most (limits.stream_sessions); those that came before stay"
             );
-            return Err(status::too_many("addSession", text));
+            self.failure = Some(status::too_many("addSession", text));
+            return false;
         }
         let numbered = Numbered { position: self.position, id: SessionId(message.session_id) };
         self.position += 1;
@@ -164,7 +174,7 @@ impl<'a> Intake<'a> {
                 self.refuse(numbered, Refusal::from(&error), &error);
             }
         }
-        Ok(())
+        true
     }
 
     fn refuse(&mut self, Numbered { position, id }: Numbered, refusal: Refusal, why: &dyn std::fmt::Display) {
@@ -204,6 +214,9 @@ impl<'a> Intake<'a> {
     }
 
     fn finish(self) -> Result<Response<v1beta1::AddSessionResponse>, Status> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
         if self.report.unnamed() > 0 {
             let refused = self.report.refused();
             let named = refused - self.report.unnamed();

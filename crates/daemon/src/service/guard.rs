@@ -80,6 +80,13 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
+async fn within<E>(
+    patience: Duration,
+    answer: impl Future<Output = Result<Response<Body>, E>>,
+) -> Result<Response<Body>, E> {
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(status::too_late(patience).into_http()))
+}
+
 fn denied(denial: &Denial) -> Status {
     match denial {
         Denial::Unidentified(_) => Status::unauthenticated(denial.to_string()),
@@ -107,16 +114,26 @@ where
         }
         let patience = deadline(request.headers());
         let answer = self.inner.call(request);
-        let Some(patience) = patience else { return Box::pin(answer) };
-        Box::pin(async move {
-            tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(status::too_late(patience).into_http()))
-        })
+        match patience {
+            Some(patience) => Box::pin(within(patience, answer)),
+            None => Box::pin(answer),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_done_in_time_ends_with_the_code_for_that() {
+        let code = async |answer: Pin<Box<dyn Future<Output = Result<Response<Body>, ()>>>>| {
+            let response = within(Duration::from_millis(20), answer).await.unwrap();
+            Status::from_header_map(response.headers()).map(|status| status.code())
+        };
+        assert_eq!(code(Box::pin(std::future::pending())).await, Some(tonic::Code::DeadlineExceeded));
+        assert_eq!(code(Box::pin(async { Ok(Response::default()) })).await, None);
+    }
 
     #[test]
     fn deadlines_are_read_as_grpc_writes_them() {
