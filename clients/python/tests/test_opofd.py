@@ -163,18 +163,19 @@ def test_a_reset_closes_what_is_there(connect, profile):
     assert sorted(report.id for report in client.closed()) == list(range(10))
 
 
-def test_next_hops_go_with_the_sessions_that_refer_to_them(connect, profile):
+def test_next_hops_are_kept_and_a_data_plane_without_them_says_so(connect, profile):
     client = connect("v1beta1", profile)
-    routed = [session(number, out_link=opof.Link(next_hop=11 + number)) for number in range(2)]
-    assert {one.reason for one in client.add(routed).refused} == {opof.Refusal.REJECTED}
     for number in (11, 12, 12):
         client.set_next_hop(number, "02:00:00:00:00:01", "02:00:00:00:00:02")
-    assert client.add(routed).accepted == 2
+    outcome = client.add([session(7, out_link=opof.Link(next_hop=11)), session(8)])
+    assert (outcome.accepted, [one.id for one in outcome.refused]) == (1, [7])
+    field = "action.actionParams_outLif.nextHopId"
+    assert outcome.messages == (f"session 7: {field}: this device's data plane has no next hops",)
     client.destroy_next_hop(11)
-    assert [report.id for report in client.list()] == [1]
+    with pytest.raises(opof.RequestRefused):
+        client.destroy_next_hop(11)
     client.clear_next_hops()
-    assert list(client.list()) == []
-    assert sorted(report.id for report in client.closed()) == [0, 1]
+    assert [report.id for report in client.list()] == [8], "it refers to none"
 
 
 def test_vlan_flows(connect):
