@@ -1,6 +1,6 @@
 //! How many connections there may be, and who goes when there is no room.
 //!
-//! A connection is a newcomer until its first call. Newcomers cost nothing to make, so they must cost nothing to others: when all
+//! A connection is a newcomer until its first call that it may make. Newcomers cost nothing to make, so they must cost nothing to others: when all
 //! places are taken, the oldest newcomer goes. A connection that has made a call stays.
 
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ impl Gate {
 }
 
 impl Place {
-    /// The connection has made a call: it is no newcomer any more.
+    /// The connection has made a call that it may make: it is no newcomer any more.
     pub(crate) fn settle(&self) {
         if !self.is_settled.swap(true, Ordering::Relaxed) {
             self.gate.forget(self.number);

@@ -132,7 +132,7 @@ impl Peer {
         &self.0.rate
     }
 
-    /// A call has come in.
+    /// It has made a call that it may make.
     pub(crate) fn settle(&self) {
         self.0.place.settle();
     }

@@ -49,12 +49,13 @@ impl GuardLayer {
     fn judge(&self, request: &Request<Body>) -> Result<(), Status> {
         // Every connection of ours brings its peer along.
         let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("nobody knows who calls"))?;
-        peer.settle();
         let path = request.uri().path();
         peer.may(Access::of_path(path)).map_err(|denial| {
             log_denial(peer, &denial, &self.denials, &self.clock);
             denied(&denial)
         })?;
+        // Not before: one that may do nothing must not keep a place.
+        peer.settle();
         // A stream of sessions is slowed down instead, session by session.
         if matches!(Dialect::of_path(path), Some((_, Method::AddSession))) {
             return Ok(());

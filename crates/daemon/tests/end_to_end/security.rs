@@ -24,6 +24,11 @@ struct Fortress {
 
 impl Fortress {
     async fn start(more: &str) -> Self {
+        Self::start_with(more, &[]).await
+    }
+
+    /// `more` keys of the listener, `flags` of opofd.
+    async fn start_with(more: &str, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new();
         let (cert, key) = authority.server().write(folder.path());
@@ -35,7 +40,8 @@ impl Fortress {
             key.display(),
             ca.display()
         );
-        let mut arguments = vec!["--listener".to_owned(), listener];
+        let mut arguments: Vec<_> = flags.iter().map(ToString::to_string).collect();
+        arguments.extend(["--listener".to_owned(), listener]);
         for client in ["fw1.example,role=firewall", "watcher,role=reader", "spiffe://example/admin,role=operator"] {
             arguments.extend(["--client".to_owned(), format!("name={client}")]);
         }
@@ -136,6 +142,23 @@ async fn those_who_are_not_named_have_the_role_of_the_listener() {
     assert_eq!(add(&mut client, 1).await.unwrap_err().code(), Code::PermissionDenied);
     let no_certificate = get(&mut fortress.client(None).await).await.unwrap_err();
     assert_eq!(no_certificate.code(), Code::Unauthenticated, "the role is for certificates that are good");
+}
+
+#[tokio::test]
+async fn those_who_may_do_nothing_keep_no_place() {
+    let fortress = Fortress::start_with("", &["--max-connections", "4"]).await;
+    let firewall = fortress.authority.client("fw1.example");
+    let mut kept = fortress.client(Some(&firewall)).await;
+    get(&mut kept).await.unwrap();
+    let mut refused = Vec::new();
+    for _ in 0..20 {
+        let mut client = fortress.client(None).await;
+        get(&mut client).await.unwrap_err();
+        refused.push(client);
+    }
+    let mut newcomer = fortress.client(Some(&firewall)).await;
+    get(&mut newcomer).await.unwrap();
+    get(&mut kept).await.unwrap();
 }
 
 #[tokio::test]
