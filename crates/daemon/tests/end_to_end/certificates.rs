@@ -40,7 +40,7 @@ impl Authority {
     }
 
     pub(crate) fn server(&self) -> Pair {
-        self.sign(parameters(
+        self.sign(&parameters(
             vec![SanType::DnsName("localhost".try_into().unwrap())],
             "",
             ExtendedKeyUsagePurpose::ServerAuth,
@@ -49,17 +49,17 @@ impl Authority {
 
     /// A client with this DNS name.
     pub(crate) fn client(&self, name: &str) -> Pair {
-        self.sign(client(vec![SanType::DnsName(name.try_into().unwrap())], ""))
+        self.sign(&client(vec![SanType::DnsName(name.try_into().unwrap())], ""))
     }
 
     /// A client whose certificate has this common name and no alternative name.
     pub(crate) fn old_client(&self, name: &str) -> Pair {
-        self.sign(client(vec![], name))
+        self.sign(&client(vec![], name))
     }
 
     /// A client with this URI.
     pub(crate) fn uri_client(&self, uri: &str) -> Pair {
-        self.sign(client(vec![SanType::URI(uri.try_into().unwrap())], "another name"))
+        self.sign(&client(vec![SanType::URI(uri.try_into().unwrap())], "another name"))
     }
 
     /// A client whose certificate was good until yesterday.
@@ -67,10 +67,10 @@ impl Authority {
         let mut parameters = client(vec![SanType::DnsName(name.try_into().unwrap())], "");
         parameters.not_before = (now() - 10 * DAY).into();
         parameters.not_after = (now() - DAY).into();
-        self.sign(parameters)
+        self.sign(&parameters)
     }
 
-    fn sign(&self, parameters: CertificateParams) -> Pair {
+    fn sign(&self, parameters: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let cert = parameters.signed_by(&key, &self.issuer).unwrap().pem();
         Pair { cert, key: key.serialize_pem() }
