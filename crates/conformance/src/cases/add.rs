@@ -2,15 +2,20 @@
 
 use std::pin::pin;
 
+use opof_api::dialect::Method;
 use opof_api::v1::{ActionType, SessionState};
+use prost::Message;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
 
 use super::table;
 use crate::bench::{Bench, failed, ids, ipv6, said};
 use crate::case::{Check, Stop, holds, same, short};
 use crate::limits;
+use crate::raw::{self, Step};
 
 table! {
     Required Add "add-empty-stream" ALWAYS empty_stream
@@ -104,15 +109,21 @@ async fn half_close(bench: &mut Bench) -> Check {
     same("sessions refused", &failed(reply.get_ref()), &Vec::new())
 }
 
-/// Sends two sessions, and waits until they are there, while the stream is open. What is given back keeps it open.
-async fn open_stream(bench: &mut Bench) -> Result<(mpsc::Sender<opof_api::v1::SessionRequest>, OpenCall), Stop> {
+/// An addSession stream that is open.
+struct OpenStream {
+    sender: mpsc::Sender<Step>,
+    call: JoinHandle<Result<Vec<u8>, Status>>,
+}
+
+/// Sends two sessions, and waits until they are there while the stream is open.
+async fn open_stream(bench: &mut Bench) -> Result<OpenStream, Stop> {
     let sessions = bench.sessions(0..2);
     bench.name(&sessions);
     let (sender, receiver) = mpsc::channel(4);
-    let mut rpc = bench.rpc();
-    let call = tokio::spawn(async move { rpc.add_session(ReceiverStream::new(receiver)).await });
+    let (channel, path) = (bench.channel(), bench.terms().dialect.path(Method::AddSession));
+    let call = tokio::spawn(async move { raw::client_streaming(channel, &path, ReceiverStream::new(receiver)).await });
     for session in sessions {
-        let _ = sender.send(session).await;
+        let _ = sender.send(Step::Message(session.encode_to_vec())).await;
     }
     let ids = [bench.id(0), bench.id(1)];
     let mut there = 0;
@@ -129,29 +140,26 @@ async fn open_stream(bench: &mut Bench) -> Result<(mpsc::Sender<opof_api::v1::Se
         || "getSession to find the sessions of a stream that is still open".to_owned(),
         || format!("{there} of {}", ids.len()),
     )?;
-    Ok((sender, OpenCall(call)))
-}
-
-type Reply = Result<tonic::Response<opof_api::v1::AddSessionResponse>, tonic::Status>;
-
-/// Breaks the stream off when it goes.
-struct OpenCall(tokio::task::JoinHandle<Reply>);
-
-impl Drop for OpenCall {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+    Ok(OpenStream { sender, call })
 }
 
 async fn before_half_close(bench: &mut Bench) -> Check {
-    open_stream(bench).await.map(drop)
+    let OpenStream { sender, call } = open_stream(bench).await?;
+    drop(sender);
+    let reply = bench.within("addSession after half-close", call).await?;
+    match reply {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(status)) => Err(Stop::failed("a reply after half-close", said(&status))),
+        Err(_) => Err(Stop::failed("a call to end", "it was cancelled")),
+    }
 }
 
 async fn broken_off(bench: &mut Bench) -> Check {
-    let (sender, call) = open_stream(bench).await?;
-    drop(call);
+    let OpenStream { sender, call } = open_stream(bench).await?;
+    let _ = sender.send(Step::BreakOff).await;
+    // It ends with an error of this side.
+    let _ = bench.within("addSession that breaks off", call).await?;
     tokio::time::sleep(limits::WATCH).await;
-    drop(sender);
     same("ids listed after the stream broke off", &bench.list_ids().await?, &vec![bench.id(0), bench.id(1)])?;
     bench.refused(vec![bench.session(0)], &[bench.id(0)]).await
 }

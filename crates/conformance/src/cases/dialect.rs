@@ -85,7 +85,7 @@ async fn unknown_fields(bench: &mut Bench) -> Check {
     let mut message = session.encode_to_vec();
     // Field 1000: a varint; field 1001: four bytes.
     message.extend([0xC0, 0x3E, 0x07, 0xCA, 0x3E, 0x04, 1, 2, 3, 4]);
-    let call = raw::client_streaming(bench.channel(), &path, tokio_stream::once(message));
+    let call = raw::client_streaming(bench.channel(), &path, tokio_stream::once(raw::Step::Message(message)));
     let answer = bench.within(&path, call).await?;
     let reply = answer.map_err(|status| Stop::failed("a reply to addSession", crate::bench::said(&status)))?;
     let reply = opof_api::v1::AddSessionResponse::decode(reply.as_slice())

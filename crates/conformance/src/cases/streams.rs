@@ -9,7 +9,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::table;
 use crate::bench::{Bench, failed, said};
 use crate::case::{Check, Stop, holds, same, short};
-use crate::raw;
+use crate::raw::{self, Step};
 
 /// A field of type 7, which there is none of (Protocol Buffers, Encoding, "Message Structure").
 const NO_MESSAGE: [u8; 3] = [0x0F, 0xFF, 0xFF];
@@ -93,7 +93,7 @@ async fn malformed_in_stream(bench: &mut Bench) -> Check {
     let (sender, receiver) = mpsc::channel(4);
     let channel = bench.channel();
     let call = tokio::spawn(async move { raw::client_streaming(channel, &path, ReceiverStream::new(receiver)).await });
-    let _ = sender.send(session.encode_to_vec()).await;
+    let _ = sender.send(Step::Message(session.encode_to_vec())).await;
     let id = bench.id(0);
     let there = bench.until(bench.deadline(), async |bench| Ok(bench.get(id).await?.is_some())).await?;
     holds(
@@ -101,7 +101,7 @@ async fn malformed_in_stream(bench: &mut Bench) -> Check {
         || "getSession to find the session of a stream that is still open".to_owned(),
         || "no such session".to_owned(),
     )?;
-    let _ = sender.send(NO_MESSAGE.to_vec()).await;
+    let _ = sender.send(Step::Message(NO_MESSAGE.to_vec())).await;
     let answer = bench.within("addSession with a malformed message", call).await?;
     let answer = answer.map_err(|_| Stop::failed("a call to end", "it was cancelled"))?;
     holds(answer.is_err(), || "addSession to fail for bytes that are no message".to_owned(), || short(&answer))?;
