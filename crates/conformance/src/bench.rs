@@ -80,17 +80,6 @@ impl Bench {
         self.rpc.clone()
     }
 
-    /// Why there is no connection, down to the cause.
-    pub(crate) fn connection_error(&self, status: &Status) -> String {
-        let mut reason = status.message().to_owned();
-        let mut cause = std::error::Error::source(status);
-        while let Some(error) = cause {
-            reason = error.to_string();
-            cause = error.source();
-        }
-        reason
-    }
-
     /// The answer to a call, or the failure that none came in time.
     pub(crate) async fn within<T>(&self, call: &str, answer: impl Future<Output = T>) -> Result<T, Stop> {
         timeout(self.deadline, answer).await.map_err(|_| {
@@ -134,6 +123,17 @@ impl Bench {
         while deletes.join_next().await.is_some() {}
         self.collect_all().await.map(drop)
     }
+}
+
+/// Why there is no connection, down to the cause.
+pub(crate) fn connection_error(status: &Status) -> String {
+    let mut reason = status.message().to_owned();
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        reason = error.to_string();
+        cause = error.source();
+    }
+    reason
 }
 
 /// A status in words.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, connection_error};
 use crate::case::{Case, CaseResult, Check, Failure, Level, Outcome, Stop};
 use crate::cases::cases;
 use crate::limits;
@@ -133,7 +133,7 @@ async fn preflight(bench: &mut Bench, force: bool) -> Result<(), RunError> {
         Ok(page) if page.session_info.is_empty() || force => {}
         Ok(_) => return Err(RunError::InService),
         Err(status) if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Unknown) => {
-            return Err(RunError::Unreachable { reason: bench.connection_error(&status) });
+            return Err(RunError::Unreachable { reason: connection_error(&status) });
         }
         Err(status) => {
             let reason = format!("{:?}: {}", status.code(), status.message());

@@ -46,9 +46,8 @@ fn opofd_conforms() {
         .iter()
         .map(|&(dialect, name, same_tuple)| {
             let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let thread = std::thread::spawn(move || {
-                runtime().expect("a runtime").block_on(suite(dialect, name, same_tuple))
-            });
+            let thread =
+                std::thread::spawn(move || runtime().expect("a runtime").block_on(suite(dialect, name, same_tuple)));
             (format!("{dialect}, {name}, {same_tuple:?}"), thread)
         })
         .collect();

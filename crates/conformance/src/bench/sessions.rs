@@ -55,7 +55,7 @@ impl Bench {
 
     /// A session that every server refuses: its destination port has 17 bits.
     pub(crate) fn bad_session(&self, n: u64) -> SessionRequest {
-        SessionRequest { destination_port: 1 << 16 | 443, ..self.session(n) }
+        SessionRequest { destination_port: 65_536 + 443, ..self.session(n) }
     }
 
     /// An address as the profile writes it.

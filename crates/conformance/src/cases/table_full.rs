@@ -50,8 +50,8 @@ async fn room_again(bench: &mut Bench) -> Check {
         return Err(Stop::not_applicable("the table is full with sessions of others"));
     }
     bench.accepted(bench.sessions(0..room)).await?;
-    bench.refused(bench.sessions(room..room + 1), &[bench.id(room)]).await?;
+    bench.refused(vec![bench.session(room)], &[bench.id(room)]).await?;
     bench.deleted(bench.id(0)).await?;
-    bench.accepted(bench.sessions(room..room + 1)).await?;
-    bench.refused(bench.sessions(room + 1..room + 2), &[bench.id(room + 1)]).await
+    bench.accepted(vec![bench.session(room)]).await?;
+    bench.refused(vec![bench.session(room + 1)], &[bench.id(room + 1)]).await
 }

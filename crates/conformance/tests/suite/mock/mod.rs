@@ -2,6 +2,7 @@
 //!
 //! It keeps to the contract in every dialect and profile, and can be told to break one rule.
 
+mod bend;
 mod fault;
 mod front;
 mod services;

@@ -3,16 +3,16 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use opof_api::profile::Absence;
-use opof_api::profile::{AddStatus, ListCursor};
+use opof_api::profile::{Absence, AddStatus, ListCursor};
 use opof_api::v1::{
-    ActionParameters, ActionType, AddSessionResponse, NextHopParameters, NextHopResponse, RequestStatus, ResetRequest,
-    SessionId, SessionRequest, SessionRequestArgs, SessionResponse, SessionResponses, VersionRequest, VersionResponse,
-    VlanFlowDef, VlanFlowList, VlanFlowListRequest,
+    AddSessionResponse, NextHopParameters, NextHopResponse, RequestStatus, ResetRequest, SessionId, SessionRequest,
+    SessionRequestArgs, SessionResponse, SessionResponses, VersionRequest, VersionResponse, VlanFlowDef, VlanFlowList,
+    VlanFlowListRequest,
 };
 use opof_api::v1_1::{ShutdownRequest, ShutdownResponse};
 use opof_api::{AddReport, Dialect, Refusal, link, metadata, nonexistent, session_spec};
 use opof_session::types::{Action, SessionSpec};
+use opof_wire::Vid;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -40,108 +40,6 @@ impl Drop for TakenBack {
 }
 
 impl Mock {
-    /// Makes good what a server with the fault would not notice.
-    fn bend(&self, message: &mut SessionRequest, dialect: Dialect) {
-        let known_action = |parameters: &ActionParameters| ActionType::try_from(parameters.action_type).is_ok();
-        match self.fault {
-            Some(Fault::IdsHave32Bits) => message.session_id &= 0xFFFF_FFFF,
-            Some(Fault::PortsWrap) => {
-                message.source_port &= 0xFFFF;
-                message.destination_port &= 0xFFFF;
-            }
-            Some(Fault::Ipv6IsPadded) if message.ip_version == 1 => {
-                for address in [&mut message.source_ip_v6, &mut message.destination_ip_v6] {
-                    address.resize(16, 1);
-                }
-            }
-            Some(Fault::AnyProtocolIsUdp) if message.protocol_id != 6 => message.protocol_id = 17,
-            Some(Fault::ProtocolHas8Bits) => message.protocol_id &= 0xFF,
-            Some(Fault::UnknownActionForwards) => {
-                if let Some(action) = message.action.as_mut().filter(|action| !known_action(action)) {
-                    action.set_action_type(ActionType::Forward);
-                }
-            }
-            Some(Fault::NoActionDrops) => {
-                message.action.get_or_insert_default();
-            }
-            Some(Fault::CopiesGoNowhere) => {
-                if let Some(action) = message.action.as_mut().filter(|action| action.action_type > 1) {
-                    action.set_action_type(ActionType::Forward);
-                }
-            }
-            Some(Fault::AnyTunnel) => message.encap_type &= 1,
-            Some(Fault::AnyIpVersion) => message.ip_version &= 1,
-            Some(Fault::BothOrdersAreOne) => {
-                for address in [&mut message.source_ip, &mut message.destination_ip] {
-                    *address = (*address).min(address.swap_bytes());
-                }
-            }
-            Some(Fault::NatPortsWrap) => {
-                let links = message
-                    .action
-                    .iter_mut()
-                    .flat_map(|action| [action.action_params_in_lif.as_mut(), action.action_params_out_lif.as_mut()]);
-                for link in links.flatten() {
-                    for nat in [link.snat.as_mut(), link.dnat.as_mut()].into_iter().flatten() {
-                        nat.port &= 0xFFFF;
-                    }
-                }
-            }
-            _ => self.bend_sides(message, dialect),
-        }
-    }
-
-    fn bend_sides(&self, message: &mut SessionRequest, dialect: Dialect) {
-        let own_fields = dialect.has_links();
-        let (inside, outside) = (message.in_lif >> 16, message.out_lif >> 16);
-        match self.fault {
-            Some(Fault::AnyLif) => {
-                message.in_lif = message.in_lif & !0xFFFF | 1;
-                message.out_lif = message.out_lif & !0xFFFF | 2;
-            }
-            Some(Fault::ZeroLifIsTwoAndOne) if (message.in_lif, message.out_lif) == (0, 0) => {
-                (message.in_lif, message.out_lif) = (2, 1);
-            }
-            Some(Fault::VlanIsIgnored) => {
-                (message.in_lif, message.out_lif) = (message.in_lif & 0xFFFF, message.out_lif & 0xFFFF);
-                (message.vlan_in_lif, message.vlan_out_lif) = (0, 0);
-            }
-            Some(Fault::OutsideAloneIsPushed) if !own_fields && inside == 0 => message.out_lif &= 0xFFFF,
-            Some(Fault::VlansWrap) => {
-                for lif in [&mut message.in_lif, &mut message.out_lif] {
-                    *lif = (*lif >> 16) % 4095 << 16 | *lif & 0xFFFF;
-                }
-                message.vlan_in_lif %= 4094;
-                message.vlan_out_lif %= 4094;
-                if inside != 0 && outside != 0 && message.in_lif >> 16 == 0 {
-                    message.out_lif &= 0xFFFF;
-                }
-            }
-            Some(Fault::OneSidedIsAccepted) => {
-                let vlan = message.vlan_in_lif.max(message.vlan_out_lif);
-                (message.vlan_in_lif, message.vlan_out_lif) = (vlan, vlan);
-            }
-            Some(Fault::VlanInLif) if own_fields => {
-                (message.in_lif, message.out_lif) = (message.in_lif & 0xFFFF, message.out_lif & 0xFFFF);
-            }
-            _ => {}
-        }
-    }
-
-    /// Refuses what a server with the fault would not take.
-    fn is_refused(&self, message: &SessionRequest) -> bool {
-        let (inside, outside) = (message.in_lif >> 16, message.out_lif >> 16);
-        match self.fault {
-            Some(Fault::Ipv6IsRefused) => message.ip_version == 1,
-            Some(Fault::ZeroLifIsRefused) => message.in_lif & 0xFFFF == 0,
-            Some(Fault::VlanIsRefused) => inside != 0 || message.vlan_in_lif != 0,
-            Some(Fault::InsideAloneIsRefused) => inside != 0 && outside == 0,
-            Some(Fault::LongIsRefused) => message.cache_timeout > 1 << 30,
-            Some(Fault::EveryFieldCounts) => !(0..=1).contains(&message.encap_type),
-            _ => false,
-        }
-    }
-
     fn judge(&self, mut message: SessionRequest, dialect: Dialect) -> Result<SessionSpec, Refusal> {
         if self.is_refused(&message) {
             return Err(Refusal::Rejected);
@@ -149,7 +47,7 @@ impl Mock {
         self.bend(&mut message, dialect);
         let mut spec = session_spec(&message, dialect, &self.profile).map_err(|_| Refusal::Rejected)?;
         if self.is(Fault::InsideAloneIsPopped) && message.out_lif >> 16 == 0 {
-            spec.out_vlan = Default::default();
+            spec.out_vlan = Vid::UNTAGGED;
         }
         let has = |lif| (1..=2).contains(&lif);
         if !has(spec.in_lif.get()) || !has(spec.out_lif.get()) || spec.in_lif == spec.out_lif {
@@ -345,7 +243,7 @@ impl Mock {
                 let most = most.min(table.closed.len());
                 table.closed.drain(..most);
             });
-            table.closed.iter().take(most).cloned().collect()
+            table.closed.iter().take(most).copied().collect()
         } else {
             table.closed.drain(..most).collect()
         };
@@ -404,8 +302,8 @@ impl Mock {
         NextHopResponse::default()
     }
 
-    fn add_flow(&self, flow: &VlanFlowDef) -> SessionResponse {
-        let is_good = link::vlan_flow(flow).is_ok_and(|flow| flow.lif.get() <= 2) || self.is(Fault::AnyFlow);
+    fn add_flow(&self, flow: VlanFlowDef) -> SessionResponse {
+        let is_good = link::vlan_flow(&flow).is_ok_and(|flow| flow.lif.get() <= 2) || self.is(Fault::AnyFlow);
         if is_good && !self.is(Fault::FlowsAreLost) {
             self.table().flows.insert(flow.vlan_id, flow.internal_lif);
         }
@@ -472,7 +370,7 @@ service!(v1beta1, V1Beta1, getClosedSessionsStream, {
         Ok(Response::new(self.clear_hops()))
     }
     async fn add_vlan_flow(&self, request: Request<VlanFlowDef>) -> Answer<SessionResponse> {
-        Ok(Response::new(self.add_flow(request.get_ref())))
+        Ok(Response::new(self.add_flow(*request.get_ref())))
     }
     async fn remove_vlan_flow(&self, request: Request<VlanFlowDef>) -> Answer<SessionResponse> {
         let known = self.table().flows.remove(&request.get_ref().vlan_id).is_some();

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use opof_api::Refusal;
 use opof_api::v1::{RequestStatus, SessionCloseCode, SessionResponse, SessionState};
+use opof_session::l3::NextHopId;
 use opof_session::types::{Action, MatchKey, SessionSpec};
 use prost_types::Timestamp;
 use tokio::time::Instant;
 
-use super::{CAPACITY, Fault};
-use crate::mock::SameTuple;
+use super::{CAPACITY, Fault, SameTuple};
 
 /// What a session gets that names no timeout.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -198,11 +198,13 @@ impl Table {
     pub(super) fn all(&self) -> Vec<SessionResponse> {
         let mut all: Vec<_> = self.sessions.values().map(|entry| self.response(entry)).collect();
         if self.is(Fault::ClosedIsListed) {
-            all.extend(self.closed.iter().cloned());
+            all.extend(self.closed.iter().copied());
             all.sort_by_key(|row| row.session_id);
         }
         if self.is(Fault::RowsAreBare) {
-            all.iter_mut().for_each(|row| row.start_time = None);
+            for row in &mut all {
+                row.start_time = None;
+            }
         }
         all
     }
@@ -239,7 +241,7 @@ impl Table {
             self.release(&entry.spec);
         }
         if reported {
-            self.closed.push_back(response.clone());
+            self.closed.push_back(response);
         }
         Some(response)
     }
@@ -261,7 +263,7 @@ impl Table {
         }
         let record = self.ended(&entry, code);
         if self.is(Fault::ClosedComesTwice) {
-            self.closed.push_back(record.clone());
+            self.closed.push_back(record);
         }
         self.closed.push_back(record);
     }
@@ -317,7 +319,7 @@ impl Table {
 pub(super) fn next_hops(spec: &SessionSpec) -> Vec<u32> {
     match &spec.action {
         Action::Route(links) => {
-            [links.towards_in.next_hop, links.towards_out.next_hop].into_iter().flatten().map(|hop| hop.get()).collect()
+            [links.towards_in.next_hop, links.towards_out.next_hop].into_iter().flatten().map(NextHopId::get).collect()
         }
         _ => Vec::new(),
     }
