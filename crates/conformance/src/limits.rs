@@ -34,6 +34,10 @@ pub(crate) const CLOSING: Duration = Duration::from_secs(1);
 pub(crate) const SLACK: Duration = Duration::from_millis(750);
 /// From when a session is not listed any more to when its record waits: a server may take it off the fast path between.
 pub(crate) const SETTLE: Duration = Duration::from_millis(300);
+/// How long deployed C clients wait for an answer.
+pub(crate) const C_CLIENTS: Duration = Duration::from_millis(100);
+/// Tries of which one has to be as fast as that.
+pub(crate) const TRIES: usize = 5;
 /// How long a server that was shut down may take to be there again.
 pub(crate) const RESTART: Duration = Duration::from_secs(60);
 /// Messages of an addSession stream that the bit mask has room for.

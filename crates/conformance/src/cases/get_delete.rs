@@ -2,10 +2,12 @@
 
 use opof_api::v1::{SessionCloseCode, SessionResponse, SessionState};
 use prost_types::Timestamp;
+use tokio::time::Instant;
 
 use super::table;
 use crate::bench::{Bench, ids};
 use crate::case::{Check, holds, same, short};
+use crate::limits;
 
 table! {
     Required GetDelete "get-live-session" ALWAYS live_session
@@ -24,6 +26,8 @@ table! {
         "The id and tuple of a deleted session can be added again at once";
     Required GetDelete "delete-twice" ALWAYS delete_twice
         "A session is deleted once: the second delete finds none";
+    Advisory GetDelete "calls-within-100-ms" ALWAYS soon
+        "Deployed C clients wait 100 ms for every call: add, get, list and delete answer sooner";
 }
 
 /// The four counters.
@@ -52,7 +56,7 @@ async fn live_session(bench: &mut Bench) -> Check {
 async fn twice(bench: &mut Bench) -> Check {
     bench.accepted(bench.sessions(0..1)).await?;
     let first = bench.live(bench.id(0)).await?;
-    tokio::time::sleep(crate::limits::WATCH).await;
+    tokio::time::sleep(limits::WATCH).await;
     same("the session", &bench.live(bench.id(0)).await?, &first)?;
     same("the session in the list", &bench.list().await?, &vec![first])
 }
@@ -120,4 +124,31 @@ async fn delete_twice(bench: &mut Bench) -> Check {
     bench.deleted(bench.id(0)).await?;
     let seen = bench.delete(bench.id(0)).await?;
     holds(seen.is_none(), || "no session to delete the second time".to_owned(), || short(&seen))
+}
+
+/// The best of a few tries: a busy machine is not the server's fault.
+async fn soon(bench: &mut Bench) -> Check {
+    let calls = ["addSession", "getSession", "getAllSessions", "deleteSession"];
+    let mut best = [limits::C_CLIENTS * 2; 4];
+    for _ in 0..limits::TRIES {
+        let mut began = Instant::now();
+        let mut lap = |call: usize| {
+            let ended = Instant::now();
+            best[call] = best[call].min(ended.duration_since(began));
+            began = ended;
+        };
+        bench.accepted(bench.sessions(0..1)).await?;
+        lap(0);
+        bench.live(bench.id(0)).await?;
+        lap(1);
+        bench.page(1, bench.start()).await?;
+        lap(2);
+        bench.deleted(bench.id(0)).await?;
+        lap(3);
+    }
+    for (call, took) in calls.iter().zip(best) {
+        let expected = || format!("an answer to {call} within {} ms", limits::C_CLIENTS.as_millis());
+        holds(took <= limits::C_CLIENTS, expected, || format!("none of {} came so soon", limits::TRIES))?;
+    }
+    Ok(())
 }

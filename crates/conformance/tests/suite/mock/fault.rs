@@ -54,6 +54,7 @@ pub(crate) enum Fault {
     DeletedIdStaysTaken,
     DeletesTwice,
     GetHangs,
+    GetIsSlow,
     // lists
     ListIsDescending,
     PageHasOneMore,

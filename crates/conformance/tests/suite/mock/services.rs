@@ -166,6 +166,9 @@ impl Mock {
         if self.is(Fault::GetHangs) {
             std::future::pending::<()>().await;
         }
+        if self.is(Fault::GetIsSlow) {
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
         let session = self.table().get(id);
         self.one(id, session)
     }
