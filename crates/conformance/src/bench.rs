@@ -1,8 +1,8 @@
 //! What a case has at hand: calls with a deadline, sessions with ids and tuples of its own, and clearing up.
 //!
 //! Outside the cases about a switch of the profile, answers are read leniently: a server that is wrong about one switch
-//! should fail the case of that switch, and not all. `list_cursor` is the exception: lists are read page by page, and without
-//! the right cursor there is none.
+//! should fail the case of that switch, and not all. `list_cursor` is the exception: lists are read page by page, and
+//! without the right cursor there is none.
 
 mod calls;
 mod closed;

@@ -12,8 +12,8 @@ use tonic::{Request, Status};
 pub(crate) enum Step {
     /// Bytes of a message, or of none.
     Message(Vec<u8>),
-    /// The stream breaks off: it is reset, not half-closed. To drop a call is not enough, as the body of the request lives
-    /// on until its source ends, and then ends in order.
+    /// The stream breaks off: it is reset, not half-closed. To drop a call is not enough, as the body of the request
+    /// lives on until its source ends, and then ends in order.
     BreakOff,
 }
 

@@ -9,9 +9,8 @@ use tonic::transport::Endpoint;
 
 const CAPACITY: u64 = 1000;
 
-/// What opofd serves. Dialect, profile, what it does with two ids for one tuple.
-const SERVED: &[(Dialect, &str, SameTuple)] =
-    &[(Dialect::V1, "spec", SameTuple::Supersede), (Dialect::V1, "spec", SameTuple::Reject)];
+/// Dialects and profiles that opofd serves. The others are left out.
+const SERVED: &[(Dialect, &str)] = &[(Dialect::V1, "spec")];
 
 /// What the flags say, as opofd would have it.
 fn config(listener: &str) -> Config {
@@ -26,7 +25,7 @@ async fn suite(dialect: Dialect, name: &str, same_tuple: SameTuple) -> Result<()
         SameTuple::Supersede => "supersede",
         SameTuple::Reject => "reject",
     };
-    let listener = format!("address=127.0.0.1:0,plaintext=true,same_tuple={policy}");
+    let listener = format!("address=127.0.0.1:0,plaintext=true,profile={name},same_tuple={policy}");
     let daemon = Daemon::start(&config(&listener)).await.map_err(|error| error.to_string())?;
     let channel = Endpoint::from_shared(format!("http://{}", daemon.addresses()[0]))
         .map_err(|error| error.to_string())?
@@ -39,18 +38,27 @@ async fn suite(dialect: Dialect, name: &str, same_tuple: SameTuple) -> Result<()
     if report.exit_code() == 0 { Ok(()) } else { Err(table(&report)) }
 }
 
+/// Every dialect, profile and policy that is served.
+fn served() -> impl Iterator<Item = (Dialect, &'static str, SameTuple)> {
+    let profiles = |dialect| Profile::NAMED.map(|(name, _)| (dialect, name));
+    Dialect::ALL
+        .into_iter()
+        .flat_map(profiles)
+        .filter(|combination| SERVED.contains(combination))
+        .flat_map(|(dialect, name)| [SameTuple::Supersede, SameTuple::Reject].map(|policy| (dialect, name, policy)))
+}
+
 #[test]
 fn opofd_conforms() {
     // Each has a daemon and a runtime of its own; most of the time they wait for timeouts.
-    let suites: Vec<_> = SERVED
-        .iter()
-        .map(|&(dialect, name, same_tuple)| {
-            let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            let thread =
-                std::thread::spawn(move || runtime().expect("a runtime").block_on(suite(dialect, name, same_tuple)));
-            (format!("{dialect}, {name}, {same_tuple:?}"), thread)
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let suites: Vec<_> = served()
+        .map(|(dialect, name, policy)| {
+            let run = move || runtime().expect("a runtime").block_on(suite(dialect, name, policy));
+            (format!("{dialect}, {name}, {policy:?}"), std::thread::spawn(run))
         })
         .collect();
+    assert_eq!(suites.len(), SERVED.len() * 2, "a profile that there is not");
     for (what, suite) in suites {
         let result = suite.join().expect("it does not panic");
         assert!(result.is_ok(), "{what}\n{}", result.unwrap_err());

@@ -18,8 +18,8 @@ Examples:
   opof conformance --only bad-input --only list-ascending --json
   opof conformance --list
 
-Not for a device in service: the suite collects closed sessions, fills the table, closes every session, and takes next hops
-and VLAN flows away. It refuses to start where there are sessions.
+Not for a device in service: the suite collects closed sessions, fills the table, closes every session, and takes next
+hops and VLAN flows away. It refuses to start where there are sessions.
 
 Exit codes: 0 every required case passed; 1 one failed; 2 not run; 3 the server was not reached.";
 

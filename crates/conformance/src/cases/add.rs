@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use opof_api::dialect::Method;
-use opof_api::v1::{ActionType, SessionState};
+use opof_api::v1::{ActionType, SessionState, TunnelType};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,6 +26,8 @@ table! {
         "responseError names each session that failed and no other; the others are accepted";
     Required Add "add-errors-in-stream-order" ALWAYS stream_order
         "Sessions of a stream are judged one by one wherever they stand, past the 64th as well";
+    Required Add "add-within-gtp-u" TUNNELS within_gtpu
+        "A session within GTP-U is accepted, or refused by itself where the server can't";
     Required Add "add-longer-than-64" ALWAYS longer_than_64
         "A stream may have more than 64 messages";
     Required Add "add-reply-waits-for-half-close" ALWAYS half_close
@@ -80,6 +82,18 @@ async fn stream_order(bench: &mut Bench) -> Check {
     let expected: Vec<u64> = bad.iter().map(|n| bench.id(*n)).collect();
     bench.refused(sessions, &expected).await?;
     same("sessions listed of 200 with 4 refused", &bench.list().await?.len(), &196)
+}
+
+async fn within_gtpu(bench: &mut Bench) -> Check {
+    let mut session = bench.session(0);
+    session.set_encap_type(TunnelType::Gtpu);
+    let response = bench.add(vec![session, bench.session(1)]).await?;
+    bench.live(bench.id(1)).await?;
+    match failed(&response).as_slice() {
+        [] => bench.live(bench.id(0)).await.map(drop),
+        [(id, _)] if *id == bench.id(0) => Err(Stop::not_applicable("the server refuses sessions within GTP-U")),
+        other => Err(Stop::failed("the session within GTP-U to be refused, if any", short(&other))),
+    }
 }
 
 async fn longer_than_64(bench: &mut Bench) -> Check {

@@ -39,7 +39,7 @@ async fn ipv4_order(bench: &mut Bench) -> Check {
     let (first, id) = (bench.session(0), bench.id(1));
     bench.accepted(vec![first.clone(), turned(first, id)]).await?;
     Err(Stop::not_applicable(
-        "both orders are accepted; which one is read can't be told over gRPC, as addresses never come back: it takes packets",
+        "both orders are accepted; which one is read takes packets to tell, as addresses never come back over gRPC",
     ))
 }
 

@@ -1,5 +1,5 @@
-//! Services that make a server easy to run: health (grpc.health.v1) and reflection (grpc.reflection.v1). The contract does
-//! not ask for them.
+//! Services that make a server easy to run: health (grpc.health.v1) and reflection (grpc.reflection.v1). The contract
+//! does not ask for them.
 
 use prost::Message;
 

@@ -1,7 +1,7 @@
 //! Interfaces and VLANs: one field for both in v1, v1.1 and v2, one each in v1beta1.
 //!
-//! How a server reads them shows over gRPC where it rejects a tuple that is in use: two sessions whose tuples are equal only
-//! under the right reading.
+//! How a server reads them shows over gRPC where it rejects a tuple that is in use: two sessions whose tuples are equal
+//! only under the right reading.
 
 use opof_api::v1::SessionRequest;
 

@@ -1,5 +1,5 @@
-//! The suite is green on a server that is right, in every dialect and profile, and red, by the name of a case, on each that
-//! is wrong.
+//! The suite is green on a server that is right, in every dialect and profile, and red, by the name of a case, on each
+//! that is wrong.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
 

@@ -48,6 +48,7 @@ const FAULTS: &[Row] = &[
     (Fault::Ipv6IsRefused, On::V1, &["add-accepts-each-kind"]),
     (Fault::OneBadSpoilsTheRest, On::V1, &["add-names-the-failed-only", "add-errors-in-stream-order", "bad-port"]),
     (Fault::BadEndsTheCall, On::V1, &["add-names-the-failed-only", "bad-port"]),
+    (Fault::GtpuIsLost, On::V1_1, &["add-within-gtp-u"]),
     (Fault::MessagesPast64AreLost, On::V1, &["add-longer-than-64", "add-errors-in-stream-order"]),
     (Fault::ErrorsAreReversed, On::V1, &["add-errors-in-stream-order"]),
     (Fault::AnswersEarly, On::V1, &["add-reply-waits-for-half-close"]),
@@ -72,7 +73,8 @@ const FAULTS: &[Row] = &[
     (Fault::SameIdReplaces, On::V1, &["same-id-first-is-untouched"]),
     (Fault::SameIdReplaces, On::Reject, &["same-id-takes-no-tuple"]),
     (Fault::SupersedesAnyway, On::Reject, &["same-tuple-reject"]),
-    (Fault::RejectsAnyway, On::V1, &["same-tuple-supersede", "same-tuple-superseded-times-out", "same-tuple-delete-either"]),
+    (Fault::RejectsAnyway, On::V1,
+        &["same-tuple-supersede", "same-tuple-superseded-times-out", "same-tuple-delete-either"]),
     (Fault::DeletedKeepsItsTuple, On::Reject, &["same-tuple-free-after-delete", "delete-id-again-at-once"]),
     (Fault::TupleWithoutPorts, On::Reject, &["same-tuple-every-field-counts"]),
     (Fault::TupleOneWay, On::Reject, &["same-tuple-mirror-image"]),
@@ -210,8 +212,8 @@ const CURSORS: &[Switch] = &[
     ("list_cursor", C_CLIENT, Profile { list_cursor: ListCursor::Inclusive, ..C_CLIENT }, &["list-cursor-exclusive"]),
 ];
 
-/// Runs the cases and names those that did not fail. A call may take half a second, so that what hangs is soon over; the
-/// other faults get the usual time, for many servers run beside each other here.
+/// Runs the cases and names those that did not fail. Where calls hang, each may take half a second, so that it is soon
+/// over; the other faults get the usual time, for many servers run beside each other here.
 async fn green(target: Target, hangs: bool, expected: &'static [&'static str]) -> Vec<String> {
     let target = if hangs { target.deadline(Duration::from_millis(500)) } else { target };
     let report = suite(&target, expected).await;
@@ -231,7 +233,7 @@ fn each_fault_fails_the_cases_that_are_about_it() {
     };
     let mut wrong = Vec::new();
     // A few at a time: timeouts are part of what is looked at.
-    for rows in FAULTS.chunks(24) {
+    for rows in FAULTS.chunks(40) {
         let started: Vec<_> = rows.iter().map(start).collect();
         for (fault, suite) in started {
             wrong.extend(suite.join().unwrap().into_iter().map(|case| format!("{fault:?} is not noticed by {case}")));

@@ -8,6 +8,7 @@ pub(crate) enum Fault {
     Ipv6IsRefused,
     OneBadSpoilsTheRest,
     BadEndsTheCall,
+    GtpuIsLost,
     MessagesPast64AreLost,
     ErrorsAreReversed,
     AnswersEarly,

@@ -94,6 +94,7 @@ impl Mock {
             let spoiled = self.is(Fault::OneBadSpoilsTheRest) && !errors.is_empty();
             let outcome = match () {
                 () if position >= 64 && self.is(Fault::MessagesPast64AreLost) => Ok(()),
+                () if message.encap_type == 1 && self.is(Fault::GtpuIsLost) => Ok(()),
                 () if spoiled => Err(Refusal::Rejected),
                 () if self.is(Fault::JudgesAtTheEnd) => {
                     late.push(message);
