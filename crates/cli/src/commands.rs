@@ -1,5 +1,7 @@
 //! What each command does.
 
+pub(crate) mod conformance;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -22,6 +24,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::List(which) => list(server, *which, json).await,
         Command::Delete(ids) => delete(server, ids, json).await,
         Command::Closed(which) => closed(server, *which, json).await,
+        Command::Conformance(what) => conformance::run(server, what, json).await,
         Command::Device => device(server, json).await,
     }
 }

@@ -25,6 +25,12 @@ pub(crate) enum Failure {
     /// The device did not do it.
     #[error(transparent)]
     Device(#[from] Error),
+    /// The suite ran, and the server does not conform; each case has had a line of its own.
+    #[error("the server does not conform: {0}")]
+    Nonconforming(String),
+    /// The suite did not run.
+    #[error(transparent)]
+    Conformance(#[from] opof_conformance::RunError),
     /// Nobody takes the output.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -36,7 +42,8 @@ impl Failure {
         ExitCode::from(match self {
             Self::Input(_) | Self::Ca { .. } | Self::Device(Error::Uri { .. }) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
-            Self::Refused { .. } | Self::NotFound(_) | Self::Output(_) | Self::Device(_) => 1,
+            Self::Conformance(error) => error.exit_code(),
+            Self::Refused { .. } | Self::NotFound(_) | Self::Nonconforming(_) | Self::Output(_) | Self::Device(_) => 1,
         })
     }
 }

@@ -11,6 +11,11 @@ use crate::exit::Failure;
 
 /// Connects as the arguments say.
 pub(crate) async fn connect(args: &ServerArgs) -> Result<Client, Failure> {
+    Ok(Client::connect(config(args)?).await?)
+}
+
+/// What the arguments say of the connection.
+pub(crate) fn config(args: &ServerArgs) -> Result<ClientConfig, Failure> {
     let mut config = ClientConfig::new(&args.server).deadline(Duration::from_secs(args.timeout.into()));
     if let Some(domain) = &args.domain {
         config = config.domain(domain);
@@ -20,7 +25,7 @@ pub(crate) async fn connect(args: &ServerArgs) -> Result<Client, Failure> {
         let pem = std::fs::read(&path).map_err(|error| Failure::Ca { path: path.display().to_string(), error })?;
         config = config.ca_pem(pem);
     }
-    Ok(Client::connect(config).await?)
+    Ok(config)
 }
 
 /// Where an opofd that was started without arguments keeps its certificate (XDG Base Directory Specification,

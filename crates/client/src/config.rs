@@ -70,7 +70,11 @@ impl ClientConfig {
         &self.uri
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
+    /// Where the device is, for those who speak to it in their own way.
+    ///
+    /// # Errors
+    /// When the URI or the certificates make no sense.
+    pub fn endpoint(&self) -> Result<Endpoint, Error> {
         let invalid = |reason: String| Error::Uri { uri: self.uri.clone(), reason };
         let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(error.to_string()))?;
         let endpoint = endpoint.connect_timeout(self.connect_timeout).tcp_nodelay(true);
