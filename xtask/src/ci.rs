@@ -47,7 +47,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", title: "Lints, warnings denied", run: clippy },
     Step { name: "bpf", title: "BPF objects are what their source makes", run: || Ok(bpf::check()?) },
     Step { name: "test", title: "Unit, property, conformance and namespace tests", run: test },
-    Step { name: "python", title: "Python client against opofd", run: python },
+    Step { name: "python", title: "Python clients against opofd", run: python },
     Step { name: "fuzz", title: "Fuzz targets", run: fuzz },
     Step { name: "doc", title: "Documentation, warnings denied", run: doc },
     Step { name: "demo", title: "The lab, in short", run: demo },
@@ -149,13 +149,30 @@ fn demo() -> Result<()> {
 /// In a virtual environment that is thrown away.
 fn python() -> Result<()> {
     shell::run(shell::cargo().args(["build", "--package", "opof-daemon", "--bin", "opofd", "--locked"]))?;
+    let opofd = shell::target_directory()?.join("debug/opofd");
     let directory = tempfile::tempdir().context("make a temporary directory")?;
     let python = directory.path().join("bin/python");
     let python = python.to_string_lossy();
     shell::run(shell::command("python3").args(["-m", "venv"]).arg(directory.path()))?;
     let requirements = "tests/python/requirements.txt";
-    shell::run(shell::command(&python).args(["-m", "pip", "install", "--quiet", "--requirement", requirements]))?;
-    shell::run(shell::command(&python).args(["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/python"]))
+    let pip = || {
+        let mut command = shell::command(&python);
+        // The client's stubs are made by the version that the tests run with; how pip is told depends on pip's age.
+        command.env("PIP_CONSTRAINT", requirements).env("PIP_BUILD_CONSTRAINT", requirements);
+        command.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        command
+    };
+    shell::run(pip().args(["--requirement", requirements]))?;
+    shell::run(pip().arg("./clients/python[test]"))?;
+    let config = "clients/python/pyproject.toml";
+    shell::run(shell::command(&python).args(["-m", "mypy", "--config-file", config, "--strict", "--package", "opof"]))?;
+    // Each by itself: both have a conftest.py.
+    for tests in ["tests/python", "clients/python/tests"] {
+        let mut pytest = shell::command(&python);
+        pytest.env("OPOFD", &opofd);
+        shell::run(pytest.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", tests]))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -25,6 +25,21 @@ pub(crate) fn cargo() -> Command {
     command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
 }
 
+/// Where cargo puts what it builds: `target` in the root, unless the environment or cargo's configuration says otherwise.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let metadata = output(cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
+    let directory = target_of(&metadata).context("`cargo metadata` names no target_directory")?;
+    Ok(directory.into())
+}
+
+/// One string out of a page of JSON: not worth a parser among the dependencies.
+fn target_of(metadata: &str) -> Option<&str> {
+    let (_, rest) = metadata.split_once(r#""target_directory":""#)?;
+    let (directory, _) = rest.split_once('"')?;
+    // An escape would need the parser after all.
+    (!directory.contains('\\')).then_some(directory)
+}
+
 /// Runs it with its output on ours; an error names the command line.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("can't run `{}`", line(command)))?;
@@ -52,4 +67,17 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_directory_is_found_in_what_cargo_says() {
+        assert_eq!(target_of(r#"{"packages":[],"target_directory":"/a/b","version":1}"#), Some("/a/b"));
+        assert_eq!(target_of(r#"{"version":1}"#), None);
+        assert_eq!(target_of(r#"{"target_directory":"/a\"b"}"#), None);
+        assert!(target_directory().unwrap().is_absolute());
+    }
 }

@@ -20,7 +20,11 @@ const WALLS: &[Wall] = &[
         check: trees::sans_io,
     },
     Wall { name: "wire-alone", holds: "wire depends on nothing", check: trees::wire_alone },
-    Wall { name: "protobuf", holds: "protobuf and gRPC stop at api, client, cli, daemon", check: trees::protobuf },
+    Wall {
+        name: "protobuf",
+        holds: "protobuf and gRPC stop at api, client, conformance, cli, daemon",
+        check: trees::protobuf,
+    },
     Wall { name: "direction", holds: "crates depend on each other one way only", check: trees::direction },
     Wall { name: "unsafe", holds: "unsafe lives in dataplane-linux alone", check: sources::unsafe_code },
     Wall { name: "lints", holds: "every manifest takes the workspace's lints", check: sources::manifests },

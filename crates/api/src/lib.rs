@@ -17,88 +17,57 @@ pub mod rpc;
 pub mod status;
 pub mod time;
 
-/// Client and server of `openoffload.v1beta1`, and the messages of every dialect, generated from
-/// `proto/openoffload/v1beta1/openoffload.proto`.
-///
-/// On the wire v1beta1 is the union of all dialects: what two of them have in common has the same number, type and values, and no
-/// number means two things. So there is one Rust type for each message, and a [`Dialect`] says which of its fields exist.
-/// A test holds the .proto files to that.
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::pedantic,
-    clippy::style,
-    reason = "generated; its comments are in the .proto file"
-)]
-pub mod v1beta1 {
-    tonic::include_proto!("openoffload.v1beta1");
+/// A module of generated code, and what else is in it.
+macro_rules! generated {
+    ($(#[$doc:meta])* $name:ident, $package:tt $(, $more:path)?) => {
+        $(#[$doc])*
+        #[allow(
+            missing_docs,
+            non_camel_case_types,
+            unreachable_pub,
+            unused_qualifications,
+            clippy::pedantic,
+            clippy::style,
+            reason = "generated; its comments are in the .proto file"
+        )]
+        pub mod $name {
+            $(pub use $more::*;)?
+            tonic::include_proto!($package);
+        }
+    };
 }
 
-/// Client and server of `openoffload.v1`, generated from `proto/openoffload/v1/openoffload.proto`, with the messages of
-/// [`v1beta1`].
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::pedantic,
-    clippy::style,
-    reason = "generated; its comments are in the .proto file"
-)]
-pub mod v1 {
-    pub use super::v1beta1::*;
-    tonic::include_proto!("openoffload.v1");
-}
-
-/// Client and server of `openoffload.v1_1`, generated from `proto/openoffload/v1_1/openoffload.proto`, with the messages of
-/// [`v1beta1`].
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::pedantic,
-    clippy::style,
-    reason = "generated; its comments are in the .proto file"
-)]
-pub mod v1_1 {
-    pub use super::v1beta1::*;
-    tonic::include_proto!("openoffload.v1_1");
-}
-
-/// Client and server of `openoffload.v2`, generated from `proto/openoffload/v2/openoffload.proto`, with the messages of
-/// [`v1beta1`].
-#[allow(
-    missing_docs,
-    non_camel_case_types,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::pedantic,
-    clippy::style,
-    reason = "generated; its comments are in the .proto file"
-)]
-pub mod v2 {
-    pub use super::v1beta1::*;
-    tonic::include_proto!("openoffload.v2");
-}
+generated!(
+    /// Client and server of `openoffload.v1beta1`, and the messages of every dialect, generated from
+    /// `proto/openoffload/v1beta1/openoffload.proto`.
+    ///
+    /// On the wire v1beta1 is the union of all dialects: what two of them have in common has the same number, type and values,
+    /// and no number means two things. So there is one Rust type for each message, and a [`Dialect`] says which of its fields
+    /// exist. A test holds the .proto files to that.
+    v1beta1, "openoffload.v1beta1"
+);
+generated!(
+    /// Client and server of `openoffload.v1`, generated from `proto/openoffload/v1/openoffload.proto`, with the messages of
+    /// [`v1beta1`].
+    v1, "openoffload.v1", super::v1beta1
+);
+generated!(
+    /// Client and server of `openoffload.v1_1`, generated from `proto/openoffload/v1_1/openoffload.proto`, with the messages
+    /// of [`v1beta1`].
+    v1_1, "openoffload.v1_1", super::v1beta1
+);
+generated!(
+    /// Client and server of `openoffload.v2`, generated from `proto/openoffload/v2/openoffload.proto`, with the messages of
+    /// [`v1beta1`].
+    v2, "openoffload.v2", super::v1beta1
+);
+generated!(
+    /// Messages, client and server of `opof.device.v1`, generated from `proto/opof/device/v1/device.proto`.
+    device, "opof.device.v1"
+);
 
 /// Every .proto file that this crate was made from, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
-/// Messages, client and server of `opof.device.v1`, generated from `proto/opof/device/v1/device.proto`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    clippy::pedantic,
-    clippy::style,
-    reason = "generated; its comments are in the .proto file"
-)]
-pub mod device {
-    tonic::include_proto!("opof.device.v1");
-}
 
 pub use add::{FieldError, Inexpressible, session_request, session_spec};
 pub use dialect::Dialect;

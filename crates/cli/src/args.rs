@@ -13,6 +13,8 @@ mod device;
 
 pub(crate) use device::{NextHopCommand, ResetArgs, SetNextHopArgs, ShutdownArgs, VlanFlowCommand};
 
+use crate::commands::conformance::{CONFORMANCE_EXAMPLES, ConformanceArgs};
+
 /// Speak to an open offload device: offload sessions, follow them, take them back.
 #[derive(Parser, Debug)]
 #[command(name = "opof", version, about, disable_help_subcommand = true)]
@@ -95,6 +97,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  opof closed\n  opof closed --limit 9\n  opof closed --follow --json >> closed.jsonl"
     )]
     Closed(ClosedArgs),
+    /// Test a server against the OpenOffload contract; never one in service
+    #[command(after_help = CONFORMANCE_EXAMPLES)]
+    Conformance(ConformanceArgs),
     /// Show the device: version, data plane, ports, figures
     #[command(after_help = "Examples:\n  opof device\n  opof device --json --server https://dpu7:3443 --ca dpu7.pem")]
     Device,

@@ -1,5 +1,8 @@
 //! What each command does. Those about the device as a whole are in `device`.
 
+pub(crate) mod conformance;
+mod device;
+
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -13,8 +16,6 @@ use crate::output::{self, Sessions};
 use crate::progress::Progress;
 use crate::server;
 
-mod device;
-
 /// Does what is asked.
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let (server, json) = (&args.server, args.output.json);
@@ -24,6 +25,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::List(which) => list(server, *which, json).await,
         Command::Delete(ids) => delete(server, ids, json).await,
         Command::Closed(which) => closed(server, *which, json).await,
+        Command::Conformance(what) => conformance::run(server, what, json).await,
         Command::Device => device::device(server, json).await,
         Command::Health => device::health(server, json).await,
         Command::Version => device::version(server, json).await,

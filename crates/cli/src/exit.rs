@@ -34,6 +34,12 @@ pub(crate) enum Failure {
     /// The device did not do it.
     #[error(transparent)]
     Device(#[from] Error),
+    /// The suite ran, and the server does not conform; each case has had a line of its own.
+    #[error("the server does not conform: {0}")]
+    Nonconforming(String),
+    /// The suite did not run.
+    #[error(transparent)]
+    Conformance(#[from] opof_conformance::RunError),
     /// Nobody takes the output.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -48,10 +54,12 @@ impl Failure {
             | Self::HalfIdentity
             | Self::Device(Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_)) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
+            Self::Conformance(error) => error.exit_code(),
             Self::Refused { .. }
             | Self::NotFound(_)
             | Self::NoVlanFlow(_)
             | Self::NotServing
+            | Self::Nonconforming(_)
             | Self::Output(_)
             | Self::Device(_) => 1,
         })

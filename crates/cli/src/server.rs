@@ -11,6 +11,11 @@ use crate::exit::Failure;
 
 /// Connects as the arguments say; where they name no dialect, `dialect` is spoken.
 pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Client, Failure> {
+    Ok(Client::connect(config(args, dialect)?).await?)
+}
+
+/// What the arguments say of the connection, and of what is spoken.
+pub(crate) fn config(args: &ServerArgs, dialect: Dialect) -> Result<ClientConfig, Failure> {
     let mut config = ClientConfig::new(&args.server)
         .dialect(args.dialect.unwrap_or(dialect))
         .profile(args.profile)
@@ -29,7 +34,7 @@ pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Clien
         (None, None) => {}
         _ => return Err(Failure::HalfIdentity),
     }
-    Ok(Client::connect(config).await?)
+    Ok(config)
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Failure> {

@@ -109,7 +109,11 @@ impl ClientConfig {
         (self.dialect, self.profile)
     }
 
-    pub(crate) fn endpoint(&self) -> Result<Endpoint, Error> {
+    /// Where the device is, for those who speak to it in their own way.
+    ///
+    /// # Errors
+    /// When the URI or the certificates make no sense.
+    pub fn endpoint(&self) -> Result<Endpoint, Error> {
         let invalid = |reason: String| Error::Uri { uri: self.uri.clone(), reason };
         let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(innermost(&error)))?;
         let endpoint = endpoint

@@ -1,27 +1,25 @@
 //! Start and stop: plane, driver, listeners, in this order, and back.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use opof_api::device::device_server::DeviceServer;
-use opof_api::v1::session_table_server::SessionTableServer;
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::SimPorts;
 use opof_session::engine::{Engine, EngineConfig};
-use opof_session::types::Moment;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tonic::transport::{Server, ServerTlsConfig};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::clock::Clock;
-use crate::config::{Config, Listener, Profile, Security};
+use crate::config::{Address, Config, Listener, Security};
 use crate::driver::{DriverHandle, DriverThread};
 use crate::error::StartError;
-use crate::listen;
-use crate::service::{DeviceService, SessionTableService};
-use crate::tls::{self, SelfSigned, TlsError};
+use crate::listen::Listening;
+use crate::serve::Shared;
+use crate::shutdown::Lifecycle;
+use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
 use crate::{limits, plane};
 
 /// A daemon that runs within this process. It needs a tokio runtime with timers and I/O.
@@ -37,7 +35,7 @@ impl Daemon {
         let certificate = self_signed(config, &clock)?;
         let mut open = Vec::new();
         for listener in &config.listeners {
-            open.push(open_listener(listener, certificate.as_ref(), &clock).await?);
+            open.push(Open::new(listener, certificate.as_ref(), &clock).await?);
         }
         let (plane, ports) = plane::open(config)?;
         // Not before everything is open: a start that fails says so in one line and nothing else.
@@ -46,59 +44,45 @@ impl Daemon {
         let engine = Engine::new(&engine_config(config), plane.capabilities());
         let (thread, driver) = DriverThread::start(engine, plane, clock.clone())
             .map_err(|source| StartError::System { what: "starting the driver's thread", source })?;
-        let (stop, stopping) = watch::channel(false);
-        let mut running = RunningDaemon {
-            addresses: open.iter().map(|open| open.address).collect(),
-            ports,
-            certificate,
-            clock,
-            driver,
-            thread,
-            stop,
-            servers: JoinSet::new(),
-        };
-        for (listener, open) in config.listeners.iter().zip(open) {
-            running.serve(listener, open, started, &stopping);
+        let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
+        let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
+        let lifecycle = Lifecycle::default();
+        let shared = Shared::new(driver, clock.clone(), started, lifecycle, config.limits, &config.clients);
+        shared.set_serving(true).await;
+        let mut servers = JoinSet::new();
+        for (listener, Open { listening, tls }) in config.listeners.iter().zip(open) {
+            tracing::info!(address = %listening.address(), tls = tls.is_some(), "listening");
+            servers.spawn(shared.clone().serve(listener.clone(), listening, tls));
         }
-        Ok(running)
+        let (reload, asked) = watch::channel(0);
+        let mut background = JoinSet::new();
+        background.spawn(tls::watch(certificates, clock, asked));
+        Ok(RunningDaemon { addresses, ports, certificate, shared, thread, servers, reload, _background: background })
     }
 }
 
+/// An address that is open, and its TLS.
 struct Open {
-    socket: TcpListener,
-    address: SocketAddr,
-    builder: Server,
+    listening: Listening,
+    tls: Option<Arc<Tls>>,
 }
 
-async fn open_listener(
-    listener: &Listener,
-    certificate: Option<&SelfSigned>,
-    clock: &Clock,
-) -> Result<Open, StartError> {
-    let tls = match &listener.security {
-        Security::Plaintext => None,
-        Security::Tls { cert, key } => Some((cert, key)),
-        Security::SelfSigned => certificate.map(|made| (&made.cert, &made.key)),
-    };
-    let tls = tls.map(|(cert, key)| tls::server_config(cert, key, clock.time_of_day())).transpose()?;
-    let builder = server(tls).map_err(|error| StartError::Tls(TlsError::Refused { message: error.to_string() }))?;
-    let failed = |source| StartError::Listen { address: listener.address, source };
-    let socket = listen::bind(listener.address).await.map_err(failed)?;
-    let address = socket.local_addr().map_err(failed)?;
-    Ok(Open { socket, address, builder })
-}
-
-fn server(tls: Option<ServerTlsConfig>) -> Result<Server, tonic::transport::Error> {
-    let builder = Server::builder()
-        .max_concurrent_streams(limits::STREAMS)
-        .initial_stream_window_size(limits::STREAM_WINDOW)
-        .initial_connection_window_size(limits::CONNECTION_WINDOW)
-        .http2_max_header_list_size(limits::HEADER_BYTES)
-        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT));
-    match tls {
-        Some(tls) => builder.tls_config(tls),
-        None => Ok(builder),
+impl Open {
+    async fn new(listener: &Listener, made: Option<&SelfSigned>, clock: &Clock) -> Result<Self, StartError> {
+        let files = match &listener.security {
+            Security::Plaintext => None,
+            Security::Tls { cert, key, client_ca, min_version } => Some(Files {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: client_ca.clone(),
+                min_version: *min_version,
+            }),
+            Security::SelfSigned => made.map(|made| Files::pair(&made.cert, &made.key)),
+        };
+        let tls = files.map(|files| Tls::load(files, clock.time_of_day())).transpose()?.map(Arc::new);
+        let failed = |source| StartError::Listen { address: listener.address.clone(), source };
+        let listening = Listening::open(&listener.address, listener.mode).await.map_err(failed)?;
+        Ok(Self { listening, tls })
     }
 }
 
@@ -133,22 +117,32 @@ fn log_ports(plane: &dyn DataPlane) {
     }
 }
 
+/// What a running daemon says by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Something ended that should not have, and why: the daemon is of no use any more.
+    Failed(String),
+    /// A client has asked for the end by a call, and how long it may take: [`RunningDaemon::drain`].
+    ShutdownAsked(Duration),
+}
+
 /// A daemon that is running. Dropping it ends it without regard to calls under way; [`stop`](Self::stop) is the orderly way.
 #[derive(Debug)]
 pub struct RunningDaemon {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     ports: Option<SimPorts>,
     certificate: Option<SelfSigned>,
-    clock: Clock,
-    driver: DriverHandle,
+    shared: Shared,
     thread: DriverThread,
-    stop: watch::Sender<bool>,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
+    reload: watch::Sender<u64>,
+    /// Ends with the daemon.
+    _background: JoinSet<()>,
 }
 
 impl RunningDaemon {
     /// Where it listens, in the order of the configuration; never port 0.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -164,37 +158,30 @@ impl RunningDaemon {
 
     /// The clock it runs by, for frames that go into simulated ports.
     pub const fn clock(&self) -> &Clock {
-        &self.clock
+        self.shared.clock()
     }
 
     /// Its session table, without gRPC in between.
     pub const fn driver(&self) -> &DriverHandle {
-        &self.driver
+        self.shared.driver()
     }
 
-    fn serve(&mut self, listener: &Listener, open: Open, started: Moment, stopping: &watch::Receiver<bool>) {
-        let profile = match listener.profile {
-            Profile::Spec => opof_api::Profile::SPEC,
-        };
-        let (driver, clock) = (&self.driver, &self.clock);
-        let table =
-            SessionTableService::new(driver.clone(), clock.clone(), profile, listener.same_tuple, stopping.clone());
-        let device = DeviceService::new(driver.clone(), clock.clone(), started);
-        let mut stopping = stopping.clone();
-        let Open { socket, address, mut builder } = open;
-        let is_plain = listener.security == Security::Plaintext;
-        tracing::info!(%address, tls = !is_plain, "listening");
-        let router = builder
-            .add_service(SessionTableServer::new(table).max_decoding_message_size(limits::MESSAGE_BYTES))
-            .add_service(DeviceServer::new(device).max_decoding_message_size(limits::MESSAGE_BYTES));
-        self.servers.spawn(async move {
-            let stop = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
-            router.serve_with_incoming_shutdown(listen::connections(socket), stop).await
-        });
+    /// Reads the certificates of all listeners again.
+    pub fn reload_certificates(&self) {
+        self.reload.send_modify(|generation| *generation = generation.wrapping_add(1));
     }
 
-    /// Resolves when something ended that should not have; the daemon is of no use any more.
-    pub async fn failed(&mut self) -> String {
+    /// Waits until it has something to say by itself.
+    pub async fn notice(&mut self) -> Notice {
+        let lifecycle = self.shared.lifecycle().clone();
+        tokio::select! {
+            why = self.failed() => Notice::Failed(why),
+            within = lifecycle.draining() => Notice::ShutdownAsked(within),
+        }
+    }
+
+    /// Resolves when something ended that should not have.
+    async fn failed(&mut self) -> String {
         tokio::select! {
             () = self.thread.finished() => "the driver's thread ended".to_owned(),
             ended = self.servers.join_next() => match ended {
@@ -205,16 +192,39 @@ impl RunningDaemon {
         }
     }
 
+    /// Ends it as a client has asked for: first the closed sessions are collected, as far as somebody does so in time, then
+    /// [`stop`](Self::stop). All of it takes no longer than `within`.
+    pub async fn drain(self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        tracing::info!(seconds = within.as_secs(), "shutting down by request: no new sessions");
+        self.shared.set_serving(false).await;
+        let collected = async {
+            while self.driver().statistics().await.is_ok_and(|statistics| statistics.closed_waiting > 0) {
+                sleep(limits::DRAIN_POLL).await;
+            }
+        };
+        tokio::select! {
+            () = collected => {}
+            () = sleep_until(end - limits::SHUTDOWN_RESERVE.min(within)) => {}
+        }
+        self.stop_within(end.saturating_duration_since(Instant::now())).await
+    }
+
     /// Takes no new calls, lets those under way finish within [`limits::STOP_GRACE`], then closes the plane. False when
     /// something had failed.
-    pub async fn stop(mut self) -> bool {
-        self.stop.send_replace(true);
+    pub async fn stop(self) -> bool {
+        self.stop_within(limits::STOP_GRACE).await
+    }
+
+    async fn stop_within(mut self, grace: Duration) -> bool {
+        self.shared.set_serving(false).await;
+        self.shared.lifecycle().stop();
         let drained = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(limits::STOP_GRACE, drained).await.is_err() {
-            tracing::warn!("calls were still open after {} s, and are cut off", limits::STOP_GRACE.as_secs());
+        if tokio::time::timeout(grace, drained).await.is_err() {
+            tracing::warn!("calls were still open after {} ms, and are cut off", grace.as_millis());
             self.servers.shutdown().await;
         }
-        drop(self.driver);
+        drop(self.shared);
         let in_order = self.thread.stop().await;
         tracing::info!("opofd has stopped");
         in_order

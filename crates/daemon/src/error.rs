@@ -1,11 +1,10 @@
 //! Why a daemon did not start, as one line that says what to do, and the exit code that goes with it.
 
 use std::io;
-use std::net::SocketAddr;
 
 use opof_dataplane_linux::OpenError;
 
-use crate::config::ConfigError;
+use crate::config::{Address, ConfigError};
 use crate::tls::TlsError;
 
 /// Why a daemon did not start.
@@ -18,7 +17,7 @@ pub enum StartError {
     #[error("listener {address}: {}", listen_hint(source))]
     Listen {
         /// Where.
-        address: SocketAddr,
+        address: Address,
         /// Why.
         source: io::Error,
     },

@@ -1,9 +1,10 @@
 //! opofd: the daemon around the session engine.
 //!
-//! What lives here: configuration, the clock, the thread that drives engine and data plane, the gRPC services, start and
-//! stop. What must not: decisions about sessions (`opof_session`), forwarding (`opof_dataplane`), the meaning of
-//! messages (`opof_api`).
+//! What lives here: configuration, the clock, the thread that drives engine and data plane, listeners and who may do what
+//! there, the gRPC services, start and stop. What must not: decisions about sessions (`opof_session`), forwarding
+//! (`opof_dataplane`), the meaning of messages (`opof_api`).
 
+pub mod access;
 pub mod clock;
 pub mod config;
 mod daemon;
@@ -13,8 +14,11 @@ pub mod limits;
 mod listen;
 pub mod log;
 mod plane;
+pub mod rate;
+mod serve;
 pub mod service;
+pub mod shutdown;
 pub mod tls;
 
-pub use self::daemon::{Daemon, RunningDaemon};
+pub use self::daemon::{Daemon, Notice, RunningDaemon};
 pub use self::error::{EXIT_FAILED, StartError};

@@ -37,6 +37,8 @@ pub const UNDER_WAY: usize = 4096;
 pub const ADMISSION: Duration = Duration::from_secs(5);
 /// Clamped timeouts that are logged in a second.
 pub const CLAMPS_LOGGED: u32 = 5;
+/// Closed records that are logged at once when the daemon ends before anybody collected them.
+pub const LEFTOVERS: u32 = 1024;
 /// Settled loans that wait for the driver. Each loan is settled once, so this never overflows.
 pub const SETTLES: usize = opof_session::limits::LOANS;
 /// How long requests under way may take to finish when the daemon stops.
@@ -57,35 +59,65 @@ pub const LISTS: usize = 4;
 pub const COLLECT_RECORDS: u32 = 256;
 /// Closed records that are written before the stream counts them as delivered.
 pub const FLUSH_RECORDS: u32 = 64;
-/// Size of one request message. The largest that means anything is below 200 bytes.
-pub const MESSAGE_BYTES: usize = 16 << 10;
 /// Refused sessions that are logged one by one in a second; the others are only counted.
 pub const REFUSALS_LOGGED: u32 = 20;
 
-// Connections.
+/// Refused sessions whose reason an addSession reply tells in its metadata, and bytes of each. Clients take some 8 KiB of
+/// metadata by default.
+pub const REFUSALS_TOLD: usize = 8;
+/// See [`REFUSALS_TOLD`].
+pub const REFUSAL_BYTES: usize = 256;
+/// When a client that was told "not now" should come back.
+pub const RETRY: Duration = Duration::from_millis(200);
+/// Longest time that shutdownServer lets closed sessions be collected, and what a deadline of 0 stands for.
+pub const SHUTDOWN: Duration = Duration::from_secs(60);
+/// How often a daemon that is shutting down looks whether everything has been collected.
+pub const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How much of the time until its end a daemon that was told to shut down leaves for calls to finish.
+pub const SHUTDOWN_RESERVE: Duration = Duration::from_millis(500);
 
-/// Open connections of one listener.
-pub const CONNECTIONS: usize = 256;
-/// Calls that one connection may have open.
-pub const STREAMS: u32 = 128;
+// Connections. What can be set is in `config`; here is how far.
+
+/// Open connections of one listener, at most.
+pub const CONNECTIONS: u32 = 65_536;
+/// Calls that one connection may have open, at most.
+pub const STREAMS: u32 = 4096;
+/// Bytes of one request message, at most.
+pub const MESSAGE_BYTES: u32 = 1 << 20;
+/// Clients that the configuration can name.
+pub const CLIENTS: usize = 4096;
+/// Clients whose rate is kept when they have no connection.
+pub const RATES_KEPT: usize = 4096;
+/// How far ahead of its rate a client may be, as time: bursts are the nature of batches.
+pub const BURST: Duration = Duration::from_secs(1);
+/// Sessions that are taken from a client's rate at once.
+pub const RATE_STEP: u32 = 256;
 /// Bytes that a client may send ahead of what was read, in one call.
 pub const STREAM_WINDOW: u32 = 512 << 10;
 /// The same for all calls of one connection.
 pub const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Size of the header of a call.
 pub const HEADER_BYTES: u32 = 16 << 10;
-/// TLS handshakes that take longer are given up.
-pub const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How often a silent connection is asked whether it is alive.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// How long the answer may take.
-pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// A connection without a byte for this long is closed. A live one answers keepalives.
-pub const SILENCE: Duration = Duration::from_secs(60);
+/// How long a new connection may take until its first call, where nothing else is set.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without a byte for this long is closed, where nothing else is set.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The shortest such time that can be set, in seconds: a live connection must have time to answer a ping.
+pub const IDLE_SECONDS_MIN: u32 = 5;
+/// Connections whose TLS is being agreed on and that wait to be served.
+pub const HANDSHAKEN: usize = 16;
+/// Refused clients that are logged in a second.
+pub const DENIALS_LOGGED: u32 = 20;
+/// Permissions of a Unix socket, where nothing else is set: its owner's alone.
+pub const SOCKET_MODE: u32 = 0o600;
+/// Bytes of a Unix socket's path: `sun_path` of unix(7) without the final NUL.
+pub const SOCKET_PATH_BYTES: usize = 107;
+/// How often certificate files are looked at for changes.
+pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// Pause after accepting failed, for example for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(PENDING_COMMANDS >= 1 && REQUEST_BATCH >= 1 && FLUSH_RECORDS >= 1);
 const _: () = assert!(COLLECT_RECORDS as usize <= opof_session::limits::COLLECT_RECORDS);
-const _: () = assert!(SILENCE.as_secs() > KEEPALIVE_INTERVAL.as_secs() + KEEPALIVE_TIMEOUT.as_secs());
+const _: () = assert!(REFUSALS_TOLD * REFUSAL_BYTES <= 4 << 10, "half of what clients take");
 const _: () = assert!(ADD_ERRORS * 20 < 4 << 20, "a failure takes up to 20 bytes");

@@ -8,7 +8,8 @@ use clap::Parser;
 use opof_daemon::config::flags::{Cli, Command};
 use opof_daemon::config::source::Place;
 use opof_daemon::config::{self, Config, ConfigError, SettingFlags};
-use opof_daemon::{Daemon, EXIT_FAILED, RunningDaemon, StartError, log};
+use opof_daemon::{Daemon, EXIT_FAILED, Notice, RunningDaemon, StartError, log};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
 /// Runs until a signal comes. False when something failed.
 fn run(config: &Config) -> Result<bool, StartError> {
     log::init(&config.log);
+    raise_open_files();
     let failed = |what| move |source| StartError::System { what, source };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -40,24 +42,40 @@ fn run(config: &Config) -> Result<bool, StartError> {
         // Before anything is opened: a signal that comes early must find somebody who listens.
         let mut terminate = signal(SignalKind::terminate()).map_err(failed("waiting for SIGTERM"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("waiting for SIGINT"))?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed("waiting for SIGHUP"))?;
         let mut daemon = Daemon::start(config).await?;
         tell_certificate(&daemon);
-        let is_fine = tokio::select! {
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => true,
-            why = daemon.failed() => {
-                tracing::error!("{why}");
-                false
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(daemon.stop().await),
+                _ = interrupt.recv() => return Ok(daemon.stop().await),
+                Some(()) = hangup.recv() => daemon.reload_certificates(),
+                notice = daemon.notice() => match notice {
+                    Notice::ShutdownAsked(within) => return Ok(daemon.drain(within).await),
+                    Notice::Failed(why) => {
+                        tracing::error!("{why}");
+                        daemon.stop().await;
+                        return Ok(false);
+                    }
+                },
             }
-        };
-        Ok(daemon.stop().await && is_fine)
+        }
     })
+}
+
+/// A connection is an open file, and many systems allow 1024 of them unless a program asks for what it may have.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let asked = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    if let Err(error) = asked {
+        tracing::warn!(%error, open_files = limit.current, "the limit on open files could not be raised");
+    }
 }
 
 /// Whoever writes a client needs this line, whatever the level of the log.
 fn tell_certificate(daemon: &RunningDaemon) {
     if let Some(made) = daemon.certificate() {
-        let (cert, address) = (made.cert.display(), daemon.addresses()[0]);
+        let (cert, address) = (made.cert.display(), &daemon.addresses()[0]);
         println!(
             "self-signed certificate: {cert}; clients use it as root certificate, such as in Python: \
              grpc.secure_channel(\"{address}\", grpc.ssl_channel_credentials(open(\"{cert}\", \"rb\").read()))"

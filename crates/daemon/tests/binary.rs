@@ -61,6 +61,64 @@ fn it_makes_a_certificate_says_where_and_stops_in_order() {
     }
 }
 
+/// The lines of its log, until one has `wanted` in it.
+fn log_until(log: &mut impl BufRead, wanted: &str) -> String {
+    let mut text = String::new();
+    while !text.lines().last().is_some_and(|line| line.contains(wanted)) {
+        assert_ne!(log.read_line(&mut text).unwrap(), 0, "{wanted} is not in the log:\n{text}");
+    }
+    text
+}
+
+#[test]
+fn sighup_reads_the_certificates_again_and_stops_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let mut command = opofd(state.path());
+    command.args(["--listener", "address=127.0.0.1:0,self_signed=true"]);
+    let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+    log_until(&mut log, "listening");
+    kill_process(Pid::from_child(&daemon.0), Signal::HUP).unwrap();
+    log_until(&mut log, "certificate reloaded");
+    std::fs::write(state.path().join("opof/self-signed/key.pem"), "nothing").unwrap();
+    kill_process(Pid::from_child(&daemon.0), Signal::HUP).unwrap();
+    log_until(&mut log, "the old one stays in use: key");
+    assert_eq!(daemon.stop(), 0);
+}
+
+#[tokio::test]
+async fn a_shutdown_by_a_call_ends_the_process_in_order_and_in_time() {
+    let state = tempfile::tempdir().unwrap();
+    let socket = format!("unix:{}/opofd.sock", state.path().display());
+    let mut command = opofd(state.path());
+    command.args(["--listener", &format!("address={socket},shutdown=true")]);
+    let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+    log_until(&mut log, "listening");
+    let channel = tonic::transport::Endpoint::new(socket).unwrap().connect().await.unwrap();
+    let mut client = opof_api::Rpc::new(channel, opof_api::Dialect::V1_1);
+    // A session that nobody will collect: it is logged, and does not keep the daemon longer than it may.
+    let action = opof_api::v1beta1::ActionParameters { action_type: 1, ..Default::default() };
+    let session = opof_api::v1beta1::SessionRequest {
+        session_id: 7,
+        source_ip: 1,
+        destination_ip: 2,
+        protocol_id: 17,
+        action: Some(action),
+        cache_timeout: 1,
+        ..Default::default()
+    };
+    client.add_session(tokio_stream::iter([session])).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    client.shutdown_server(opof_api::v1_1::ShutdownRequest { deadline: 2 }).await.unwrap();
+    let before = tokio::time::Instant::now();
+    let code = tokio::task::spawn_blocking(move || daemon.0.wait().unwrap().code()).await.unwrap();
+    assert_eq!(code, Some(0));
+    assert!(before.elapsed() < std::time::Duration::from_secs(4), "two seconds and some slack: {:?}", before.elapsed());
+    let log = log_until(&mut log, "opofd has stopped");
+    assert!(log.contains("closed session lost") && log.contains("session=7"), "{log}");
+}
+
 #[test]
 fn a_port_in_use_is_one_line_and_code_3() {
     let state = tempfile::tempdir().unwrap();

@@ -20,6 +20,8 @@ Examples:
   opofd --data-plane xdp --lif id=1,wire=ens0,firewall=vf0 --lif id=2,wire=ens1,firewall=vf1 \\
         --listener address=10.0.0.1:3443,tls.cert=server.crt,tls.key=server.key
       Two real interfaces, without a file. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root.
+  opofd --listener address=unix:/run/opof.sock --listener address=127.0.0.1:3443,plaintext=true,profile=c-client
+      A Unix socket, and a port for deployed C clients.
   opofd check-config /etc/opof/opofd.toml
       Names every mistake in the file by line.
 
@@ -62,6 +64,9 @@ pub struct SettingFlags {
     /// address=127.0.0.1:3443,plaintext=true
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub listener: Vec<String>,
+    /// A client that is known by its certificate; repeatable, replaces those of the file: name=fw1.example,role=firewall
+    #[arg(long, value_name = "KEY=VALUE,...", global = true)]
+    pub client: Vec<String>,
     /// A logical interface; repeatable, replaces those of the file: id=1,wire=ens0,firewall=vf0
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub lif: Vec<String>,
@@ -89,6 +94,27 @@ pub struct SettingFlags {
     /// Longer timeouts are clamped to this one
     #[arg(long, value_name = "SECONDS", global = true)]
     pub max_timeout: Option<String>,
+    /// Open connections of one listener, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_connections: Option<String>,
+    /// Calls that one connection may have open, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_streams: Option<String>,
+    /// Size of one request message, at most
+    #[arg(long, value_name = "BYTES", global = true)]
+    pub max_message_bytes: Option<String>,
+    /// Sessions in one addSession stream, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_stream_sessions: Option<String>,
+    /// Calls and sessions of one client in a second, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_rate: Option<String>,
+    /// How long a new connection may take until its first call
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub header_timeout: Option<String>,
+    /// How long a connection may be silent
+    #[arg(long, value_name = "SECONDS", global = true)]
+    pub idle_timeout: Option<String>,
     /// error, warn, info, debug, trace, or directives such as info,opof_daemon=debug
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
@@ -109,6 +135,13 @@ impl SettingFlags {
             ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),
             ("--udp-timeout", "sessions", "udp_timeout", &self.udp_timeout),
             ("--max-timeout", "sessions", "max_timeout", &self.max_timeout),
+            ("--max-connections", "limits", "connections", &self.max_connections),
+            ("--max-streams", "limits", "streams", &self.max_streams),
+            ("--max-message-bytes", "limits", "message_bytes", &self.max_message_bytes),
+            ("--max-stream-sessions", "limits", "stream_sessions", &self.max_stream_sessions),
+            ("--max-rate", "limits", "rate", &self.max_rate),
+            ("--header-timeout", "limits", "header_timeout", &self.header_timeout),
+            ("--idle-timeout", "limits", "idle_timeout", &self.idle_timeout),
             ("--log-level", "log", "level", &self.log_level),
             ("--log-format", "log", "format", &self.log_format),
         ] {
@@ -117,8 +150,8 @@ impl SettingFlags {
                 document.section(section, place.clone()).set(key, place, Value::Bare(value.clone()));
             }
         }
-        for (name, values) in [("listener", &self.listener), ("lif", &self.lif)] {
-            let shape = SHAPES.iter().find(|shape| shape.name == name).expect("both are in the table of shapes");
+        for (name, values) in [("listener", &self.listener), ("client", &self.client), ("lif", &self.lif)] {
+            let shape = SHAPES.iter().find(|shape| shape.name == name).expect("all of them are in the table of shapes");
             if !values.is_empty() {
                 let sections =
                     values.iter().map(|text| parse_pairs(shape, &format!("--{name} {text}"), text, mistakes)).collect();

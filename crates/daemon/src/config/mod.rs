@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::flags::SettingFlags;
 pub use self::model::{
-    Config, DataPlaneConfig, LifConfig, Listener, LogConfig, LogFormat, Profile, Security, SessionsConfig, XdpMode,
+    Address, ClientLimits, Config, DataPlaneConfig, KnownClient, LifConfig, Listener, LogConfig, LogFormat, Security,
+    SessionsConfig, TlsVersion, XdpMode,
 };
 use self::source::{Document, Mistake, Place};
 use crate::limits;

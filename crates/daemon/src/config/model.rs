@@ -1,11 +1,16 @@
 //! The configuration as the rest of the daemon sees it: checked, complete, without places.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use opof_api::Profile;
 use opof_session::request::SameTuple;
 use opof_session::types::Lif;
+
+use crate::access::Role;
+use crate::limits;
 
 /// Everything that can be set.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,17 +23,55 @@ pub struct Config {
     pub lifs: Vec<LifConfig>,
     /// Bounds of the session table.
     pub sessions: SessionsConfig,
+    /// Clients that are known by their certificate.
+    pub clients: Vec<KnownClient>,
+    /// What one client may take of the daemon.
+    pub limits: ClientLimits,
     /// What is logged, and how.
     pub log: LogConfig,
+}
+
+/// Where clients connect.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Address {
+    /// Port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A Unix socket at this path.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// True when nobody outside of this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// One address that clients connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listener {
-    /// Port 0 lets the system choose.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: Address,
+    /// Permissions of a Unix socket.
+    pub mode: u32,
     /// How the connection is protected.
     pub security: Security,
+    /// The role of clients that no [`KnownClient`] names; `None` refuses them.
+    pub role: Option<Role>,
+    /// May firewalls and operators end the daemon by a call?
+    pub shutdown: bool,
     /// How messages are read where published peers disagree.
     pub profile: Profile,
     /// What becomes of a session whose tuple a newer one takes.
@@ -44,6 +87,10 @@ pub enum Security {
         cert: PathBuf,
         /// Its private key.
         key: PathBuf,
+        /// Clients must have a certificate that one of these authorities has signed.
+        client_ca: Option<PathBuf>,
+        /// The oldest version of TLS that is spoken.
+        min_version: TlsVersion,
     },
     /// TLS with a certificate for `localhost` that the daemon makes and keeps.
     SelfSigned,
@@ -51,12 +98,59 @@ pub enum Security {
     Plaintext,
 }
 
-/// A named set of readings of the API. This version has one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Profile {
-    /// As the API's text says.
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V1_2,
+    /// RFC 8446.
     #[default]
-    Spec,
+    V1_3,
+}
+
+/// A client that is known by its certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KnownClient {
+    /// A DNS name or URI among the certificate's alternative names, or the common name of a certificate that has none.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// What one client may take of the daemon.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClientLimits {
+    /// Open connections of one listener. When there are that many, the oldest that has not made a call yet goes.
+    pub connections: u32,
+    /// Calls that one connection may have open.
+    pub streams: u32,
+    /// Bytes of one request message.
+    pub message_bytes: u32,
+    /// Sessions in one addSession stream.
+    pub stream_sessions: u32,
+    /// Calls and sessions of one client in a second.
+    pub rate: u32,
+    /// How long a new connection may take until its first call, TLS included.
+    pub header_timeout: Duration,
+    /// How long a connection may be without a byte. A live one answers pings.
+    pub idle_timeout: Duration,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            streams: 128,
+            // The largest message that means anything is below 300 bytes.
+            message_bytes: 16 << 10,
+            // Four times what the table holds by default: a stream of more is not one of sessions to offload.
+            stream_sessions: 1 << 20,
+            // Twice what one connection was measured to bring through on two cores: in the way of nobody who means well.
+            rate: 2_000_000,
+            header_timeout: limits::HEADER_TIMEOUT,
+            idle_timeout: limits::IDLE_TIMEOUT,
+        }
+    }
 }
 
 /// What forwards the packets.

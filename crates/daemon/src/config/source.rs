@@ -145,13 +145,38 @@ pub const SHAPES: &[Shape] = &[
     Shape {
         name: "listener",
         list: true,
-        keys: &["address", "tls", "plaintext", "plaintext_anywhere", "self_signed", "profile", "same_tuple"],
+        keys: &[
+            "address",
+            "mode",
+            "tls",
+            "plaintext",
+            "plaintext_anywhere",
+            "self_signed",
+            "role",
+            "shutdown",
+            "same_tuple",
+            "profile",
+            "ipv4_order",
+            "add_errors",
+            "add_status",
+            "unknown_id",
+            "no_closed",
+            "page_cap",
+            "list_cursor",
+            "report_deleted",
+        ],
     },
+    Shape { name: "client", list: true, keys: &["name", "role"] },
     Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir"] },
     Shape { name: "lif", list: true, keys: &["id", "wire", "firewall"] },
     Shape { name: "sessions", list: false, keys: &["max", "closed_max", "tcp_timeout", "udp_timeout", "max_timeout"] },
+    Shape {
+        name: "limits",
+        list: false,
+        keys: &["connections", "streams", "message_bytes", "stream_sessions", "rate", "header_timeout", "idle_timeout"],
+    },
     Shape { name: "log", list: false, keys: &["level", "format"] },
 ];
 
 /// The keys of `tls = { .. }`.
-pub const TLS_KEYS: &[&str] = &["cert", "key"];
+pub const TLS_KEYS: &[&str] = &["cert", "key", "client_ca", "min_version"];

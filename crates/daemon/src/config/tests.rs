@@ -1,12 +1,15 @@
 //! Tables of what is written and what is said about it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
+use opof_api::Profile;
 
 use super::flags::Cli;
 use super::source::{SHAPES, TLS_KEYS};
 use super::*;
+use crate::access::Role;
 
 const FINE: &str = r#"
 [[listener]]
@@ -29,6 +32,10 @@ fn flags(arguments: &[&str]) -> SettingFlags {
     Cli::parse_from([&["opofd"], arguments].concat()).settings
 }
 
+fn tls(cert: &str, key: &str) -> Security {
+    Security::Tls { cert: cert.into(), key: key.into(), client_ca: None, min_version: TlsVersion::V1_3 }
+}
+
 fn read(text: &str) -> Result<Config, ConfigError> {
     from_text(Some(Path::new("dir/f.toml")), text, &SettingFlags::default())
 }
@@ -42,7 +49,7 @@ fn said(text: &str) -> Vec<String> {
 #[test]
 fn the_smallest_configuration_is_read() {
     let config = read(FINE).unwrap();
-    let tls = Security::Tls { cert: "dir/server.crt".into(), key: "dir/server.key".into() };
+    let tls = tls("dir/server.crt", "dir/server.key");
     assert_eq!(config.listeners[0].security, tls);
     let xdp = DataPlaneConfig::Xdp { mode: XdpMode::Auto, pin_dir: "/sys/fs/bpf/opof".into() };
     assert_eq!(config.data_plane, xdp);
@@ -65,7 +72,9 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "\"127.0.0.1:3443\"",
         "\"127.0.0.1\"",
-        &[":3: address: \"127.0.0.1\" is not ADDRESS:PORT, such as \"127.0.0.1:3443\" or \"[::]:3443\""],
+        &[
+            ":3: address: \"127.0.0.1\" is neither ADDRESS:PORT, such as \"127.0.0.1:3443\" or \"[::]:3443\", nor unix:/PATH",
+        ],
     ),
     ("\"127.0.0.1:3443\"", "3443", &[":3: address: is a whole number, must be a string"]),
     (
@@ -90,9 +99,57 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "cert =",
         "crt =",
-        &[":4: unknown key \"crt\" in tls; it has: cert, key", ":4: cert is missing: which PEM file has it?"],
+        &[
+            ":4: unknown key \"crt\" in tls; it has: cert, key, client_ca, min_version",
+            ":4: cert is missing: which PEM file has it?",
+        ],
     ),
-    ("\"spec\"", "\"bluefield\"", &[":5: profile: \"bluefield\" is unknown; this version has only \"spec\""]),
+    ("\"spec\"", "\"dpu\"", &[":5: profile: \"dpu\" is not one of \"spec\", \"c-client\", \"bluefield\""]),
+    ("profile", "ipv4_order = 1\nprofile", &[":5: ipv4_order: is a whole number, must be a string"]),
+    ("profile", "page_cap = 262145\nprofile", &[":5: page_cap: 262145 is not within 0 to 262144"]),
+    ("profile", "report_deleted = \"yes\"\nprofile", &[":5: report_deleted: is a string, must be true or false"]),
+    (
+        "profile",
+        "role = \"root\"\nprofile",
+        &[":5: role: \"root\" is not one of \"reader\", \"firewall\", \"operator\""],
+    ),
+    ("profile", "mode = \"0600\"\nprofile", &[":5: mode: only a Unix socket has permissions"]),
+    (
+        "\"127.0.0.1:3443\"",
+        "\"unix:opofd.sock\"",
+        &[":3: address: a Unix socket needs an absolute path of at most 107 bytes"],
+    ),
+    ("\"127.0.0.1:3443\"", "\"unix:/run/opofd.sock\"", &[":4: tls: a Unix socket has no TLS; its mode says who may"]),
+    (
+        "server.key\"",
+        "server.key\", client_ca = \"ca.pem\"",
+        &[
+            ":4: tls: with a client_ca somebody must have a role: add [[client]] sections, or role = \"...\" here for every \
+             client with a certificate",
+        ],
+    ),
+    (
+        "server.key\"",
+        "server.key\", min_version = \"1.1\"",
+        &[":4: min_version: \"1.1\" is not one of \"1.2\", \"1.3\""],
+    ),
+    (
+        "[data_plane]",
+        "[[client]]\nrole = \"reader\"\n[data_plane]",
+        &[":6: name is missing: which name is in its certificate?"],
+    ),
+    (
+        "[data_plane]",
+        "[[client]]\nname = \"fw1\"\n[data_plane]",
+        &[":6: role is missing: \"firewall\", \"operator\" or \"reader\""],
+    ),
+    (
+        "[data_plane]",
+        "[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[data_plane]",
+        &[":10: name: fw1 has a role already, at dir/f.toml:7"],
+    ),
+    ("[data_plane]", "[limits]\nconnections = 0\n[data_plane]", &[":7: connections: 0 is not within 1 to 65536"]),
+    ("[data_plane]", "[limits]\nidle_timeout = 4\n[data_plane]", &[":7: idle_timeout: 4 is not within 5 to 31536000"]),
     (
         "profile",
         "same_tuple = \"keep\"\nprofile",
@@ -145,7 +202,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "[data_plane]",
         "[session]\nmax = 1\n[data_plane]",
-        &[":6: unknown section \"session\"; there are: listener, data_plane, lif, sessions, log"],
+        &[":6: unknown section \"session\"; there are: listener, client, data_plane, lif, sessions, limits, log"],
     ),
     (
         "[data_plane]",
@@ -192,7 +249,7 @@ fn a_level_that_is_none_is_named() {
 #[test]
 fn all_mistakes_are_named_in_one_run() {
     let text = FINE
-        .replace("\"spec\"", "\"c-client\"")
+        .replace("\"spec\"", "\"dpu\"")
         .replace("\"xdp\"", "\"xdpp\"")
         .replace("id = 2", "id = 1")
         .replace("\"ens1\"", "\"ens0\"");
@@ -205,6 +262,51 @@ fn all_mistakes_are_named_in_one_run() {
 fn an_empty_file_is_told_what_is_missing() {
     assert_eq!(said("").len(), 2);
     assert!(said("")[0].starts_with("dir/f.toml:1: there is no"));
+}
+
+#[test]
+fn a_profile_is_the_start_and_each_switch_goes_by_itself() {
+    let listener = |text: &str| {
+        let text = FINE.replace("profile = \"spec\"", text);
+        read(&text).unwrap().listeners.remove(0).profile
+    };
+    assert_eq!(listener("profile = \"c-client\""), Profile::C_CLIENT);
+    assert_eq!(listener("profile = \"bluefield\""), Profile::BLUEFIELD);
+    let all = "ipv4_order = \"host\"\nadd_errors = \"grpc\"\nadd_status = \"zero\"\nunknown_id = \"not_found\"\n\
+               no_closed = \"not_found\"\npage_cap = 64\nlist_cursor = \"exclusive\"\nreport_deleted = true";
+    assert_eq!(listener(all), Profile::BLUEFIELD);
+    let none = "profile = \"bluefield\"\nipv4_order = \"inet_pton\"\nadd_errors = \"status\"\nadd_status = \"worst\"\n\
+                unknown_id = \"status\"\nno_closed = \"empty\"\npage_cap = 0\nlist_cursor = \"inclusive\"\n\
+                report_deleted = false";
+    assert_eq!(listener(none), Profile::SPEC);
+}
+
+#[test]
+fn roles_for_those_who_have_a_certificate_and_those_who_need_none() {
+    let listener = |tls: &str, more: &str| {
+        let text = FINE.replace("key = \"server.key\"", &format!("key = \"server.key\"{tls}"));
+        let text = text.replace("profile", &format!("{more}profile"));
+        let known = "[[client]]\nname = \"spiffe://example/fw1\"\nrole = \"firewall\"\n";
+        let config = read(&(text + known)).unwrap();
+        assert_eq!(config.clients[0].role, Role::Firewall);
+        config.listeners[0].clone()
+    };
+    assert_eq!(listener("", "").role, Some(Role::Operator), "whoever can connect");
+    assert_eq!(listener("", "role = \"reader\"\n").role, Some(Role::Reader));
+    let certificates = listener(", client_ca = \"ca.pem\", min_version = \"1.2\"", "");
+    assert_eq!(certificates.role, None, "only those who are known");
+    let Security::Tls { client_ca, min_version, .. } = certificates.security else { panic!("TLS") };
+    assert_eq!((client_ca, min_version), (Some("dir/ca.pem".into()), TlsVersion::V1_2));
+    assert!(!certificates.shutdown && listener("", "shutdown = true\n").shutdown);
+}
+
+#[test]
+fn a_unix_socket_has_an_absolute_path_and_a_mode() {
+    let unix = "[data_plane]\nkind = \"sim\"\n[[listener]]\naddress = \"unix:/run/opof/s\"\nmode = \"0660\"\n";
+    let listener = read(unix).unwrap().listeners.remove(0);
+    assert_eq!((listener.address.to_string().as_str(), listener.mode), ("unix:/run/opof/s", 0o660));
+    assert_eq!(listener.security, Security::Plaintext);
+    assert!(said(&unix.replace("0660", "0888"))[0].contains("not a mode in octal"));
 }
 
 #[test]
@@ -232,6 +334,22 @@ fn flags_lie_over_the_file() {
         "6",
         "--max-timeout",
         "10",
+        "--max-connections",
+        "11",
+        "--max-streams",
+        "12",
+        "--max-message-bytes",
+        "13",
+        "--max-stream-sessions",
+        "14",
+        "--max-rate",
+        "15",
+        "--header-timeout",
+        "16",
+        "--idle-timeout",
+        "17",
+        "--client",
+        "name=fw1.example,role=firewall",
         "--log-level",
         "debug",
         "--log-format",
@@ -252,9 +370,20 @@ fn flags_lie_over_the_file() {
     assert_eq!(config.sessions.udp_timeout.as_secs(), 6);
     assert_eq!(config.sessions.max_timeout.as_secs(), 10);
     assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
+    let expected = ClientLimits {
+        connections: 11,
+        streams: 12,
+        message_bytes: 13,
+        stream_sessions: 14,
+        rate: 15,
+        header_timeout: Duration::from_secs(16),
+        idle_timeout: Duration::from_secs(17),
+    };
+    assert_eq!(config.limits, expected);
+    assert_eq!(config.clients, [KnownClient { name: "fw1.example".to_owned(), role: Role::Firewall }]);
     assert_eq!(config.listeners.len(), 2);
     assert_eq!(config.listeners[0].same_tuple, opof_session::request::SameTuple::Reject);
-    let tls = Security::Tls { cert: "a.crt".into(), key: "a.key".into() };
+    let tls = tls("a.crt", "a.key");
     assert_eq!(config.listeners[1].security, tls, "a path in a flag is relative to where the daemon is started");
     assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [3, 4]);
     let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p"]);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::num::NonZeroU32;
 
 use opof_dataplane::DataPlane;
 use opof_session::engine::{Engine, Event, Input};
@@ -85,6 +86,30 @@ impl Driver {
                 }
                 () = self.step() => {}
             }
+        }
+        self.log_leftovers();
+    }
+
+    /// Closed records that nobody has collected go with the daemon; the log has them.
+    fn log_leftovers(&mut self) {
+        let now = self.clock.now();
+        while let Ok(settle) = self.settles.try_recv() {
+            self.settle(settle);
+        }
+        let Some(records) = NonZeroU32::new(limits::LEFTOVERS) else { return };
+        loop {
+            let request = Request { ticket: Ticket(u64::MAX), body: RequestBody::Collect { records } };
+            self.engine.handle(now, Input::Request(request));
+            let Some(Reply { body: ReplyBody::Collected { loan: Some(loan), records }, .. }) = self.engine.poll_reply()
+            else {
+                return;
+            };
+            for record in &records {
+                self.log(now, &Event::RecordLost(*record));
+            }
+            let delivered = u32::try_from(records.len()).unwrap_or(u32::MAX);
+            let request = Request { ticket: Ticket(u64::MAX), body: RequestBody::Settle { loan, delivered } };
+            self.engine.handle(now, Input::Request(request));
         }
     }
 
@@ -209,7 +234,7 @@ impl Driver {
                 out_bytes = record.counters.outward.bytes,
                 seconds = record.ended.saturating_since(record.started).as_secs(),
                 reason = ?record.reason,
-                "closed session lost: nobody collected it, and sessions.closed_max are waiting"
+                "closed session lost: nobody collected it before the daemon ended, or sessions.closed_max were waiting"
             ),
             Event::VlanFlowIdle(flow) => tracing::warn!(
                 lif = flow.lif.get(),

@@ -2,18 +2,24 @@
 //!
 //! One batch is with the driver at a time; meanwhile the next one fills. So a slow client's sessions are offloaded as they
 //! come, and a fast client's in large batches. The reply comes when the client half-closes and all are done. When the
-//! stream breaks off, what was handed to the driver stays.
+//! stream breaks off, what came before stays. A client that is faster than its rate is not read for a while:
+//! HTTP/2 makes it wait.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use opof_api::{AddReport, FieldError, Refusal, session_spec, v1};
+use opof_api::{AddReport, FieldError, Refusal, session_spec, v1beta1};
 use opof_session::request::{AddError, Refused};
 use opof_session::types::{SessionId, SessionSpec};
-use tonic::{Request, Status, Streaming};
+use tokio::time::{Sleep, sleep};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::SessionTableService;
+use super::sessions::{self, SessionTableService};
+use super::status;
 use crate::driver::DriverError;
 use crate::limits;
+use crate::listen::Peer;
+use crate::rate::Rate;
 
 type Outcome = Pin<Box<dyn Future<Output = (Vec<Numbered>, Result<Vec<Refused>, DriverError>)> + Send>>;
 
@@ -26,27 +32,38 @@ struct Numbered {
 
 pub(super) async fn run(
     service: &SessionTableService,
-    request: Request<Streaming<v1::SessionRequest>>,
-) -> Result<v1::AddSessionResponse, Status> {
-    let mut intake = Intake::new(service, request.remote_addr().map(|peer| peer.to_string()));
+    request: Request<Streaming<v1beta1::SessionRequest>>,
+) -> Result<Response<v1beta1::AddSessionResponse>, Status> {
+    let mut intake = Intake::new(service, &request);
+    let mut allowance = Allowance::new(service, request.extensions().get::<Peer>().map(|peer| Arc::clone(peer.rate())));
     let mut stream = request.into_inner();
     let mut is_open = true;
     let mut under_way: Option<Outcome> = None;
     while is_open || under_way.is_some() || !intake.batch.is_empty() {
+        let may_read = is_open && intake.batch.len() < limits::ADD_BATCH && allowance.is_there();
         tokio::select! {
             biased;
             (numbered, outcome) = wait_for(&mut under_way) => {
                 under_way = None;
                 intake.settle(&numbered, outcome)?;
             }
-            message = stream.message(), if is_open && intake.batch.len() < limits::ADD_BATCH => match message? {
-                Some(message) => intake.judge(&message),
-                None => is_open = false,
+            message = stream.message(), if may_read => match message {
+                Ok(Some(message)) => {
+                    allowance.spend();
+                    is_open = intake.judge(&message);
+                }
+                Ok(None) => is_open = false,
+                // What has come before is not to suffer for it.
+                Err(status) => {
+                    intake.failure = Some(status);
+                    is_open = false;
+                }
             },
             // Nothing more is there just now: off with what has come.
             () = std::future::ready(()), if under_way.is_none() && !intake.batch.is_empty() => {
                 under_way = Some(intake.hand_over());
             }
+            () = allowance.pause(), if is_open && !may_read => {}
         }
     }
     intake.finish()
@@ -59,6 +76,50 @@ async fn wait_for(under_way: &mut Option<Outcome>) -> (Vec<Numbered>, Result<Vec
     }
 }
 
+/// How many sessions may be read before the client's rate is asked again.
+struct Allowance<'a> {
+    service: &'a SessionTableService,
+    /// `None` where calls come from within.
+    rate: Option<Arc<Rate>>,
+    left: u32,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl<'a> Allowance<'a> {
+    const fn new(service: &'a SessionTableService, rate: Option<Arc<Rate>>) -> Self {
+        Self { service, rate, left: 0, pause: None }
+    }
+
+    fn is_there(&mut self) -> bool {
+        if self.pause.is_some() {
+            return false;
+        }
+        let Some(rate) = &self.rate else { return true };
+        if self.left == 0 {
+            match rate.take(self.service.table.clock.now(), rate.step()) {
+                Ok(()) => self.left = rate.step(),
+                Err(wait) => self.pause = Some(Box::pin(sleep(wait))),
+            }
+        }
+        self.left > 0
+    }
+
+    const fn spend(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// Until the rate may be asked again.
+    async fn pause(&mut self) {
+        match &mut self.pause {
+            Some(pause) => {
+                pause.as_mut().await;
+                self.pause = None;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 struct Intake<'a> {
     service: &'a SessionTableService,
     peer: String,
@@ -67,39 +128,66 @@ struct Intake<'a> {
     /// Of each session in `batch`.
     numbered: Vec<Numbered>,
     report: AddReport,
+    /// Why the first few were refused.
+    told: Vec<String>,
+    /// What the call fails with, once everything that came before is done.
+    failure: Option<Status>,
 }
 
 impl<'a> Intake<'a> {
-    fn new(service: &'a SessionTableService, peer: Option<String>) -> Self {
+    fn new<T>(service: &'a SessionTableService, request: &Request<T>) -> Self {
+        let cap = service.table.profile.page_cap.map_or(usize::MAX, |cap| cap as usize);
         Self {
             service,
-            peer: peer.unwrap_or_default(),
+            peer: sessions::caller(request),
             position: 0,
             batch: Vec::new(),
             numbered: Vec::new(),
-            report: AddReport::new(limits::ADD_ERRORS),
+            report: AddReport::new(limits::ADD_ERRORS.min(cap)),
+            told: Vec::new(),
+            failure: None,
         }
     }
 
-    fn judge(&mut self, message: &v1::SessionRequest) {
+    /// False when no further message can be taken.
+    fn judge(&mut self, message: &v1beta1::SessionRequest) -> bool {
+        let most = self.service.table.stream_sessions;
+        if self.position == u64::from(most) {
+            let text = format!(
+                "one addSession stream has {most} sessions at most (limits.stream_sessions); those that came before stay"
+            );
+            self.failure = Some(status::too_many("addSession", text));
+            return false;
+        }
         let numbered = Numbered { position: self.position, id: SessionId(message.session_id) };
         self.position += 1;
-        match session_spec(message, opof_api::Dialect::V1, &self.service.profile) {
+        match session_spec(message, self.service.dialect, &self.service.table.profile) {
+            _ if !self.service.table.lifecycle.takes_sessions() => {
+                self.refuse(numbered, Refusal::Unavailable, &"the device takes no new sessions: it is shutting down");
+            }
             Ok(spec) => {
                 self.batch.push(spec);
                 self.numbered.push(numbered);
             }
             Err(error) => {
                 self.log_field(numbered.id, &error);
-                self.report.refuse(numbered.position, numbered.id, Refusal::from(&error));
+                self.refuse(numbered, Refusal::from(&error), &error);
             }
+        }
+        true
+    }
+
+    fn refuse(&mut self, Numbered { position, id }: Numbered, refusal: Refusal, why: &dyn std::fmt::Display) {
+        self.report.refuse(position, id, refusal);
+        if self.told.len() < limits::REFUSALS_TOLD {
+            self.told.push(format!("session {id}: {why}"));
         }
     }
 
     fn hand_over(&mut self) -> Outcome {
         let sessions = std::mem::take(&mut self.batch);
         let numbered = std::mem::take(&mut self.numbered);
-        let (driver, same_tuple) = (self.service.driver.clone(), self.service.same_tuple);
+        let (driver, same_tuple) = (self.service.table.driver.clone(), self.service.table.same_tuple);
         Box::pin(async move { (numbered, driver.add(sessions, same_tuple).await) })
     }
 
@@ -107,16 +195,16 @@ impl<'a> Intake<'a> {
         match outcome {
             Ok(refused) => {
                 for refused in refused {
-                    let Numbered { position, id } = numbered[refused.index as usize];
-                    self.log_refused(id, &refused.error);
-                    self.report.refuse(position, id, Refusal::from(&refused.error));
+                    let numbered = numbered[refused.index as usize];
+                    self.log_refused(numbered.id, &refused.error);
+                    self.refuse(numbered, Refusal::from(&refused.error), &refused.error);
                 }
                 Ok(())
             }
             // The driver never saw them: each of them may be sent again.
-            Err(DriverError::Busy) => {
-                for Numbered { position, id } in numbered {
-                    self.report.refuse(*position, *id, Refusal::Unavailable);
+            Err(error @ DriverError::Busy) => {
+                for numbered in numbered {
+                    self.refuse(*numbered, Refusal::Unavailable, &error);
                 }
                 tracing::warn!(sessions = numbered.len(), "sessions refused: the session table is busy");
                 Ok(())
@@ -125,23 +213,33 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn finish(self) -> Result<v1::AddSessionResponse, Status> {
-        if self.report.unnamed() > 0 {
-            let (refused, room) = (self.report.refused(), limits::ADD_ERRORS);
-            return Err(Status::resource_exhausted(format!(
-                "{refused} sessions were refused, a reply names {room} at most; getAllSessions tells which were accepted"
-            )));
+    fn finish(self) -> Result<Response<v1beta1::AddSessionResponse>, Status> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
         }
-        let clock = &self.service.clock;
-        Ok(self.report.response(clock.wall().timestamp(clock.now()), &self.service.profile))
+        if self.report.unnamed() > 0 {
+            let refused = self.report.refused();
+            let named = refused - self.report.unnamed();
+            return Err(status::too_many(
+                "addSession",
+                format!(
+                    "{refused} sessions were refused, a reply names {named} at most; getAllSessions tells which were accepted"
+                ),
+            ));
+        }
+        let clock = &self.service.table.clock;
+        let started = clock.wall().timestamp(clock.now());
+        let mut response = Response::new(self.report.response(started, &self.service.table.profile));
+        sessions::tell(&mut response, self.told);
+        Ok(response)
     }
 
     fn log_field(&self, id: SessionId, error: &FieldError) {
-        if let Some(suppressed) = self.service.may_log_refusal() {
+        if let Some(suppressed) = self.service.table.may_log_refusal() {
             tracing::warn!(
                 peer = self.peer,
                 session = id.0,
-                field = error.field,
+                field = &*error.dialect.field(error.field),
                 suppressed,
                 "session rejected: {error}"
             );
@@ -152,7 +250,7 @@ impl<'a> Intake<'a> {
         // A firewall that sends a session twice is nothing to be told about.
         if Refusal::from(error) == Refusal::AlreadyExists {
             tracing::debug!(peer = self.peer, session = id.0, "session refused: {error}");
-        } else if let Some(suppressed) = self.service.may_log_refusal() {
+        } else if let Some(suppressed) = self.service.table.may_log_refusal() {
             tracing::warn!(peer = self.peer, session = id.0, suppressed, "session refused: {error}");
         }
     }

@@ -9,25 +9,26 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use opof_api::{closed_response, v1};
+use opof_api::metadata::FOLLOW;
+use opof_api::profile::Absence;
+use opof_api::{closed_response, v1beta1};
 use tokio::sync::watch;
 use tokio_stream::Stream;
-use tonic::Status;
 use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
 
-use super::SessionTableService;
+use super::sessions::Table;
+use super::status;
 use crate::clock::Clock;
 use crate::driver::{DriverError, DriverHandle, Lent};
 use crate::limits;
+use crate::shutdown::Lifecycle;
 
-/// The request metadata that keeps the stream open.
-const FOLLOW: &str = "opof-follow";
-
-pub(super) fn wants_to_follow(metadata: &MetadataMap) -> Result<bool, Status> {
+fn wants_to_follow(metadata: &MetadataMap) -> Result<bool, Status> {
     match metadata.get(FOLLOW).map(|value| value.to_str()) {
         None | Some(Ok("false")) => Ok(false),
         Some(Ok("true")) => Ok(true),
-        Some(_) => Err(Status::invalid_argument(format!("metadata {FOLLOW}: must be true or false"))),
+        Some(_) => Err(status::bad_request(FOLLOW, "must be true or false")),
     }
 }
 
@@ -46,22 +47,42 @@ pub(super) struct ClosedStream {
 }
 
 impl ClosedStream {
-    /// A stream of at most `page_size` records, 0 for all; of those that are waiting now, or forever.
-    pub(super) async fn open(service: &SessionTableService, page_size: u32, follow: bool) -> Result<Self, Status> {
-        let asked = (page_size > 0).then_some(u64::from(page_size));
+    /// The stream that a request asks for.
+    pub(super) async fn open(table: &Table, request: Request<v1beta1::SessionRequestArgs>) -> Result<Self, Status> {
+        let follow = wants_to_follow(request.metadata())?;
+        let page_size = request.get_ref().page_size;
         let left = if follow {
-            asked
+            // Who asks for this knows what comes: no cap.
+            (page_size > 0).then_some(u64::from(page_size))
         } else {
             // What is there now, so that the stream ends although sessions keep closing.
-            let waiting = service.driver.statistics().await?.closed_waiting;
-            Some(asked.map_or(waiting, |asked| asked.min(waiting)))
+            let waiting = table.driver.statistics().await?.closed_waiting;
+            Some(waiting.min(table.page(page_size, u32::MAX).into()))
         };
-        let closings = follow.then(|| service.driver.closings());
-        let source = Source { driver: service.driver.clone(), closings, stopping: service.stopping.clone() };
-        Ok(Self { source, clock: service.clock.clone(), left, fetch: None, lent: None, unwritten: 0, flushing: false })
+        let closings = follow.then(|| table.driver.closings());
+        let source = Source { driver: table.driver.clone(), closings, lifecycle: table.lifecycle.clone() };
+        let mut stream =
+            Self { source, clock: table.clock.clone(), left, fetch: None, lent: None, unwritten: 0, flushing: false };
+        if table.profile.no_closed == Absence::NotFound && !follow {
+            // Whether there is one shows only when it is there: another reader may have the others.
+            stream.lent = match stream.wanted() {
+                Some(wanted) => stream.source.clone().fetch(wanted).await?,
+                None => None,
+            };
+            if stream.lent.is_none() {
+                return Err(status::no_closed());
+            }
+        }
+        Ok(stream)
     }
 
-    fn take(&mut self) -> Option<v1::SessionResponse> {
+    /// How many records to borrow next; `None` when the stream has had all it may.
+    fn wanted(&self) -> Option<NonZeroU32> {
+        let wanted = self.left.unwrap_or(u64::MAX).min(limits::COLLECT_RECORDS.into());
+        u32::try_from(wanted).ok().and_then(NonZeroU32::new)
+    }
+
+    fn take(&mut self) -> Option<v1beta1::SessionResponse> {
         if self.left == Some(0) || self.unwritten == limits::FLUSH_RECORDS {
             return None;
         }
@@ -73,7 +94,7 @@ impl ClosedStream {
 }
 
 impl Stream for ClosedStream {
-    type Item = Result<v1::SessionResponse, Status>;
+    type Item = Result<v1beta1::SessionResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
@@ -94,8 +115,7 @@ impl Stream for ClosedStream {
             }
             // Everything taken so far is written. With the loan gone, what is left of it goes back.
             this.lent = None;
-            let wanted = this.left.unwrap_or(u64::MAX).min(limits::COLLECT_RECORDS.into());
-            let Some(wanted) = u32::try_from(wanted).ok().and_then(NonZeroU32::new) else { return Poll::Ready(None) };
+            let Some(wanted) = this.wanted() else { return Poll::Ready(None) };
             let fetch = this.fetch.get_or_insert_with(|| Box::pin(this.source.clone().fetch(wanted)));
             let fetched = ready!(fetch.as_mut().poll(context));
             this.fetch = None;
@@ -120,7 +140,7 @@ struct Source {
     driver: DriverHandle,
     /// Only for a stream that stays open.
     closings: Option<watch::Receiver<u64>>,
-    stopping: watch::Receiver<bool>,
+    lifecycle: Lifecycle,
 }
 
 impl Source {
@@ -137,7 +157,7 @@ impl Source {
             let Some(closings) = &mut self.closings else { return Ok(None) };
             tokio::select! {
                 changed = closings.changed() => if changed.is_err() { return Ok(None) },
-                _ = self.stopping.wait_for(|stopping| *stopping) => return Ok(None),
+                () = self.lifecycle.stopping() => return Ok(None),
             }
         }
     }

@@ -1,53 +1,48 @@
-//! `openoffload.v1.SessionTable`: the five calls.
+//! The session table as one listener shows it: what its calls have in common, and those that are a line each.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use opof_api::v1::session_table_server::SessionTable;
-use opof_api::{Profile, nonexistent, session_response, v1};
+use opof_api::profile::Absence;
+use opof_api::{Dialect, Profile, metadata, nonexistent, session_response, v1_1, v1beta1};
 use opof_session::request::{SameTuple, SessionView};
-use opof_session::types::SessionId;
-use tokio::sync::{Semaphore, watch};
-use tokio_stream::Stream;
-use tonic::{Request, Response, Status, Streaming};
+use opof_session::types::{Counters, SessionId};
+use tokio::sync::Semaphore;
+use tonic::metadata::MetadataValue;
+use tonic::{Request, Response, Status};
 
-use super::closed::{self, ClosedStream};
-use super::{add, list};
+use super::status;
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
 use crate::limits;
 use crate::log::RateLimit;
+use crate::shutdown::Lifecycle;
 
-/// The session table as one listener shows it.
-#[derive(Clone, Debug)]
-pub struct SessionTableService {
+/// What every dialect of a listener works on.
+#[derive(Debug)]
+pub struct Table {
     pub(super) driver: DriverHandle,
     pub(super) clock: Clock,
+    pub(super) lifecycle: Lifecycle,
     pub(super) profile: Profile,
     pub(super) same_tuple: SameTuple,
-    pub(super) stopping: watch::Receiver<bool>,
-    lists: Arc<Semaphore>,
-    refusals: Arc<Mutex<RateLimit>>,
+    pub(super) stream_sessions: u32,
+    lists: Semaphore,
+    refusals: Mutex<RateLimit>,
 }
 
-impl SessionTableService {
-    /// A table behind `driver`; streams that follow end when `stopping` becomes true.
-    pub fn new(
+impl Table {
+    /// A table behind `driver`, with the readings of one listener. A stream has `stream_sessions` sessions at most.
+    pub const fn new(
         driver: DriverHandle,
         clock: Clock,
+        lifecycle: Lifecycle,
         profile: Profile,
         same_tuple: SameTuple,
-        stopping: watch::Receiver<bool>,
+        stream_sessions: u32,
     ) -> Self {
-        Self {
-            driver,
-            clock,
-            profile,
-            same_tuple,
-            stopping,
-            lists: Arc::new(Semaphore::new(limits::LISTS)),
-            refusals: Arc::new(Mutex::new(RateLimit::new(limits::REFUSALS_LOGGED))),
-        }
+        let (lists, refusals) =
+            (Semaphore::const_new(limits::LISTS), Mutex::new(RateLimit::new(limits::REFUSALS_LOGGED)));
+        Self { driver, clock, lifecycle, profile, same_tuple, stream_sessions, lists, refusals }
     }
 
     /// May a refusal be logged? Then, how many were not since the last one that was.
@@ -56,50 +51,78 @@ impl SessionTableService {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).admit(now)
     }
 
-    fn one(&self, id: SessionId, view: Option<SessionView>) -> Response<v1::SessionResponse> {
-        Response::new(match view {
-            Some(view) => session_response(&view, &self.clock.wall()),
-            None => nonexistent(id),
-        })
+    /// Sessions in an answer, for a client that asks for `asked`, 0 for all.
+    pub(super) fn page(&self, asked: u32, most: u32) -> u32 {
+        let most = most.min(self.profile.page_cap.unwrap_or(u32::MAX));
+        if asked == 0 { most } else { asked.min(most) }
     }
 }
 
-#[tonic::async_trait]
-impl SessionTable for SessionTableService {
-    async fn add_session(
-        &self,
-        request: Request<Streaming<v1::SessionRequest>>,
-    ) -> Result<Response<v1::AddSessionResponse>, Status> {
-        add::run(self, request).await.map(Response::new)
+/// The session table in one dialect.
+#[derive(Clone, Debug)]
+pub struct SessionTableService {
+    pub(super) table: Arc<Table>,
+    pub(super) dialect: Dialect,
+}
+
+impl SessionTableService {
+    /// `table` in a dialect.
+    pub const fn new(table: Arc<Table>, dialect: Dialect) -> Self {
+        Self { table, dialect }
     }
 
-    async fn get_session(&self, request: Request<v1::SessionId>) -> Result<Response<v1::SessionResponse>, Status> {
-        let id = SessionId(request.into_inner().session_id);
-        Ok(self.one(id, self.driver.get(id).await?))
+    pub(super) async fn get(&self, request: v1beta1::SessionId) -> Result<v1beta1::SessionResponse, Status> {
+        let id = SessionId(request.session_id);
+        let view = self.table.driver.get(id).await?;
+        self.one(id, view)
     }
 
-    async fn delete_session(&self, request: Request<v1::SessionId>) -> Result<Response<v1::SessionResponse>, Status> {
-        let id = SessionId(request.into_inner().session_id);
-        Ok(self.one(id, self.driver.delete(id, false).await?))
+    pub(super) async fn delete(&self, request: v1beta1::SessionId) -> Result<v1beta1::SessionResponse, Status> {
+        let id = SessionId(request.session_id);
+        let is_reported = self.table.profile.report_deleted;
+        let mut view = self.table.driver.delete(id, is_reported).await?;
+        if is_reported && let Some(view) = &mut view {
+            // They come with the closed record, and must not be added up twice.
+            view.counters = Counters::default();
+        }
+        self.one(id, view)
     }
 
-    async fn get_all_sessions(
-        &self,
-        request: Request<v1::SessionRequestArgs>,
-    ) -> Result<Response<v1::SessionResponses>, Status> {
+    fn one(&self, id: SessionId, view: Option<SessionView>) -> Result<v1beta1::SessionResponse, Status> {
+        match (view, self.table.profile.unknown_id) {
+            (Some(view), _) => Ok(session_response(&view, &self.table.clock.wall())),
+            (None, Absence::Message) => Ok(nonexistent(id)),
+            (None, Absence::NotFound) => Err(status::no_session(id)),
+        }
+    }
+
+    pub(super) async fn list(&self, args: &v1beta1::SessionRequestArgs) -> Result<v1beta1::SessionResponses, Status> {
         // A long list is a large answer: only so many are put together at once.
-        let _turn = self.lists.acquire().await.map_err(|_| Status::unavailable("stopping"))?;
-        list::run(self, request.get_ref()).await.map(Response::new)
+        let stopping = |_| Status::unavailable("stopping");
+        let _turn = self.table.lists.acquire().await.map_err(stopping)?;
+        super::list::run(&self.table, args).await
     }
 
-    type getClosedSessionsStream = Pin<Box<dyn Stream<Item = Result<v1::SessionResponse, Status>> + Send>>;
+    pub(super) fn shut_down(&self, request: v1_1::ShutdownRequest) -> v1_1::ShutdownResponse {
+        let seconds = u64::try_from(request.deadline).unwrap_or(0);
+        self.table.lifecycle.shut_down(seconds);
+        v1_1::ShutdownResponse { error_status: 0 }
+    }
+}
 
-    async fn get_closed_sessions(
-        &self,
-        request: Request<v1::SessionRequestArgs>,
-    ) -> Result<Response<Self::getClosedSessionsStream>, Status> {
-        let follow = closed::wants_to_follow(request.metadata())?;
-        let stream = ClosedStream::open(self, request.get_ref().page_size, follow).await?;
-        Ok(Response::new(Box::pin(stream)))
+/// The client that calls, for the log.
+pub(super) fn caller<T>(request: &Request<T>) -> String {
+    request.extensions().get::<crate::listen::Peer>().map(ToString::to_string).unwrap_or_default()
+}
+
+/// Why things were refused, as metadata of the answer: the API's own messages have only codes. Few and short, for clients
+/// take only so much metadata.
+pub(super) fn tell<T>(response: &mut Response<T>, refusals: impl IntoIterator<Item = String>) {
+    for text in refusals.into_iter().take(limits::REFUSALS_TOLD) {
+        let text: String = text.chars().take(limits::REFUSAL_BYTES).collect();
+        // What is no ASCII can't be metadata; none of our texts is.
+        if let Ok(value) = MetadataValue::try_from(text) {
+            response.metadata_mut().append(metadata::REFUSED, value);
+        }
     }
 }

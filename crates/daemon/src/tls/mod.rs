@@ -1,19 +1,28 @@
-//! TLS of the listeners: certificate and key from files, or a certificate that the daemon makes itself.
+//! TLS of the listeners: certificate and key from files, or a certificate that the daemon makes itself; who a client is by
+//! its own certificate.
 //!
 //! What is wrong with a file is found out here, before a client can: each error is one line that says what to do.
 
+mod identity;
+mod reload;
 mod self_signed;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tonic::transport::{Identity, ServerTlsConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
+pub use self::identity::{Identity, Unidentified};
+pub(crate) use self::reload::watch;
 pub use self::self_signed::{SelfSigned, state_folder};
+use crate::config::TlsVersion;
 use crate::limits;
 
 /// Why a listener can't have its TLS.
@@ -22,7 +31,7 @@ pub enum TlsError {
     /// A file can't be read.
     #[error("{what} {}: can't be read: {source}; check the path, and that the user who runs opofd may read it", path.display())]
     Unreadable {
-        /// `certificate` or `key`.
+        /// `certificate`, `key` or `client CA`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -32,7 +41,7 @@ pub enum TlsError {
     /// A file has no PEM of the right kind.
     #[error("{what} {}: {message}", path.display())]
     Unusable {
-        /// `certificate` or `key`.
+        /// `certificate`, `key` or `client CA`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -49,12 +58,6 @@ pub enum TlsError {
         /// Why, and what to do.
         message: String,
     },
-    /// The transport did not take what was found usable.
-    #[error("TLS can't be set up: {message}")]
-    Refused {
-        /// Why.
-        message: String,
-    },
     /// The self-signed certificate can't be kept anywhere.
     #[error("self-signed certificate in {}: {message}", folder.display())]
     SelfSigned {
@@ -65,42 +68,136 @@ pub enum TlsError {
     },
 }
 
-/// What a listener needs for TLS, read and found usable at `now`.
-pub fn server_config(cert: &Path, key: &Path, now: SystemTime) -> Result<ServerTlsConfig, TlsError> {
-    let cert_pem = read("certificate", cert)?;
-    let key_pem = read("key", key)?;
-    let unusable = |what, path: &Path, message| TlsError::Unusable { what, path: path.to_owned(), message };
-    let chain = CertificateDer::pem_slice_iter(&cert_pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unusable("certificate", cert, format!("is not PEM: {error}")))?;
-    let Some(own) = chain.first() else {
-        let message = "has no certificate in it; a file that begins with -----BEGIN CERTIFICATE----- is needed";
-        return Err(unusable("certificate", cert, message.to_owned()));
-    };
-    warn_about_dates(cert, own, now)?;
-    let private = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|error| {
-        let message = format!("has no usable private key ({error}); an unencrypted PEM key is needed");
-        unusable("key", key, message)
-    })?;
-    rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|error| {
+/// Which files a listener's TLS is made of, and how old it may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Files {
+    /// The certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The authorities that sign clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// What a handshake needs, made of one state of the files.
+#[derive(Clone, Debug)]
+pub struct Material {
+    /// For the handshake itself. It takes any client certificate whose key the client has.
+    pub config: Arc<rustls::ServerConfig>,
+    /// Judges that certificate afterwards, so that a client that is refused is told why.
+    pub clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// A listener's TLS. Its files may change while it is in use; connections that are open keep what they began with.
+#[derive(Debug)]
+pub struct Tls {
+    files: Files,
+    current: RwLock<Material>,
+}
+
+impl Tls {
+    /// Reads the files and finds them usable at `now`.
+    pub fn load(files: Files, now: SystemTime) -> Result<Self, TlsError> {
+        let current = RwLock::new(files.material(now)?);
+        Ok(Self { files, current })
+    }
+
+    /// What a connection that comes now begins with.
+    pub fn material(&self) -> Material {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The files.
+    pub const fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Reads the files again. On an error everything stays as it was.
+    pub fn reload(&self, now: SystemTime) -> Result<(), TlsError> {
+        let material = self.files.material(now)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = material;
+        Ok(())
+    }
+}
+
+impl Files {
+    /// A certificate and its key, and nothing else.
+    pub fn pair(cert: &Path, key: &Path) -> Self {
+        Self { cert: cert.to_owned(), key: key.to_owned(), client_ca: None, min_version: TlsVersion::default() }
+    }
+
+    /// Each of them.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().map(PathBuf::as_path)
+    }
+
+    fn material(&self, now: SystemTime) -> Result<Material, TlsError> {
+        let chain = certificates("certificate", &self.cert)?;
+        warn_about_dates(&self.cert, &chain[0], now)?;
+        let private = PrivateKeyDer::from_pem_slice(&read("key", &self.key)?).map_err(|error| {
+            let message = format!("has no usable private key ({error}); an unencrypted PEM key is needed");
+            unusable("key", &self.key, message)
+        })?;
+        let clients = self.client_ca.as_deref().map(client_verifier).transpose()?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions: &[&rustls::SupportedProtocolVersion] = match self.min_version {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let config = config.and_then(|builder| {
+            let builder = match &clients {
+                Some(clients) => builder.with_client_cert_verifier(identity::any_certificate(Arc::clone(clients))),
+                None => builder.with_no_client_auth(),
+            };
+            builder.with_single_cert(chain, private)
+        });
+        let mut config = config.map_err(|error| {
             let message = match error {
                 rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
                 other => other.to_string(),
             };
-            TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), message }
+            TlsError::Pair { cert: self.cert.clone(), key: self.key.clone(), message }
         })?;
-    Ok(ServerTlsConfig::new().identity(Identity::from_pem(cert_pem, key_pem)).timeout(limits::HANDSHAKE))
+        // RFC 9113, 3.2: HTTP/2 over TLS is agreed on by ALPN.
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Material { config: Arc::new(config), clients })
+    }
+}
+
+fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("client CA", path)? {
+        roots.add(certificate).map_err(|error| unusable("client CA", path, format!("is not usable: {error}")))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map(|verifier| verifier as _).map_err(|error| unusable("client CA", path, error.to_string()))
+}
+
+/// The certificates in a file; at least one.
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let chain = CertificateDer::pem_slice_iter(&read(what, path)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| unusable(what, path, format!("is not PEM: {error}")))?;
+    if chain.is_empty() {
+        let message = "has no certificate in it; a file that begins with -----BEGIN CERTIFICATE----- is needed";
+        return Err(unusable(what, path, message.to_owned()));
+    }
+    Ok(chain)
+}
+
+fn unusable(what: &'static str, path: &Path, message: String) -> TlsError {
+    TlsError::Unusable { what, path: path.to_owned(), message }
 }
 
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { what, path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > limits::PEM_BYTES {
-        let message = format!("is larger than {} bytes: not a PEM file", limits::PEM_BYTES);
-        return Err(TlsError::Unusable { what, path: path.to_owned(), message });
+        return Err(unusable(what, path, format!("is larger than {} bytes: not a PEM file", limits::PEM_BYTES)));
     }
     std::fs::read(path).map_err(unreadable)
 }
@@ -109,8 +206,7 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 /// have pinned it.
 fn warn_about_dates(path: &Path, cert: &CertificateDer<'_>, now: SystemTime) -> Result<(), TlsError> {
     let Some(valid) = validity(cert) else {
-        let message = "is not an X.509 certificate".to_owned();
-        return Err(TlsError::Unusable { what: "certificate", path: path.to_owned(), message });
+        return Err(unusable("certificate", path, "is not an X.509 certificate".to_owned()));
     };
     let path = path.display();
     match valid.left(now) {

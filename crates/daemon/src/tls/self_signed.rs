@@ -10,7 +10,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpos
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{TlsError, server_config, validity};
+use super::{Files, TlsError, validity};
 use crate::limits;
 
 /// A certificate that is its own authority, and its key, in files.
@@ -48,7 +48,7 @@ impl SelfSigned {
             .and_then(|cert| validity(&cert))
             .and_then(|validity| validity.left(now));
         left.is_some_and(|left| left >= limits::CERTIFICATE_WARNING)
-            && server_config(&self.cert, &self.key, now).is_ok()
+            && Files::pair(&self.cert, &self.key).material(now).is_ok()
     }
 
     fn make(&self, folder: &Path, now: SystemTime) -> Result<(), String> {

@@ -24,7 +24,7 @@ fn a_self_signed_certificate_is_made_once_and_kept() {
     let again = SelfSigned::in_folder(&folder, at(NOW + DAY)).unwrap();
     assert!(!again.is_new);
     assert_eq!(fs::read(&again.cert).unwrap(), made);
-    server_config(&first.cert, &first.key, at(NOW)).unwrap();
+    Files::pair(&first.cert, &first.key).material(at(NOW)).unwrap();
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn each_fault_of_a_pair_is_one_line() {
         (&one.cert, &two.key, "the key is not that of the certificate"),
         (&one.key, &one.key, "key.pem: has no certificate"),
     ] {
-        let error = server_config(cert, key, at(NOW)).unwrap_err().to_string();
+        let error = Files::pair(cert, key).material(at(NOW)).unwrap_err().to_string();
         assert!(error.contains(expected) && !error.contains('\n'), "{error:?} should say {expected:?}");
     }
 }

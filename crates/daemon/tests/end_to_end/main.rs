@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
 
+mod certificates;
 mod closed_sessions;
 mod common;
+mod dialects;
+mod limits;
+mod security;
 mod session_table;

@@ -1,10 +1,11 @@
 //! The same story without root: the daemon in this process, its simulated data plane, and frames from a builder.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use opof_client::{Client, ClientConfig, DirectionCounters};
-use opof_daemon::config::{Config, Security};
+use opof_daemon::config::{Address, Config, Security};
 use opof_daemon::{Daemon, RunningDaemon};
 use opof_dataplane::pipeline::{Outcome, Port};
 use opof_session::types::{Lif, SessionSpec};
@@ -35,7 +36,7 @@ pub(crate) fn tell() -> Result<Story> {
         // What `opofd` runs with when it is told nothing, on a port that is free.
         let mut config = Config::default();
         for listener in &mut config.listeners {
-            listener.address.set_port(0);
+            listener.address = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
             listener.security = Security::Plaintext;
         }
         let daemon = Daemon::start(&config).await?;

@@ -1,18 +1,16 @@
 //! [`Document`] to [`Config`]: what each setting means, and every mistake in one go.
 
+mod listener;
+
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use opof_session::request::SameTuple;
 use opof_session::types::Lif;
 use tracing_subscriber::EnvFilter;
 
 use super::fields::Fields;
-use super::model::{
-    Config, DataPlaneConfig, LifConfig, Listener, LogConfig, LogFormat, Profile, Security, SessionsConfig, XdpMode,
-};
+use super::model::{ClientLimits, Config, DataPlaneConfig, LifConfig, LogConfig, LogFormat, SessionsConfig, XdpMode};
 use super::source::{Document, Mistake, Place, Section};
 use crate::limits;
 
@@ -22,9 +20,11 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
     let data_plane = data_plane(document, mistakes);
     let is_xdp = matches!(data_plane, Some(DataPlaneConfig::Xdp { .. }));
     let config = Config {
-        listeners: listeners(document, mistakes),
+        listeners: listener::all(document, mistakes),
+        clients: listener::clients(document, mistakes),
         lifs: lifs(document, is_xdp, mistakes),
         sessions: sessions(document, mistakes),
+        limits: client_limits(document, mistakes),
         log: log(document, mistakes),
         // With a mistake in it nothing is returned, whatever stands here.
         data_plane: data_plane.unwrap_or(DataPlaneConfig::Sim),
@@ -38,126 +38,6 @@ fn all<'a>(document: &'a Document, name: &str) -> &'a [Section] {
 
 fn is_built_in(document: &Document) -> bool {
     document.place == Place::BuiltIn
-}
-
-fn default_listener() -> Listener {
-    Listener {
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, limits::DEFAULT_PORT)),
-        security: Security::SelfSigned,
-        profile: Profile::Spec,
-        same_tuple: SameTuple::Supersede,
-    }
-}
-
-fn listeners(document: &Document, mistakes: &mut Vec<Mistake>) -> Vec<Listener> {
-    let sections = all(document, "listener");
-    if sections.is_empty() {
-        if !is_built_in(document) {
-            let message = "there is no [[listener]]: nobody could reach the device".to_owned();
-            mistakes.push(Mistake { place: document.place.clone(), message });
-        }
-        return vec![default_listener()];
-    }
-    if let Some(excess) = sections.get(limits::LISTENERS) {
-        let message = format!("more than {} listeners", limits::LISTENERS);
-        mistakes.push(Mistake { place: excess.place.clone(), message });
-    }
-    let mut seen = BTreeMap::new();
-    let mut listeners = Vec::new();
-    for section in sections {
-        let mut fields = Fields::of(section, mistakes);
-        let Some(listener) = listener(&mut fields) else { continue };
-        // Port 0 is another port each time.
-        if listener.address.port() != 0
-            && let Some(first) = seen.insert(listener.address, fields.place("address"))
-        {
-            fields.wrong("address", format_args!("{} is taken by the listener at {first}", listener.address));
-        }
-        listeners.push(listener);
-    }
-    listeners
-}
-
-fn listener(fields: &mut Fields<'_>) -> Option<Listener> {
-    let address = address(fields);
-    let security = security(fields, address);
-    let profile = profile(fields);
-    let policies = [("supersede", SameTuple::Supersede), ("reject", SameTuple::Reject)];
-    let same_tuple = fields.choice("same_tuple", &policies).unwrap_or_default();
-    Some(Listener { address: address?, security: security?, profile, same_tuple })
-}
-
-fn address(fields: &mut Fields<'_>) -> Option<SocketAddr> {
-    let text = fields.required_text("address", "where do clients connect, such as \"127.0.0.1:3443\"?")?;
-    let address = text.parse().ok();
-    if address.is_none() {
-        fields.wrong(
-            "address",
-            format_args!("\"{text}\" is not ADDRESS:PORT, such as \"127.0.0.1:3443\" or \"[::]:3443\""),
-        );
-    }
-    address
-}
-
-fn security(fields: &mut Fields<'_>, address: Option<SocketAddr>) -> Option<Security> {
-    let plaintext = fields.truth("plaintext").unwrap_or(false);
-    let anywhere = fields.truth("plaintext_anywhere").unwrap_or(false);
-    let self_signed = fields.truth("self_signed").unwrap_or(false);
-    let tls = if fields.has("tls") { Some(tls(fields)) } else { None };
-    let on_loopback = address.is_none_or(|address| address.ip().is_loopback());
-    match (tls, plaintext, self_signed) {
-        (Some(tls), false, false) => tls,
-        (None, true, false) => {
-            if !on_loopback && !anywhere {
-                fields.wrong(
-                    "plaintext",
-                    "off the loopback anybody on the way could read and change sessions; use tls, or say plaintext_anywhere = true",
-                );
-            }
-            Some(Security::Plaintext)
-        }
-        (None, false, true) => {
-            if !on_loopback {
-                fields.wrong("self_signed", "that certificate names localhost only; use tls = { cert, key }");
-            }
-            Some(Security::SelfSigned)
-        }
-        (None, false, false) => {
-            fields.wrong("tls", "a listener needs tls = { cert = \"...\", key = \"...\" } or plaintext = true");
-            None
-        }
-        _ => {
-            let key = if plaintext { "plaintext" } else { "self_signed" };
-            fields.wrong(key, "only one of tls, plaintext and self_signed can be had");
-            None
-        }
-    }
-}
-
-fn tls(fields: &mut Fields<'_>) -> Option<Security> {
-    let table = fields.table("tls")?;
-    let mut fields = fields.within(table);
-    let (cert, key) = (path(&mut fields, "cert"), path(&mut fields, "key"));
-    Some(Security::Tls { cert: cert?, key: key? })
-}
-
-/// A path in a file is relative to the file's folder, so that a daemon started elsewhere finds it.
-fn path(fields: &mut Fields<'_>, key: &str) -> Option<PathBuf> {
-    let path = fields.required_text(key, "which PEM file has it?")?;
-    Some(match fields.place(key) {
-        Place::Line(file, _) => file.parent().unwrap_or(Path::new("")).join(path),
-        Place::Flag(_) | Place::BuiltIn => PathBuf::from(path),
-    })
-}
-
-fn profile(fields: &mut Fields<'_>) -> Profile {
-    match fields.text("profile") {
-        None | Some("spec") => {}
-        Some(other) => {
-            fields.wrong("profile", format_args!("\"{other}\" is unknown; this version has only \"spec\""));
-        }
-    }
-    Profile::Spec
 }
 
 fn data_plane(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<DataPlaneConfig> {
@@ -281,6 +161,30 @@ fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig 
             fields.wrong(key, format_args!("the default of {is} s is longer than max_timeout, {max} s"));
         }
     }
+    settings
+}
+
+fn client_limits(document: &Document, mistakes: &mut Vec<Mistake>) -> ClientLimits {
+    let mut settings = ClientLimits::default();
+    let Some(section) = all(document, "limits").first() else { return settings };
+    let mut fields = Fields::of(section, mistakes);
+    let mut number = |key, most, into: &mut u32| {
+        if let Some(number) = fields.whole(key, 1..=most) {
+            *into = number;
+        }
+    };
+    number("connections", limits::CONNECTIONS, &mut settings.connections);
+    number("streams", limits::STREAMS, &mut settings.streams);
+    number("message_bytes", limits::MESSAGE_BYTES, &mut settings.message_bytes);
+    number("stream_sessions", u32::MAX, &mut settings.stream_sessions);
+    number("rate", u32::MAX, &mut settings.rate);
+    let mut seconds = |key, least, into: &mut Duration| {
+        if let Some(seconds) = fields.whole(key, least..=limits::TIMEOUT_SECONDS) {
+            *into = Duration::from_secs(seconds.into());
+        }
+    };
+    seconds("header_timeout", 1, &mut settings.header_timeout);
+    seconds("idle_timeout", limits::IDLE_SECONDS_MIN, &mut settings.idle_timeout);
     settings
 }
 

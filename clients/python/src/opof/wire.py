@@ -1,0 +1,172 @@
+"""How calls are made: the channel, the paths, the deadline, and what their errors mean."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+
+import grpc
+from google.protobuf.message import Message
+
+from . import limits
+from .dialect import Dialect
+from .errors import ClientClosed, Error, InvalidConfiguration, of_call
+
+M = TypeVar("M", bound=Message)
+Pem = Union[str, "os.PathLike[str]", bytes]
+"""The path of a PEM file, or what is in it."""
+
+_PEM_BEGIN = b"-----BEGIN "
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Whom to trust, and who we are."""
+
+    ca: Optional[Pem] = None
+    """The authority that signed the device's certificate, or a self-signed certificate itself; None for gRPC's list."""
+    cert: Optional[Pem] = None
+    """Our certificate chain, where the device asks for one; with ``key``."""
+    key: Optional[Pem] = None
+    server_name: Optional[str] = None
+    """The name that the device's certificate has, where it is not the one in the target."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What gRPC makes a channel from."""
+        if (self.cert is None) != (self.key is None):
+            raise InvalidConfiguration("Tls: cert and key go together; give both, or neither")
+        return grpc.ssl_channel_credentials(
+            root_certificates=_pem("ca", self.ca),
+            private_key=_pem("key", self.key),
+            certificate_chain=_pem("cert", self.cert),
+        )
+
+
+def _pem(name: str, pem: Optional[Pem]) -> Optional[bytes]:
+    if pem is None:
+        return None
+    if isinstance(pem, bytes):
+        content, origin = pem, "the bytes given"
+    else:
+        origin = os.fspath(pem)
+        try:
+            with open(origin, "rb") as file:
+                content = file.read()
+        except OSError as error:
+            raise InvalidConfiguration(f"Tls: can't read {name}: {error}") from error
+    if _PEM_BEGIN not in content:
+        raise InvalidConfiguration(f"Tls: {name}: {origin}: no PEM in there; it has a line -----BEGIN ...-----")
+    return content
+
+
+def target_of(target: str) -> str:
+    """The target as gRPC wants it; a port that is not there is the default one."""
+    if target.startswith("unix:"):
+        if target in ("unix:", "unix://"):
+            raise InvalidConfiguration(f"{target}: no path; it should look like unix:/run/opof/opofd.sock")
+        return target
+    if "/" in target or not target:
+        raise InvalidConfiguration(
+            f"{target!r}: not a target; it should look like localhost:3443, [::1]:3443 or unix:/path"
+        )
+    if target.startswith("["):
+        name, bracket, port = target.rpartition("]")
+        name, port = name + bracket, port.lstrip(":")
+    else:
+        name, _, port = target.partition(":")
+    if ":" in port:
+        raise InvalidConfiguration(f"{target}: more than one colon; put an IPv6 address in brackets: [::1]:3443")
+    number = port or str(limits.DEFAULT_PORT)
+    if name in ("", "[]") or not number.isdecimal() or not 0 < int(number) <= limits.PORT:
+        raise InvalidConfiguration(f"{target}: not a host and a port from 1 to {limits.PORT}")
+    return f"{name}:{number}"
+
+
+def channel_to(target: str, tls: Optional[Tls], plaintext: bool) -> grpc.Channel:
+    """A channel, which connects at the first call and comes back by itself after the device has been away."""
+    options: List[Tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", limits.MESSAGE_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", limits.RECONNECT_MIN_MS),
+        ("grpc.min_reconnect_backoff_ms", limits.CONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", limits.RECONNECT_MAX_MS),
+    ]
+    if (tls is not None) == plaintext:
+        raise InvalidConfiguration(f"{target}: give tls=opof.Tls(...) or plaintext=True, and not both")
+    if tls is None:
+        return grpc.insecure_channel(target, options)
+    if tls.server_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls.server_name))
+    return grpc.secure_channel(target, tls.credentials(), options)
+
+
+class Wire:
+    """A channel whose calls raise the errors of this package."""
+
+    def __init__(self, channel: grpc.Channel, dialect: Dialect, target: str, deadline: float) -> None:
+        self.channel = channel
+        self.dialect = dialect
+        self.target = target
+        self.deadline = deadline
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        """Ends all calls."""
+        self.closed.set()
+        self.channel.close()
+
+    def unary(self, method: str, request: Message, answer: Type[M]) -> M:
+        """One message, one answer."""
+        with _Errors(self, method):
+            call = self.channel.unary_unary(self.dialect.path(method), _serialize, answer.FromString)
+            return call(request, timeout=self.deadline)
+
+    def stream_in(self, method: str, requests: Sequence[Message], answer: Type[M]) -> Tuple[M, List[Tuple[str, str]]]:
+        """Many messages, one answer, and the initial metadata that came with it."""
+        with _Errors(self, method):
+            multi = self.channel.stream_unary(self.dialect.path(method), _serialize, answer.FromString)
+            message, call = multi.with_call(iter(requests), timeout=self.deadline)
+            texts = [(key, value) for key, value in call.initial_metadata() or () if isinstance(value, str)]
+            return message, texts
+
+    def stream_out(self, method: str, request: Message, answer: Type[M]) -> Iterator[M]:
+        """One message, many answers; the deadline is for all of them."""
+        with _Errors(self, method):
+            multi = self.channel.unary_stream(self.dialect.path(method), _serialize, answer.FromString)
+            call = multi(request, timeout=self.deadline)
+            try:
+                yield from call
+            finally:
+                # Of a stream that is read to its end nothing is left to cancel.
+                call.cancel()
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+class _Errors:
+    """What gRPC raises becomes one of our errors."""
+
+    def __init__(self, wire: Wire, method: str) -> None:
+        self._wire = wire
+        self._method = method
+
+    def __enter__(self) -> None:
+        self._refuse_if_closed(None)
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: object) -> None:
+        if isinstance(error, grpc.RpcError):
+            self._refuse_if_closed(error)
+            raise self.translated(error) from error
+        # What a call on a closed channel raises.
+        if isinstance(error, ValueError) and not isinstance(error, Error):
+            self._refuse_if_closed(error)
+
+    def translated(self, error: grpc.RpcError) -> Error:
+        return of_call(error, self._wire.target, self._wire.deadline, self._method)
+
+    def _refuse_if_closed(self, cause: Optional[BaseException]) -> None:
+        if self._wire.closed.is_set():
+            raise ClientClosed(f"{self._wire.target}: the client is closed; make another") from cause

@@ -1,0 +1,156 @@
+//! Before any call: may this client make it, and has it asked too much?
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use opof_api::dialect::{Dialect, Method};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::http::{HeaderMap, Request, Response};
+use tower::{Layer, Service};
+
+use super::status;
+use crate::access::Access;
+use crate::clock::Clock;
+use crate::listen::{Denial, Peer, log_denial};
+use crate::log::RateLimit;
+
+/// Puts a [`Guard`] in front of services.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardLayer {
+    clock: Clock,
+    denials: Arc<Mutex<RateLimit>>,
+}
+
+impl GuardLayer {
+    pub(crate) const fn new(clock: Clock, denials: Arc<Mutex<RateLimit>>) -> Self {
+        Self { clock, denials }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, rules: self.clone() }
+    }
+}
+
+/// Lets through what is allowed, before a byte of the message is looked at.
+#[derive(Clone, Debug)]
+pub(crate) struct Guard<S> {
+    inner: S,
+    rules: GuardLayer,
+}
+
+impl GuardLayer {
+    fn judge(&self, request: &Request<Body>) -> Result<(), Status> {
+        // Every connection of ours brings its peer along.
+        let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("nobody knows who calls"))?;
+        let path = request.uri().path();
+        peer.may(Access::of_path(path)).map_err(|denial| {
+            log_denial(peer, &denial, &self.denials, &self.clock);
+            denied(&denial)
+        })?;
+        // Not before: one that may do nothing must not keep a place.
+        peer.settle();
+        // A stream of sessions is slowed down instead, session by session.
+        if matches!(Dialect::of_path(path), Some((_, Method::AddSession))) {
+            return Ok(());
+        }
+        peer.rate().take(self.clock.now(), 1).map_err(status::too_fast)
+    }
+}
+
+/// How long the client waits for the answer: `grpc-timeout` of gRPC over HTTP/2, "Requests". The transport knows it too, but calls
+/// its end "cancelled".
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+async fn within<E>(
+    patience: Duration,
+    answer: impl Future<Output = Result<Response<Body>, E>>,
+) -> Result<Response<Body>, E> {
+    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(status::too_late(patience).into_http()))
+}
+
+fn denied(denial: &Denial) -> Status {
+    match denial {
+        Denial::Unidentified(_) => Status::unauthenticated(denial.to_string()),
+        Denial::NoRole(_) | Denial::Role { .. } | Denial::Shutdown => Status::permission_denied(denial.to_string()),
+    }
+}
+
+impl<S> Service<Request<Body>> for Guard<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Err(status) = self.rules.judge(&request) {
+            return Box::pin(std::future::ready(Ok(status.into_http())));
+        }
+        let patience = deadline(request.headers());
+        let answer = self.inner.call(request);
+        match patience {
+            Some(patience) => Box::pin(within(patience, answer)),
+            None => Box::pin(answer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_not_done_in_time_ends_with_the_code_for_that() {
+        let code = async |answer: Pin<Box<dyn Future<Output = Result<Response<Body>, ()>>>>| {
+            let response = within(Duration::from_millis(20), answer).await.unwrap();
+            Status::from_header_map(response.headers()).map(|status| status.code())
+        };
+        assert_eq!(code(Box::pin(std::future::pending())).await, Some(tonic::Code::DeadlineExceeded));
+        assert_eq!(code(Box::pin(async { Ok(Response::default()) })).await, None);
+    }
+
+    #[test]
+    fn deadlines_are_read_as_grpc_writes_them() {
+        let read = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", text.parse().unwrap());
+            deadline(&headers)
+        };
+        assert_eq!(read("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(read("99999999u"), Some(Duration::from_micros(99_999_999)));
+        assert_eq!(read("7n"), Some(Duration::from_nanos(7)));
+        assert_eq!((read("5S"), read("2M")), (Some(Duration::from_secs(5)), Some(Duration::from_secs(120))));
+        assert_eq!(read("1H"), Some(Duration::from_secs(3600)));
+        for wrong in ["", "5", "S", "5s", "-5S", "5 S", "five S"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        assert_eq!(deadline(&HeaderMap::new()), None);
+    }
+}
