@@ -1,7 +1,6 @@
 //! What the device answers, whatever dialect the question is in.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use opof_api::profile::{Absence, ListCursor};
 use opof_api::v1beta1::{
@@ -15,13 +14,10 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{STARTED, Served, State, live};
+use super::{LOOK, STARTED, Served, State, live};
 
 pub(super) type Answer<T> = Result<Response<T>, Status>;
 pub(super) type ClosedStream = Pin<Box<dyn Stream<Item = Result<SessionResponse, Status>> + Send>>;
-
-/// Between two looks for what a test changes.
-const LOOK: Duration = Duration::from_millis(2);
 
 impl Served {
     /// Before every answer: what the test wants to know of the call, and how it wants it to fail.

@@ -6,14 +6,16 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use opof_api::device::device_server::DeviceServer;
 use opof_api::{Dialect, Profile, v1, v1_1, v1beta1, v2};
 use prost_types::Timestamp;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tonic::Status;
 use tonic::transport::server::{Router, TcpIncoming};
@@ -23,6 +25,11 @@ use tonic_health::pb::health_server::HealthServer;
 
 mod answers;
 mod services;
+
+/// How long a device has to end, and to begin.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// Between two looks for what a test changes.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// What the device holds, and how it behaves.
 #[allow(clippy::struct_excessive_bools, reason = "each is a fault of its own, and any may come together")]
@@ -113,7 +120,9 @@ impl Mock {
     /// Breaks all connections and is not there any more. What it holds stays.
     pub(crate) fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // Waited for, so that the port is free. On a thread of its own, because a test's may not wait like this.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(SHUTDOWN)).join();
+            assert!(ended.is_ok() || std::thread::panicking(), "it ends");
         }
         if let Some(socket) = &self.setup.socket {
             let _ = std::fs::remove_file(socket);
@@ -135,13 +144,20 @@ impl Mock {
                 router.serve_with_incoming(incoming).await
             });
         } else {
-            let listener = TcpListener::bind(self.address).expect("a port on loopback");
-            self.address = listener.local_addr().expect("it is bound");
-            listener.set_nonblocking(true).expect("a socket");
+            let address = self.address;
+            let (sender, bound) = std::sync::mpsc::sync_channel(1);
             runtime.spawn(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("it is bound");
+                // A test beside this one that is starting a program may have a copy of the old listener for a moment.
+                let listener = loop {
+                    match TcpListener::bind(address).await {
+                        Ok(listener) => break listener,
+                        Err(_) => tokio::time::sleep(LOOK).await,
+                    }
+                };
+                sender.send(listener.local_addr()).expect("it is waited for");
                 router.serve_with_incoming(TcpIncoming::from(listener)).await
             });
+            self.address = bound.recv_timeout(SHUTDOWN).expect("a port on loopback").expect("it is bound");
         }
         self.runtime = Some(runtime);
     }
