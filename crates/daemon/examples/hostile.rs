@@ -10,11 +10,11 @@ mod crowd;
 
 use std::path::PathBuf;
 
-use opof_api::{Dialect, Rpc, v1beta1};
+use opof_api::{Dialect, Rpc};
 use tokio::time::Instant;
 use tonic::transport::Endpoint;
 
-use crowd::{Crowd, Opofd};
+use crowd::{Crowd, Opofd, session};
 
 const SILENT: usize = 2000;
 const ROUNDS: usize = 5;
@@ -78,18 +78,4 @@ async fn measure(binary: &std::path::Path, silent: usize) -> Round {
     }
     drop(crowd);
     Round { rates, memory: opofd.peak_memory() }
-}
-
-fn session(id: u32) -> v1beta1::SessionRequest {
-    let [a, b, c, d] = id.to_be_bytes();
-    v1beta1::SessionRequest {
-        session_id: id.into(),
-        source_ip: u32::from_le_bytes([10 + a, b, c, d]),
-        source_port: 1000,
-        destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
-        destination_port: 53,
-        protocol_id: 17,
-        action: Some(v1beta1::ActionParameters { action_type: 1, ..Default::default() }),
-        ..Default::default()
-    }
 }

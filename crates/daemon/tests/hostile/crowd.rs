@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
+use opof_api::v1beta1;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -135,6 +136,21 @@ impl Drop for Opofd {
 async fn free_address() -> SocketAddr {
     let probe = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port on loopback");
     probe.local_addr().expect("it is bound")
+}
+
+/// What a client that means well adds; another address for each id.
+pub(crate) fn session(id: u32) -> v1beta1::SessionRequest {
+    let [a, b, c, d] = id.to_be_bytes();
+    v1beta1::SessionRequest {
+        session_id: id.into(),
+        source_ip: u32::from_le_bytes([10 + a, b, c, d]),
+        source_port: 1000,
+        destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
+        destination_port: 53,
+        protocol_id: 17,
+        action: Some(v1beta1::ActionParameters { action_type: 1, ..Default::default() }),
+        ..Default::default()
+    }
 }
 
 /// A crowd needs many open files.

@@ -6,13 +6,13 @@ mod crowd;
 use std::path::Path;
 use std::time::Duration;
 
-use opof_api::{Dialect, Rpc, v1beta1};
+use opof_api::{Dialect, Rpc};
 use tonic::transport::Endpoint;
 
-use crowd::{Crowd, Opofd};
+use crowd::{Crowd, Opofd, session};
 
 const SILENT: usize = 2000;
-const SESSIONS: u64 = 20_000;
+const SESSIONS: u32 = 20_000;
 /// What opofd may have with all of that, in KiB. Measured: some 60 MiB with debug assertions, most of it sessions and buffers of
 /// connections.
 const MEMORY: u64 = 256 << 10;
@@ -38,18 +38,4 @@ async fn a_client_that_means_well_is_served_and_memory_is_bounded() {
     println!("peak memory of opofd: {peak} KiB");
     assert!(peak < MEMORY, "{peak} KiB");
     drop(crowd);
-}
-
-fn session(id: u64) -> v1beta1::SessionRequest {
-    let [.., b, c, d] = id.to_be_bytes();
-    v1beta1::SessionRequest {
-        session_id: id,
-        source_ip: u32::from_le_bytes([10, b, c, d]),
-        source_port: 1000,
-        destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
-        destination_port: 53,
-        protocol_id: 17,
-        action: Some(v1beta1::ActionParameters { action_type: 1, ..Default::default() }),
-        ..Default::default()
-    }
 }
