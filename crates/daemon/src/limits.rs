@@ -106,6 +106,8 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const IDLE_SECONDS_MIN: u32 = 5;
 /// Connections whose TLS is being agreed on and that wait to be served.
 pub const HANDSHAKEN: usize = 16;
+/// How long a connection that was to make room may take for it, before the next one has to.
+pub const EVICTION: Duration = Duration::from_millis(50);
 /// Refused clients that are logged in a second.
 pub const DENIALS_LOGGED: u32 = 20;
 /// Permissions of a Unix socket, where nothing else is set: its owner's alone.

@@ -23,6 +23,8 @@ pub const NEXT_HOPS: usize = 1 << 21;
 pub const SWEEPS: usize = 64;
 /// Removals of one such request that are under way at once: it never stands in the way of others.
 pub const SWEEP_REMOVALS: usize = 1024;
+/// Sessions that such requests look at in one step, those included that need no removal.
+pub const SWEEP_STEP: usize = 4096;
 /// Closed records that can be configured at most.
 pub const CLOSED_RECORDS: usize = 1 << 26;
 /// How long until a removal that the plane could not do is tried again.
@@ -31,6 +33,6 @@ pub const REMOVE_RETRY: Duration = Duration::from_millis(100);
 const _: () = assert!(SESSIONS < u32::MAX, "the slot past the last one means none");
 const _: () = assert!(ADD_BATCH <= u32::MAX as usize, "positions in a batch are u32");
 const _: () = assert!(
-    AGING_READS >= 1 && LOANS >= 1 && LIST_ROWS >= 1 && COLLECT_RECORDS >= 1 && SWEEP_REMOVALS >= 1,
+    AGING_READS >= 1 && LOANS >= 1 && LIST_ROWS >= 1 && COLLECT_RECORDS >= 1 && SWEEP_REMOVALS >= 1 && SWEEP_STEP >= 1,
     "nothing would move"
 );

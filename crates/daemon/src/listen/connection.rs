@@ -77,6 +77,9 @@ pub(super) struct Patience {
 
 /// A socket that fails when its peer is silent for too long: without a call within the header's time, or later without a byte
 /// for one to two idle times (a live peer answers pings). A newcomer also fails when it has to make room.
+///
+/// A peer that does not read what it is sent is no better than a silent one: HTTP/2 stops reading from it, so the alarm is
+/// looked at wherever the socket makes it wait.
 #[derive(Debug)]
 pub(super) struct Watched {
     socket: Socket,
@@ -94,20 +97,41 @@ impl Watched {
         Self { socket, place, eviction: Some(eviction), alarm, idle: patience.idle, heard: false }
     }
 
-    /// Why a newcomer has to go now.
-    fn poll_newcomer(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+    fn is_newcomer(&mut self) -> bool {
         if self.place.is_settled() {
             self.eviction = None;
         }
-        let Some(eviction) = &mut self.eviction else { return Poll::Pending };
-        if let Poll::Ready(Ok(())) = Pin::new(eviction).poll(context) {
-            return Poll::Ready(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "it made room for a newer connection",
-            ));
+        self.eviction.is_some()
+    }
+
+    /// Why the connection has to end now.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let ended = |kind, why| Poll::Ready(io::Error::new(kind, why));
+        if self.is_newcomer() {
+            let eviction = self.eviction.as_mut().map(|eviction| Pin::new(eviction).poll(context));
+            if matches!(eviction, Some(Poll::Ready(Ok(())))) {
+                return ended(io::ErrorKind::ConnectionAborted, "it made room for a newer connection");
+            }
+            ready!(self.alarm.as_mut().poll(context));
+            return ended(io::ErrorKind::TimedOut, "the peer made no call for too long");
         }
-        ready!(self.alarm.as_mut().poll(context));
-        Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the peer made no call for too long"))
+        // The alarm is moved when it rings, not with each read: no timer work on a busy connection.
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if !std::mem::take(&mut self.heard) {
+                return ended(io::ErrorKind::TimedOut, "the peer was silent for too long");
+            }
+            let next = Instant::now() + self.idle;
+            self.alarm.as_mut().reset(next);
+        }
+    }
+
+    /// `result`, or the end of the connection where the socket makes us wait.
+    fn or_end<T>(&mut self, context: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match result {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.poll_end(context).map(Err),
+        }
     }
 }
 
@@ -117,42 +141,32 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.eviction.is_some()
-            && let Poll::Ready(error) = this.poll_newcomer(context)
+        // What a newcomer sends does not lengthen its time.
+        if self.is_newcomer()
+            && let Poll::Ready(error) = self.poll_end(context)
         {
             return Poll::Ready(Err(error));
         }
-        if let Poll::Ready(result) = Pin::new(&mut this.socket).poll_read(context, buffer) {
-            this.heard = true;
-            return Poll::Ready(result);
-        }
-        if this.eviction.is_some() {
-            return Poll::Pending;
-        }
-        // The alarm is moved when it rings, not with each read: no timer work on a busy connection.
-        loop {
-            ready!(this.alarm.as_mut().poll(context));
-            if !std::mem::take(&mut this.heard) {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer was silent for too long")));
-            }
-            let next = Instant::now() + this.idle;
-            this.alarm.as_mut().reset(next);
-        }
+        let result = Pin::new(&mut self.socket).poll_read(context, buffer);
+        self.heard |= result.is_ready();
+        self.or_end(context, result)
     }
 }
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
+        let result = Pin::new(&mut self.socket).poll_write(context, bytes);
+        self.or_end(context, result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
+        let result = Pin::new(&mut self.socket).poll_flush(context);
+        self.or_end(context, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        let result = Pin::new(&mut self.socket).poll_shutdown(context);
+        self.or_end(context, result)
     }
 
     fn poll_write_vectored(
@@ -160,7 +174,8 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, slices)
+        let result = Pin::new(&mut self.socket).poll_write_vectored(context, slices);
+        self.or_end(context, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -322,6 +337,18 @@ mod tests {
             assert_eq!(connection.read_u8().await.unwrap(), byte);
         }
         assert_eq!(error(&mut connection).await.to_string(), "the peer was silent for too long");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_as_good_as_silent() {
+        for settled in [false, true] {
+            let (mut connection, place, _client) = pair(&Gate::new(1), 4 * SHORT, 4 * SHORT).await;
+            if settled {
+                place.settle();
+            }
+            let write = async { while connection.write_all(&[0; 4096]).await.is_ok() {} };
+            tokio::time::timeout(Duration::from_secs(10), write).await.expect("it fails in time");
+        }
     }
 
     #[tokio::test]

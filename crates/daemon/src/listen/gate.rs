@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::limits;
+
 /// A listener's places.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -43,12 +45,16 @@ impl Gate {
 
     /// A place for a newcomer, once there is one.
     pub(super) async fn admit(self: &Arc<Self>) -> (Arc<Place>, Eviction) {
-        let permit = if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
-            permit
-        } else {
+        let permit = loop {
+            if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+                break permit;
+            }
             self.evict();
-            let places = Arc::clone(&self.places);
-            places.acquire_owned().await.expect("the semaphore is never closed")
+            // One that was to go may have settled meanwhile, and stays: then it is the next one's turn.
+            let places = Arc::clone(&self.places).acquire_owned();
+            if let Ok(permit) = tokio::time::timeout(limits::EVICTION, places).await {
+                break permit.expect("the semaphore is never closed");
+            }
         };
         let (sender, eviction) = oneshot::channel();
         let mut newcomers = self.newcomers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,6 +125,22 @@ mod tests {
         let (_fourth, _) = newcomer.await.expect("no panic");
         assert!(third_eviction.try_recv().is_err());
         assert!(settled_eviction.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn one_that_settles_when_it_was_to_go_is_not_waited_for() {
+        let gate = Gate::new(2);
+        let (stays, _) = admitted(&gate).await;
+        let (goes, eviction) = admitted(&gate).await;
+        let newcomer = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move { gate.admit().await }
+        });
+        // The first was chosen, and pays no attention.
+        stays.settle();
+        eviction.await.expect("the second is chosen after a while");
+        drop(goes);
+        newcomer.await.expect("no panic");
     }
 
     #[tokio::test]

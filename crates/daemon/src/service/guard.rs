@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use opof_api::dialect::{Dialect, Method};
+use tokio::time::Timeout;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{HeaderMap, Request, Response};
@@ -83,9 +84,9 @@ fn deadline(headers: &HeaderMap) -> Option<Duration> {
 
 async fn within<E>(
     patience: Duration,
-    answer: impl Future<Output = Result<Response<Body>, E>>,
+    answer: Timeout<impl Future<Output = Result<Response<Body>, E>>>,
 ) -> Result<Response<Body>, E> {
-    tokio::time::timeout(patience, answer).await.unwrap_or_else(|_| Ok(status::too_late(patience).into_http()))
+    answer.await.unwrap_or_else(|_| Ok(status::too_late(patience).into_http()))
 }
 
 fn denied(denial: &Denial) -> Status {
@@ -116,7 +117,8 @@ where
         let patience = deadline(request.headers());
         let answer = self.inner.call(request);
         match patience {
-            Some(patience) => Box::pin(within(patience, answer)),
+            // The clock runs from here on, not from when somebody looks.
+            Some(patience) => Box::pin(within(patience, tokio::time::timeout(patience, answer))),
             None => Box::pin(answer),
         }
     }
@@ -129,7 +131,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_done_in_time_ends_with_the_code_for_that() {
         let code = async |answer: Pin<Box<dyn Future<Output = Result<Response<Body>, ()>>>>| {
-            let response = within(Duration::from_millis(20), answer).await.unwrap();
+            let patience = Duration::from_millis(20);
+            let response = within(patience, tokio::time::timeout(patience, answer)).await.unwrap();
             Status::from_header_map(response.headers()).map(|status| status.code())
         };
         assert_eq!(code(Box::pin(std::future::pending())).await, Some(tonic::Code::DeadlineExceeded));

@@ -171,7 +171,7 @@ impl Engine {
         spec.timeout_seconds = timeout;
         let rules = rules(&spec);
         let links = if let Action::Route(links) = &spec.action { Some(**links) } else { None };
-        let slot = self.table.insert(Session::installing(spec, place));
+        let slot = self.table.insert(Session::installing(now, spec, place));
         if let Some(links) = links {
             self.routing.refer(slot, &links);
         }

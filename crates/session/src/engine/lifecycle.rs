@@ -48,12 +48,13 @@ impl Keyed for Session {
 }
 
 impl Session {
-    pub(super) fn installing(spec: SessionSpec, place: BatchPlace) -> Self {
+    pub(super) fn installing(now: Moment, spec: SessionSpec, place: BatchPlace) -> Self {
         Self {
             spec,
             state: State::Installing,
             place,
-            started: Moment(0),
+            // Until the plane has it, since when it was asked to.
+            started: now,
             kept: Counters::default(),
             outcome: Outcome::Silent,
             sweep: None,

@@ -1,7 +1,7 @@
 //! Closing many sessions by one request: reset, and next hops that are taken away.
 //!
 //! A sweep goes through its sessions in steps, with so many removals under way at once; it is answered when the last of
-//! its sessions is off the fast path. Sessions that are established while it goes on are left alone.
+//! its sessions is off the fast path. Sessions that come while it goes on are left alone.
 
 use core::ops::Bound;
 use std::collections::VecDeque;
@@ -76,9 +76,13 @@ impl Engine {
 
     /// As far as each may go at once.
     pub(super) fn advance_sweeps(&mut self, now: Moment) {
+        let mut left = limits::SWEEP_STEP;
         for index in 0..self.sweeps.open.len() {
-            while let Some(slot) = self.next_swept(index) {
+            while left > 0
+                && let Some(slot) = self.next_swept(index)
+            {
                 self.close_one(now, index, slot);
+                left -= 1;
             }
         }
     }

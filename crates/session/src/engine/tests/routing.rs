@@ -3,7 +3,7 @@
 use opof_wire::Vid;
 
 use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
-use crate::engine::Event;
+use crate::engine::{Event, Input};
 use crate::l3::{Family, L3Error, Link, LinkFields, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
 use crate::limits;
 use crate::plane::{Capabilities, InstallError};
@@ -215,4 +215,42 @@ fn an_unknown_next_hop_error_is_what_it_says() {
         family: Family::V6,
     };
     assert_eq!(error.to_string(), "action.actionParams_inLif.nextHopId: no next hop 3 for IPv6");
+}
+
+#[test]
+fn a_reset_of_sessions_that_need_no_removal_goes_in_steps_too() {
+    let count = u64::try_from(limits::SWEEP_STEP).unwrap() + 10;
+    let mut config = config();
+    (config.max_sessions, config.max_closed) = (1 << 16, 1 << 16);
+    let mut world = World::new(&config);
+    // One tuple for all: every session but the last is superseded, and off the plane.
+    for id in 0..count {
+        world.add(&[spec(id, 1)]);
+    }
+    let reset = world.send(RequestBody::Reset);
+    assert_eq!(world.reply(reset), None);
+    assert_eq!(world.engine.statistics().sessions, 10, "as many as are looked at in one step are gone");
+    world.advance(1);
+    assert_eq!(world.reply(reset), Some(ReplyBody::Swept { closed: count }));
+}
+
+#[test]
+fn what_is_being_installed_while_a_reset_goes_on_stays() {
+    let many = u16::try_from(limits::SWEEP_REMOVALS).unwrap();
+    let mut config = config();
+    (config.max_sessions, config.max_closed) = (1 << 16, 1 << 16);
+    let mut world = World::new(&config);
+    world.add(&(0..many).map(|id| spec(id.into(), id)).collect::<Vec<_>>());
+    world.now.0 += 1;
+    world.hold = true;
+    let reset = world.send(RequestBody::Reset);
+    world.now.0 += 1;
+    let add = world.send(RequestBody::Add { sessions: vec![spec(60_000, 60_000)], same_tuple: SameTuple::Supersede });
+    // The reset comes by the new session before the plane has it.
+    world.release_some(1);
+    world.engine.handle(world.now, Input::Tick);
+    world.release();
+    assert_eq!(world.reply(add), Some(ReplyBody::Added { refused: vec![] }));
+    assert_eq!(world.reply(reset), Some(ReplyBody::Swept { closed: many.into() }));
+    assert_eq!(world.list(0, 0, 10).0, [60_000]);
 }
