@@ -10,7 +10,7 @@ use opof_dataplane::sim::SimPorts;
 use opof_session::engine::{Engine, EngineConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock;
 use crate::config::{Address, Config, Listener, Security};
@@ -122,7 +122,8 @@ fn log_ports(plane: &dyn DataPlane) {
 pub enum Notice {
     /// Something ended that should not have, and why: the daemon is of no use any more.
     Failed(String),
-    /// A client has asked for the end by a call, and how long it may take: [`RunningDaemon::drain`].
+    /// A client has asked for the end by a call, and how long it may take: first [`RunningDaemon::drained`], then
+    /// [`RunningDaemon::stop`].
     ShutdownAsked(Duration),
 }
 
@@ -192,10 +193,9 @@ impl RunningDaemon {
         }
     }
 
-    /// Ends it as a client has asked for: first the closed sessions are collected, as far as somebody does so in time, then
-    /// [`stop`](Self::stop). All of it takes no longer than `within`.
-    pub async fn drain(self, within: Duration) -> bool {
-        let end = Instant::now() + within;
+    /// Waits until the closed sessions are collected, as far as somebody does so, but no longer than a client that has asked
+    /// for the end gives: of `within`, some is left for [`stop`](Self::stop). No new sessions are taken from here on.
+    pub async fn drained(&self, within: Duration) {
         tracing::info!(seconds = within.as_secs(), "shutting down by request: no new sessions");
         self.shared.set_serving(false).await;
         let collected = async {
@@ -203,29 +203,28 @@ impl RunningDaemon {
                 sleep(limits::DRAIN_POLL).await;
             }
         };
-        tokio::select! {
-            () = collected => {}
-            () = sleep_until(end - limits::SHUTDOWN_RESERVE.min(within)) => {}
-        }
-        self.stop_within(end.saturating_duration_since(Instant::now())).await
+        let _ = tokio::time::timeout(within.saturating_sub(limits::SHUTDOWN_RESERVE), collected).await;
     }
 
-    /// Takes no new calls, lets those under way finish within [`limits::STOP_GRACE`], then closes the plane. False when
-    /// something had failed.
+    /// As [`stop_within`](Self::stop_within), within [`limits::STOP_GRACE`].
     pub async fn stop(self) -> bool {
         self.stop_within(limits::STOP_GRACE).await
     }
 
-    async fn stop_within(mut self, grace: Duration) -> bool {
+    /// Takes no new calls, lets those under way finish, then closes the plane; all of it within `grace` and a little. False
+    /// when something had failed.
+    pub async fn stop_within(mut self, grace: Duration) -> bool {
+        let end = Instant::now() + grace;
         self.shared.set_serving(false).await;
         self.shared.lifecycle().stop();
         let drained = async { while self.servers.join_next().await.is_some() {} };
-        if tokio::time::timeout(grace, drained).await.is_err() {
-            tracing::warn!("calls were still open after {} ms, and are cut off", grace.as_millis());
+        // Half for the calls, half for what they asked of the driver.
+        if tokio::time::timeout(grace / 2, drained).await.is_err() {
+            tracing::warn!("calls were still open after {} ms, and are cut off", (grace / 2).as_millis());
             self.servers.shutdown().await;
         }
         drop(self.shared);
-        let in_order = self.thread.stop().await;
+        let in_order = self.thread.stop(end.saturating_duration_since(Instant::now())).await;
         tracing::info!("opofd has stopped");
         in_order
     }

@@ -14,7 +14,7 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A listener could not be opened.
-    #[error("listener {address}: {}", listen_hint(source))]
+    #[error("listener {address}: {}", listen_hint(address, source))]
     Listen {
         /// Where.
         address: Address,
@@ -53,7 +53,17 @@ impl StartError {
 /// The exit code of a daemon that failed while it was running.
 pub const EXIT_FAILED: u8 = 6;
 
-fn listen_hint(error: &io::Error) -> String {
+fn listen_hint(address: &Address, error: &io::Error) -> String {
+    if let Address::Unix(_) = address {
+        return match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another server listens on this socket; stop it or choose another path".to_owned()
+            }
+            io::ErrorKind::NotFound => "there is no such folder; make it, or choose another path".to_owned(),
+            io::ErrorKind::PermissionDenied => format!("{error}; opofd must be allowed to write to the folder"),
+            _ => error.to_string(),
+        };
+    }
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "the port is in use; stop the other server or choose another port (--listener address=...)".to_owned()

@@ -5,6 +5,7 @@
 //! (`opof_dataplane`), the meaning of messages (`opof_api`).
 
 pub mod access;
+mod account;
 pub mod clock;
 pub mod config;
 mod daemon;

@@ -86,8 +86,14 @@ pub const STREAMS: u32 = 4096;
 pub const MESSAGE_BYTES: u32 = 1 << 20;
 /// Clients that the configuration can name.
 pub const CLIENTS: usize = 4096;
-/// Clients whose rate is kept when they have no connection.
-pub const RATES_KEPT: usize = 4096;
+/// Clients whose account is kept when they have no connection.
+pub const ACCOUNTS_KEPT: usize = 4096;
+/// Lists of one client that are not sent yet, some 20 MB each; further ones wait.
+pub const CLIENT_LISTS: usize = 4;
+/// Streams of closed sessions that one client may have open.
+pub const CLIENT_CLOSED_STREAMS: usize = 16;
+/// Refused sessions that the addSession calls of one client will name, all together: some 20 MB.
+pub const CLIENT_FAILURES: usize = 800_000;
 /// How far ahead of its rate a client may be, as time: bursts are the nature of batches.
 pub const BURST: Duration = Duration::from_secs(1);
 /// Sessions that are taken from a client's rate at once.
@@ -112,8 +118,9 @@ pub const EVICTION: Duration = Duration::from_millis(50);
 pub const DENIALS_LOGGED: u32 = 20;
 /// Permissions of a Unix socket, where nothing else is set: its owner's alone.
 pub const SOCKET_MODE: u32 = 0o600;
-/// Bytes of a Unix socket's path: `sun_path` of unix(7) without the final NUL.
-pub const SOCKET_PATH_BYTES: usize = 107;
+/// Bytes of a Unix socket's path: `sun_path` of unix(7) without the final NUL, and without what is behind it while the socket
+/// is made (`.new-` and a process number).
+pub const SOCKET_PATH_BYTES: usize = 107 - 12;
 /// How often certificate files are looked at for changes.
 pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// Pause after accepting failed, for example for want of file descriptors.
@@ -121,5 +128,6 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(PENDING_COMMANDS >= 1 && REQUEST_BATCH >= 1 && FLUSH_RECORDS >= 1);
 const _: () = assert!(COLLECT_RECORDS as usize <= opof_session::limits::COLLECT_RECORDS);
+const _: () = assert!(CLIENT_FAILURES >= ADD_ERRORS, "a single call may name so many");
 const _: () = assert!(REFUSALS_TOLD * REFUSAL_BYTES <= 4 << 10, "half of what clients take");
 const _: () = assert!(ADD_ERRORS * 20 < 4 << 20, "a failure takes up to 20 bytes");

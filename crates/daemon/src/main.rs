@@ -8,9 +8,10 @@ use clap::Parser;
 use opof_daemon::config::flags::{Cli, Command};
 use opof_daemon::config::source::Place;
 use opof_daemon::config::{self, Config, ConfigError, SettingFlags};
-use opof_daemon::{Daemon, EXIT_FAILED, Notice, RunningDaemon, StartError, log};
+use opof_daemon::{Daemon, EXIT_FAILED, Notice, RunningDaemon, StartError, limits, log};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -51,7 +52,17 @@ fn run(config: &Config) -> Result<bool, StartError> {
                 _ = interrupt.recv() => return Ok(daemon.stop().await),
                 Some(()) = hangup.recv() => daemon.reload_certificates(),
                 notice = daemon.notice() => match notice {
-                    Notice::ShutdownAsked(within) => return Ok(daemon.drain(within).await),
+                    Notice::ShutdownAsked(within) => {
+                        let end = Instant::now() + within;
+                        // Who sends a signal meanwhile is in a hurry.
+                        tokio::select! {
+                            () = daemon.drained(within) => {}
+                            _ = terminate.recv() => {}
+                            _ = interrupt.recv() => {}
+                        }
+                        let left = end.saturating_duration_since(Instant::now());
+                        return Ok(daemon.stop_within(left.min(limits::STOP_GRACE)).await);
+                    }
                     Notice::Failed(why) => {
                         tracing::error!("{why}");
                         daemon.stop().await;

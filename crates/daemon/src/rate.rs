@@ -1,14 +1,13 @@
-//! How much one client may ask in a second, over all its connections.
+//! How much may be asked in a second.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use opof_session::types::Moment;
 
 use crate::limits;
 
-/// One client's rate.
+/// A rate, and how far it is used.
 #[derive(Debug)]
 pub struct Rate {
     per_second: u32,
@@ -17,7 +16,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    fn new(per_second: u32) -> Self {
+    /// So much in a second.
+    pub const fn new(per_second: u32) -> Self {
         Self { per_second, paid_until: Mutex::new(Moment(0)) }
     }
 
@@ -30,9 +30,19 @@ impl Rate {
             // One nanosecond more, so that it is not asked again at the very edge.
             return Err(wait + Duration::from_nanos(1));
         }
-        let price = Duration::from_secs(count.into()) / self.per_second;
-        *paid_until = (*paid_until).max(now).saturating_add(price);
+        *paid_until = (*paid_until).max(now).saturating_add(self.price(count));
         Ok(())
+    }
+
+    /// So many of what was taken were not needed.
+    pub fn give_back(&self, count: u32) {
+        let mut paid_until = self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let nanos = u64::try_from(self.price(count).as_nanos()).unwrap_or(u64::MAX);
+        *paid_until = Moment(paid_until.0.saturating_sub(nanos));
+    }
+
+    fn price(&self, count: u32) -> Duration {
+        Duration::from_secs(count.into()) / self.per_second
     }
 
     /// How many to take at once: a step must not cost more than a second.
@@ -40,33 +50,9 @@ impl Rate {
         limits::RATE_STEP.min(self.per_second)
     }
 
-    fn is_at_rest(&self, now: Moment) -> bool {
+    /// True when it is as good as new.
+    pub fn is_at_rest(&self, now: Moment) -> bool {
         *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner) <= now
-    }
-}
-
-/// Every client's rate, by who it is.
-#[derive(Debug)]
-pub struct Rates {
-    per_second: u32,
-    clients: Mutex<HashMap<String, Arc<Rate>>>,
-}
-
-impl Rates {
-    /// Each client may ask so much in a second.
-    pub fn new(per_second: u32) -> Self {
-        Self { per_second, clients: Mutex::default() }
-    }
-
-    /// The rate of a client; the same for all its connections, and after it has come back.
-    pub fn of(&self, client: &str, now: Moment) -> Arc<Rate> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.len() >= limits::RATES_KEPT {
-            // What is in use is bounded by the connections; what is at rest is as good as new.
-            clients.retain(|_, rate| Arc::strong_count(rate) > 1 || !rate.is_at_rest(now));
-        }
-        let rate = clients.entry(client.to_owned()).or_insert_with(|| Arc::new(Rate::new(self.per_second)));
-        Arc::clone(rate)
     }
 }
 
@@ -103,21 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_one_whatever_its_connections() {
-        let rates = Rates::new(10);
-        let now = Moment(1);
-        rates.of("a", now).take(now, 10).unwrap();
-        assert!(rates.of("a", now).take(now, 1).is_err(), "it went and came back");
-        assert!(rates.of("b", now).take(now, 1).is_ok());
-    }
-
-    #[test]
-    fn clients_that_went_are_forgotten_when_there_are_too_many() {
-        let rates = Rates::new(10);
-        let now = Moment(1);
-        for client in 0..3 * limits::RATES_KEPT {
-            let _ = rates.of(&client.to_string(), now);
-        }
-        assert!(rates.clients.lock().unwrap().len() <= limits::RATES_KEPT);
+    fn what_was_not_needed_is_there_again() {
+        let rate = Rate::new(100);
+        let start = Moment(5_000_000_000);
+        let calls = (0..1000).take_while(|_| {
+            let taken = rate.take(start, rate.step()).is_ok();
+            rate.give_back(if taken { rate.step() - 1 } else { 0 });
+            taken
+        });
+        assert_eq!(calls.count(), 100, "a call of one session costs one, whatever it takes at once");
     }
 }

@@ -14,13 +14,13 @@ use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::account::Accounts;
 use crate::clock::Clock;
 use crate::config::{ClientLimits, KnownClient, Listener};
 use crate::driver::DriverHandle;
 use crate::limits;
 use crate::listen::{self, Grants, Listening, Reception};
 use crate::log::RateLimit;
-use crate::rate::Rates;
 use crate::service::{DeviceService, GuardLayer, SessionTableService, Table};
 use crate::shutdown::Lifecycle;
 use crate::tls::Tls;
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     lifecycle: Lifecycle,
     limits: ClientLimits,
     clients: Arc<[KnownClient]>,
-    rates: Arc<Rates>,
+    accounts: Arc<Accounts>,
     denials: Arc<Mutex<RateLimit>>,
     health: HealthReporter,
 }
@@ -55,7 +55,7 @@ impl Shared {
             lifecycle,
             limits,
             clients: clients.into(),
-            rates: Arc::new(Rates::new(limits.rate)),
+            accounts: Arc::new(Accounts::new(limits)),
             denials: Arc::new(Mutex::new(RateLimit::new(limits::DENIALS_LOGGED))),
             health: HealthReporter::new(),
         }
@@ -99,7 +99,7 @@ impl Shared {
             tls,
             grants: Grants { clients: self.clients, role: config.role, shutdown: config.shutdown },
             limits: self.limits,
-            rates: self.rates,
+            accounts: self.accounts,
             clock: self.clock,
         };
         let stop = async move { self.lifecycle.stopping().await };

@@ -66,6 +66,14 @@ impl ClosedLog {
         Some((loan, lent))
     }
 
+    /// Takes all loans back: their records wait again. Readers that go on all the same change nothing.
+    pub(crate) fn reclaim(&mut self) {
+        for (_, records) in self.lent.drain() {
+            self.waiting.extend(records.into_iter().map(|record| (record.sequence, record)));
+        }
+        self.lent_records = 0;
+    }
+
     /// Ends a loan: the first `delivered` records are gone, the others wait again. Returns how many are gone; a loan that is
     /// not out changes nothing.
     pub(crate) fn settle(&mut self, loan: Loan, delivered: usize) -> usize {
@@ -125,6 +133,15 @@ mod tests {
         assert_eq!(log.settle(loan, 9), 2, "no more than were lent");
         assert_eq!(log.settle(loan, 1), 0);
         assert_eq!(log.len(), 0);
+    }
+
+    #[test]
+    fn what_is_reclaimed_waits_again_and_its_loan_is_over() {
+        let mut log = log_of(10, 5);
+        let (loan, _) = log.lend(3).unwrap();
+        log.reclaim();
+        assert_eq!(log.settle(loan, 3), 0);
+        assert_eq!((log.len(), ids(&log.lend(10).unwrap().1)), (5, vec![1, 2, 3, 4, 5]));
     }
 
     #[test]

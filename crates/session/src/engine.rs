@@ -208,6 +208,7 @@ impl Engine {
                 let (loan, records) = self.closed.lend(records.get() as usize).unzip();
                 self.reply(ticket, ReplyBody::Collected { loan, records: records.unwrap_or_default() });
             }
+            RequestBody::Reclaim => self.closed.reclaim(),
             RequestBody::Settle { loan, delivered } => {
                 self.statistics.closed_delivered += self.closed.settle(loan, delivered as usize) as u64;
             }

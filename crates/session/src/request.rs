@@ -21,7 +21,8 @@ pub enum SameTuple {
     Reject,
 }
 
-/// One request. Each is answered by exactly one [`Reply`] with its ticket, except [`RequestBody::Settle`], which has none.
+/// One request. Each is answered by exactly one [`Reply`] with its ticket, except [`RequestBody::Settle`]
+/// and [`RequestBody::Reclaim`], which have none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     /// Comes back with the reply.
@@ -69,6 +70,8 @@ pub enum RequestBody {
         /// Records wanted.
         records: NonZeroU32,
     },
+    /// Take all loans back: their records wait again. It has no reply.
+    Reclaim,
     /// End a loan: the first `delivered` records of it are gone for good, the others wait again, in their old place.
     Settle {
         /// As in [`ReplyBody::Collected`].

@@ -67,6 +67,9 @@ fn without_anything_there_is_a_simulation_on_the_loopback() {
     assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [1, 2]);
 }
 
+const NOBODY_ASKS: &str =
+    ":6: no listener has tls.client_ca, so nobody can show this name: any client would have the listener's role";
+
 /// A change to the smallest configuration, and every message that it must bring.
 const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
@@ -117,7 +120,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "\"127.0.0.1:3443\"",
         "\"unix:opofd.sock\"",
-        &[":3: address: a Unix socket needs an absolute path of at most 107 bytes"],
+        &[":3: address: a Unix socket needs an absolute path of at most 95 bytes"],
     ),
     ("\"127.0.0.1:3443\"", "\"unix:/run/opofd.sock\"", &[":4: tls: a Unix socket has no TLS; its mode says who may"]),
     (
@@ -136,17 +139,17 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "[data_plane]",
         "[[client]]\nrole = \"reader\"\n[data_plane]",
-        &[":6: name is missing: which name is in its certificate?"],
+        &[":6: name is missing: which name is in its certificate?", NOBODY_ASKS],
     ),
     (
         "[data_plane]",
         "[[client]]\nname = \"fw1\"\n[data_plane]",
-        &[":6: role is missing: \"firewall\", \"operator\" or \"reader\""],
+        &[":6: role is missing: \"firewall\", \"operator\" or \"reader\"", NOBODY_ASKS],
     ),
     (
         "[data_plane]",
         "[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[data_plane]",
-        &[":10: name: fw1 has a role already, at dir/f.toml:7"],
+        &[":10: name: fw1 has a role already, at dir/f.toml:7", NOBODY_ASKS],
     ),
     ("[data_plane]", "[limits]\nconnections = 0\n[data_plane]", &[":7: connections: 0 is not within 1 to 65536"]),
     ("[data_plane]", "[limits]\nidle_timeout = 4\n[data_plane]", &[":7: idle_timeout: 4 is not within 5 to 31536000"]),
@@ -283,21 +286,25 @@ fn a_profile_is_the_start_and_each_switch_goes_by_itself() {
 
 #[test]
 fn roles_for_those_who_have_a_certificate_and_those_who_need_none() {
-    let listener = |tls: &str, more: &str| {
+    let listener = |tls: &str, more: &str, known: &str| {
         let text = FINE.replace("key = \"server.key\"", &format!("key = \"server.key\"{tls}"));
-        let text = text.replace("profile", &format!("{more}profile"));
-        let known = "[[client]]\nname = \"spiffe://example/fw1\"\nrole = \"firewall\"\n";
-        let config = read(&(text + known)).unwrap();
-        assert_eq!(config.clients[0].role, Role::Firewall);
-        config.listeners[0].clone()
+        read(&(text.replace("profile", &format!("{more}profile")) + known)).unwrap()
     };
-    assert_eq!(listener("", "").role, Some(Role::Operator), "whoever can connect");
-    assert_eq!(listener("", "role = \"reader\"\n").role, Some(Role::Reader));
-    let certificates = listener(", client_ca = \"ca.pem\", min_version = \"1.2\"", "");
+    let role = |more: &str| listener("", more, "").listeners[0].role;
+    assert_eq!(role(""), Some(Role::Operator), "whoever is on this machine");
+    assert_eq!(role("role = \"reader\"\n"), Some(Role::Reader));
+    let elsewhere = FINE.replace("127.0.0.1", "0.0.0.0");
+    assert_eq!(read(&elsewhere).unwrap().listeners[0].role, Some(Role::Firewall), "whoever can reach it");
+    let known = "[[client]]\nname = \"spiffe://example/fw1\"\nrole = \"firewall\"\n";
+    let config = listener(", client_ca = \"ca.pem\", min_version = \"1.2\"", "", known);
+    assert_eq!(config.clients[0].role, Role::Firewall);
+    let certificates = config.listeners[0].clone();
     assert_eq!(certificates.role, None, "only those who are known");
     let Security::Tls { client_ca, min_version, .. } = certificates.security else { panic!("TLS") };
     assert_eq!((client_ca, min_version), (Some("dir/ca.pem".into()), TlsVersion::V1_2));
-    assert!(!certificates.shutdown && listener("", "shutdown = true\n").shutdown);
+    assert!(!certificates.shutdown && listener("", "shutdown = true\n", "").listeners[0].shutdown);
+    let nobody_asks = "f.toml:16: no listener has tls.client_ca, so nobody can show this name";
+    assert!(said(&(FINE.to_owned() + known))[0].contains(nobody_asks), "{:?}", said(&(FINE.to_owned() + known)));
 }
 
 #[test]
@@ -357,7 +364,7 @@ fn flags_lie_over_the_file() {
         "--listener",
         "address=[::1]:0,plaintext=true,same_tuple=reject",
         "--listener",
-        "address=10.0.0.1:1,tls.cert=a.crt,tls.key=a.key",
+        "address=10.0.0.1:1,tls.cert=a.crt,tls.key=a.key,tls.client_ca=ca.crt",
         "--lif",
         "id=3,wire=a,firewall=b",
         "--lif",
@@ -383,8 +390,10 @@ fn flags_lie_over_the_file() {
     assert_eq!(config.clients, [KnownClient { name: "fw1.example".to_owned(), role: Role::Firewall }]);
     assert_eq!(config.listeners.len(), 2);
     assert_eq!(config.listeners[0].same_tuple, opof_session::request::SameTuple::Reject);
-    let tls = tls("a.crt", "a.key");
-    assert_eq!(config.listeners[1].security, tls, "a path in a flag is relative to where the daemon is started");
+    let Security::Tls { client_ca, cert, .. } = &config.listeners[1].security else { panic!("TLS") };
+    let expected = (Some(Path::new("ca.crt")), Path::new("a.crt"));
+    let relative = "a path in a flag is relative to where the daemon is started";
+    assert_eq!((client_ca.as_deref(), cert.as_path()), expected, "{relative}");
     assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [3, 4]);
     let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p"]);
     let config = from_text(Some(Path::new("f")), FINE, &xdp).unwrap();

@@ -10,6 +10,7 @@ pub(crate) mod tests;
 use std::io;
 use std::num::NonZeroU32;
 use std::thread;
+use std::time::Duration;
 
 use opof_dataplane::{DataPlane, Description};
 use opof_session::engine::{Engine, Statistics};
@@ -57,8 +58,8 @@ pub struct Listed {
     pub next: Option<SessionId>,
 }
 
-/// Talks to the driver. A caller may give up at any time: what it asked for still happens, and records lent to it go
-/// back.
+/// Talks to the driver. A caller may give up at any time: a get or a delete that has not begun by then is dropped, everything
+/// else still happens, and records lent to it go back.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
     questions: mpsc::Sender<Question>,
@@ -166,7 +167,7 @@ impl DriverHandle {
 /// The driver's thread.
 #[derive(Debug)]
 pub struct DriverThread {
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Option<Duration>>,
     finished: watch::Receiver<bool>,
     thread: thread::JoinHandle<()>,
 }
@@ -176,7 +177,7 @@ impl DriverThread {
     pub fn start(engine: Engine, plane: Box<dyn DataPlane>, clock: Clock) -> io::Result<(Self, DriverHandle)> {
         let (questions, inbox) = mpsc::channel(limits::REQUESTS);
         let (closings_sender, closings) = watch::channel(0);
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = watch::channel(None);
         let (alive, finished) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = thread::Builder::new().name("opof-driver".to_owned()).spawn(move || {
@@ -193,10 +194,10 @@ impl DriverThread {
         async move { while finished.changed().await.is_ok() {} }
     }
 
-    /// Ends the thread: requests under way are answered, within [`limits::STOP_GRACE`]; then the plane is dropped.
-    /// False when the thread had panicked.
-    pub async fn stop(self) -> bool {
-        self.stop.send_replace(true);
+    /// Ends the thread: requests under way are answered, within `grace`; then the plane is dropped. False when the thread had
+    /// panicked.
+    pub async fn stop(self, grace: Duration) -> bool {
+        self.stop.send_replace(Some(grace));
         self.finished().await;
         // It has ended but for its last instructions.
         self.thread.join().is_ok()

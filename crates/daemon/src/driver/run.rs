@@ -3,11 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_session::engine::{Engine, Event, Input};
 use opof_session::plane::{Command, Completion};
-use opof_session::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
+use opof_session::request::{Reply, ReplyBody, Request, RequestBody, SessionView, Ticket};
 use opof_session::types::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -68,8 +69,8 @@ impl Driver {
     }
 
     /// Runs until told to stop, then until everybody has their answer or the grace is over.
-    pub(super) async fn run(mut self, mut stopping: watch::Receiver<bool>) {
-        while !*stopping.borrow() {
+    pub(super) async fn run(mut self, mut stopping: watch::Receiver<Option<Duration>>) {
+        while stopping.borrow().is_none() {
             tokio::select! {
                 changed = stopping.changed() => if changed.is_err() { break },
                 () = self.step() => {}
@@ -77,7 +78,7 @@ impl Driver {
         }
         // Requests that are already in the channel are still answered; new ones find it closed.
         self.questions.close();
-        let end = Instant::now() + limits::STOP_GRACE;
+        let end = Instant::now() + stopping.borrow().unwrap_or(limits::STOP_GRACE);
         while !(self.inbox.is_empty() && self.waiting.is_empty() && self.questions.is_empty()) {
             tokio::select! {
                 () = sleep_until(end) => {
@@ -96,6 +97,9 @@ impl Driver {
         while let Ok(settle) = self.settles.try_recv() {
             self.settle(settle);
         }
+        // A reader that is still there has had what it has had; what it did not say that it has is told here.
+        let reclaim = Request { ticket: Ticket(u64::MAX), body: RequestBody::Reclaim };
+        self.engine.handle(now, Input::Request(reclaim));
         let Some(records) = NonZeroU32::new(limits::LEFTOVERS) else { return };
         loop {
             let request = Request { ticket: Ticket(u64::MAX), body: RequestBody::Collect { records } };
@@ -164,6 +168,9 @@ impl Driver {
 
     fn ask(&mut self, now: Moment, question: Question) {
         match question {
+            // Nobody waits for it any more, and nothing was promised.
+            Question::Session { body: RequestBody::Get(_) | RequestBody::Delete { .. }, answer }
+                if answer.is_closed() => {}
             Question::Session { body, answer } => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
@@ -207,8 +214,10 @@ impl Driver {
             body => Answer::Reply(body),
         };
         if let Some(asker) = self.waiting.remove(&ticket) {
-            // One who has gone away is no fault.
-            drop(asker.send(answer));
+            // One who has gone away is no fault; but the final counters of a session must not go with him.
+            if let Err(Answer::Reply(ReplyBody::Deleted(Some(view)))) = asker.send(answer) {
+                log_undelivered(&view);
+            }
         } else {
             tracing::error!(ticket = ticket.0, "an answer that nobody asked for");
         }
@@ -248,4 +257,17 @@ impl Driver {
             }
         }
     }
+}
+
+/// The only copy of these counters was in an answer that nobody waits for: its caller's deadline has passed, or its connection
+/// is gone.
+fn log_undelivered(view: &SessionView) {
+    tracing::warn!(
+        session = view.spec.id.0,
+        in_packets = view.counters.inward.packets,
+        in_bytes = view.counters.inward.bytes,
+        out_packets = view.counters.outward.packets,
+        out_bytes = view.counters.outward.bytes,
+        "session deleted, but nobody waited for its final counters"
+    );
 }

@@ -102,7 +102,7 @@ async fn a_session_lives_and_dies() {
     assert!(driver.delete(SessionId(5), false).await.unwrap().unwrap().ended.is_some());
     assert_eq!(driver.delete(SessionId(5), false).await.unwrap(), None);
     assert_eq!(driver.describe().await.unwrap().kind, "sim");
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn many_callers_at_once_each_get_their_own_answer() {
         caller.await.unwrap();
     }
     assert_eq!(driver.statistics().await.unwrap().sessions, 12_000);
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_plane_with_bad_days_is_waited_for() {
         left -= 1;
     }
     assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 /// Takes one command and answers none.
@@ -198,7 +198,7 @@ async fn a_plane_that_takes_nothing_keeps_requests_out() {
         busy += 1;
     }
     assert!(busy >= limits::REQUESTS, "{busy} of {} were turned away", callers.len());
-    assert!(thread.stop().await, "the grace ends it although the plane never answers");
+    assert!(thread.stop(limits::STOP_GRACE).await, "the grace ends it although the plane never answers");
     for caller in callers {
         assert!(matches!(caller.await.unwrap(), Err(DriverError::Busy | DriverError::Stopped)));
     }
@@ -207,7 +207,7 @@ async fn a_plane_that_takes_nothing_keeps_requests_out() {
 #[tokio::test]
 async fn a_stopped_driver_says_so() {
     let (thread, driver) = start_sim();
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
     assert_eq!(driver.get(SessionId(1)).await, Err(DriverError::Stopped));
     assert!(driver.closings().changed().await.is_err());
 }
@@ -237,7 +237,7 @@ async fn a_driver_that_panics_is_noticed() {
     let (thread, driver) = start(Panics);
     assert_eq!(driver.add(vec![spec(1, 0)], SameTuple::Reject).await, Err(DriverError::Stopped));
     tokio::time::timeout(Duration::from_secs(5), thread.finished()).await.expect("the end is noticed");
-    assert!(!thread.stop().await);
+    assert!(!thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]
@@ -262,7 +262,7 @@ async fn what_was_not_delivered_waits_again_in_its_place() {
     assert_eq!((lent.len(), lent.is_empty()), (6, false));
     assert_eq!(lent.take_next().unwrap().sequence, first[4]);
     drop(lent);
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]
@@ -286,5 +286,5 @@ async fn records_lent_to_a_caller_that_has_gone_wait_again() {
     };
     tokio::time::timeout(Duration::from_secs(5), all_back).await.expect("none is lost");
     assert_eq!(driver.statistics().await.unwrap().closed_delivered, 0);
-    assert!(thread.stop().await);
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }

@@ -11,7 +11,7 @@ mod gate;
 mod peer;
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,11 +26,11 @@ use self::connection::{Patience, Socket, Stream, Watched};
 use self::gate::Gate;
 use self::peer::Origin;
 pub(crate) use self::peer::{Denial, Grants, Peer};
+use crate::account::Accounts;
 use crate::clock::Clock;
 use crate::config::{Address, ClientLimits};
 use crate::limits;
 use crate::log::RateLimit;
-use crate::rate::Rates;
 use crate::tls::{Identity, Tls};
 
 /// An open address.
@@ -48,11 +48,17 @@ enum ListenSocket {
 
 /// Removes the file of a Unix socket when nobody listens any more.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// Another daemon may have put its own file there.
+    inode: u64,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|data| data.ino() == self.inode) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -66,10 +72,16 @@ impl Listening {
                 Ok(Self { socket: ListenSocket::Tcp(socket), address })
             }
             Address::Unix(path) => {
-                remove_stale(path).await?;
-                let listener = UnixListener::bind(path)?;
-                let file = SocketFile(path.clone());
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+                refuse_unless_stale(path).await?;
+                // Made beside and moved into place, so that nobody can connect before its permissions are right.
+                let beside = path.with_extension(format!("new-{}", std::process::id()));
+                let _ = std::fs::remove_file(&beside);
+                let listener = UnixListener::bind(&beside)?;
+                let placed = std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode))
+                    .and_then(|()| std::fs::symlink_metadata(&beside))
+                    .and_then(|data| std::fs::rename(&beside, path).map(|()| data.ino()));
+                let inode = placed.inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+                let file = SocketFile { path: path.clone(), inode };
                 Ok(Self { socket: ListenSocket::Unix { listener, _file: file }, address: address.clone() })
             }
         }
@@ -99,18 +111,22 @@ impl Listening {
     }
 }
 
-/// A socket that a daemon left behind which did not end in order. One that somebody listens on stays.
-async fn remove_stale(path: &Path) -> io::Result<()> {
+/// A socket that a daemon left behind which did not end in order may be replaced. One that somebody listens on may not, nor
+/// anything else.
+async fn refuse_unless_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
         Ok(data) if !data.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket has this path"))
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something that is no socket has this path"));
         }
-        Ok(_) => match UnixStream::connect(path).await {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(_) => std::fs::remove_file(path),
-        },
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path).await {
+        // unix(7): nobody listens on it.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        // Also one that has no room for us just now.
+        Ok(_) | Err(_) => Err(io::ErrorKind::AddrInUse.into()),
     }
 }
 
@@ -120,7 +136,7 @@ pub(crate) struct Reception {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) grants: Grants,
     pub(crate) limits: ClientLimits,
-    pub(crate) rates: Arc<Rates>,
+    pub(crate) accounts: Arc<Accounts>,
     pub(crate) clock: Clock,
 }
 
@@ -192,8 +208,8 @@ impl Reception {
             Some(Ok(identity)) => format!("client {identity}"),
             Some(Err(_)) | None => origin.client(),
         };
-        let rate = self.rates.of(&client, self.clock.now());
-        Some(Connection::new(stream, Peer::new(origin, identity, &self.grants, rate, place)))
+        let account = self.accounts.of(&client, self.clock.now());
+        Some(Connection::new(stream, Peer::new(origin, identity, &self.grants, account, place)))
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::gate::Place;
 use crate::access::{Access, Role};
+use crate::account::Account;
 use crate::config::KnownClient;
-use crate::rate::Rate;
 use crate::tls::{Identity, Unidentified};
 
 /// Where a connection comes from.
@@ -63,6 +63,9 @@ pub(crate) enum Denial {
         /// As what.
         role: Role,
     },
+    /// It has too many connections.
+    #[error("one client may have {0} connections (half of limits.connections)")]
+    Places(u32),
     /// Nobody may end this daemon.
     #[error("shutdown by a call is not allowed here; shutdown = true in the [[listener]] section allows it")]
     Shutdown,
@@ -100,8 +103,10 @@ struct Inner {
     name: Option<Identity>,
     standing: Result<Role, Denial>,
     shutdown: bool,
-    rate: Arc<Rate>,
+    account: Arc<Account>,
     place: Arc<Place>,
+    /// Has it made a call, so that it keeps its place?
+    is_settled: AtomicBool,
     /// Has a call of this connection been refused and logged already?
     is_told: AtomicBool,
 }
@@ -111,7 +116,7 @@ impl Peer {
         origin: Origin,
         identity: Option<Result<Identity, Unidentified>>,
         grants: &Grants,
-        rate: Arc<Rate>,
+        account: Arc<Account>,
         place: Arc<Place>,
     ) -> Self {
         let (name, standing) = match identity {
@@ -124,17 +129,30 @@ impl Peer {
             None => (None, grants.role(None).ok_or(Denial::Unidentified(Unidentified::NoCertificate))),
         };
         let shutdown = grants.shutdown;
-        Self(Arc::new(Inner { origin, name, standing, shutdown, rate, place, is_told: AtomicBool::new(false) }))
+        let [is_settled, is_told] = [AtomicBool::new(false), AtomicBool::new(false)];
+        Self(Arc::new(Inner { origin, name, standing, shutdown, account, place, is_settled, is_told }))
     }
 
-    /// What it may ask in a second.
-    pub(crate) fn rate(&self) -> &Arc<Rate> {
-        &self.0.rate
+    /// What it may have, with all its connections.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.0.account
     }
 
-    /// It has made a call that it may make.
-    pub(crate) fn settle(&self) {
-        self.0.place.settle();
+    /// It has made a call that it may make, and keeps its place; unless its client has too many.
+    pub(crate) fn settle(&self) -> Result<(), Denial> {
+        if self.0.is_settled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if !self.0.account.take_place() {
+            return Err(Denial::Places(self.0.account.most_places()));
+        }
+        if self.0.is_settled.swap(true, Ordering::Relaxed) {
+            // Another call of this connection was first.
+            self.0.account.leave_place();
+        } else {
+            self.0.place.settle();
+        }
+        Ok(())
     }
 
     /// May it make a call that needs this?
@@ -152,6 +170,14 @@ impl Peer {
     /// True the first time: a refused client is logged once, not with each call.
     pub(crate) fn tell_once(&self) -> bool {
         !self.0.is_told.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if *self.is_settled.get_mut() {
+            self.account.leave_place();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ fn reception() -> Reception {
         tls: None,
         grants: Grants { clients: Arc::new([]), role: Some(Role::Reader), shutdown: false },
         limits: ClientLimits::default(),
-        rates: Arc::new(Rates::new(1)),
+        accounts: Arc::new(Accounts::new(ClientLimits::default())),
         clock: Clock::new(),
     }
 }

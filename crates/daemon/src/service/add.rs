@@ -6,7 +6,6 @@
 //! HTTP/2 makes it wait.
 
 use std::pin::Pin;
-use std::sync::Arc;
 
 use opof_api::{AddReport, FieldError, Refusal, session_spec, v1beta1};
 use opof_session::request::{AddError, Refused};
@@ -16,10 +15,10 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::sessions::{self, SessionTableService};
 use super::status;
+use crate::account::Failures;
 use crate::driver::DriverError;
 use crate::limits;
 use crate::listen::Peer;
-use crate::rate::Rate;
 
 type Outcome = Pin<Box<dyn Future<Output = (Vec<Numbered>, Result<Vec<Refused>, DriverError>)> + Send>>;
 
@@ -35,7 +34,7 @@ pub(super) async fn run(
     request: Request<Streaming<v1beta1::SessionRequest>>,
 ) -> Result<Response<v1beta1::AddSessionResponse>, Status> {
     let mut intake = Intake::new(service, &request);
-    let mut allowance = Allowance::new(service, request.extensions().get::<Peer>().map(|peer| Arc::clone(peer.rate())));
+    let mut allowance = Allowance::new(service, request.extensions().get::<Peer>().cloned());
     let mut stream = request.into_inner();
     let mut is_open = true;
     let mut under_way: Option<Outcome> = None;
@@ -80,21 +79,22 @@ async fn wait_for(under_way: &mut Option<Outcome>) -> (Vec<Numbered>, Result<Vec
 struct Allowance<'a> {
     service: &'a SessionTableService,
     /// `None` where calls come from within.
-    rate: Option<Arc<Rate>>,
+    peer: Option<Peer>,
     left: u32,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a> Allowance<'a> {
-    const fn new(service: &'a SessionTableService, rate: Option<Arc<Rate>>) -> Self {
-        Self { service, rate, left: 0, pause: None }
+    const fn new(service: &'a SessionTableService, peer: Option<Peer>) -> Self {
+        Self { service, peer, left: 0, pause: None }
     }
 
     fn is_there(&mut self) -> bool {
         if self.pause.is_some() {
             return false;
         }
-        let Some(rate) = &self.rate else { return true };
+        let Some(peer) = &self.peer else { return true };
+        let rate = &peer.account().rate;
         if self.left == 0 {
             match rate.take(self.service.table.clock.now(), rate.step()) {
                 Ok(()) => self.left = rate.step(),
@@ -120,6 +120,15 @@ impl<'a> Allowance<'a> {
     }
 }
 
+impl Drop for Allowance<'_> {
+    /// A short stream must not cost as much as a long one.
+    fn drop(&mut self) {
+        if let Some(peer) = &self.peer {
+            peer.account().rate.give_back(self.left);
+        }
+    }
+}
+
 struct Intake<'a> {
     service: &'a SessionTableService,
     peer: String,
@@ -130,6 +139,8 @@ struct Intake<'a> {
     report: AddReport,
     /// Why the first few were refused.
     told: Vec<String>,
+    /// What it keeps of its client's account; `None` where calls come from within.
+    failures: Option<Failures>,
     /// What the call fails with, once everything that came before is done.
     failure: Option<Status>,
 }
@@ -145,6 +156,7 @@ impl<'a> Intake<'a> {
             numbered: Vec::new(),
             report: AddReport::new(limits::ADD_ERRORS.min(cap)),
             told: Vec::new(),
+            failures: request.extensions().get::<Failures>().cloned(),
             failure: None,
         }
     }
@@ -174,11 +186,15 @@ impl<'a> Intake<'a> {
                 self.refuse(numbered, Refusal::from(&error), &error);
             }
         }
-        true
+        self.failure.is_none()
     }
 
     fn refuse(&mut self, Numbered { position, id }: Numbered, refusal: Refusal, why: &dyn std::fmt::Display) {
         self.report.refuse(position, id, refusal);
+        if self.failures.as_ref().is_some_and(|failures| !failures.add()) {
+            let text = "too many refused sessions in this client's calls; those that were accepted stay".to_owned();
+            self.failure.get_or_insert_with(|| status::too_many("addSession", text));
+        }
         if self.told.len() < limits::REFUSALS_TOLD {
             self.told.push(format!("session {id}: {why}"));
         }

@@ -1,11 +1,13 @@
-//! Before any call: may this client make it, and has it asked too much?
+//! Before any call: may this client make it, has it asked too much? And until its answer is sent: what it costs the client.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use opof_api::dialect::{Dialect, Method};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Timeout;
 use tonic::Status;
 use tonic::body::Body;
@@ -14,7 +16,9 @@ use tower::{Layer, Service};
 
 use super::status;
 use crate::access::Access;
+use crate::account::{Account, Failures};
 use crate::clock::Clock;
+use crate::limits;
 use crate::listen::{Denial, Peer, log_denial};
 use crate::log::RateLimit;
 
@@ -47,21 +51,64 @@ pub(crate) struct Guard<S> {
 }
 
 impl GuardLayer {
-    fn judge(&self, request: &Request<Body>) -> Result<(), Status> {
+    fn judge(&self, request: &Request<Body>) -> Result<Arc<Account>, Status> {
         // Every connection of ours brings its peer along.
         let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("nobody knows who calls"))?;
         let path = request.uri().path();
-        peer.may(Access::of_path(path)).map_err(|denial| {
+        // Not settled before it may: one that may do nothing must not keep a place.
+        peer.may(Access::of_path(path)).and_then(|()| peer.settle()).map_err(|denial| {
             log_denial(peer, &denial, &self.denials, &self.clock);
             denied(&denial)
         })?;
-        // Not before: one that may do nothing must not keep a place.
-        peer.settle();
         // A stream of sessions is slowed down instead, session by session.
-        if matches!(Dialect::of_path(path), Some((_, Method::AddSession))) {
-            return Ok(());
+        if method(path) != Some(Method::AddSession) {
+            peer.account().rate.take(self.clock.now(), 1).map_err(status::too_fast)?;
         }
-        peer.rate().take(self.clock.now(), 1).map_err(status::too_fast)
+        Ok(Arc::clone(peer.account()))
+    }
+}
+
+fn method(path: &str) -> Option<Method> {
+    Dialect::of_path(path).map(|(_, method)| method)
+}
+
+/// What a call takes of its client's account until its answer is sent, however long the client takes to read it.
+#[derive(Default)]
+struct Kept {
+    failures: Option<Failures>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Kept {
+    async fn take(method: Option<Method>, account: Arc<Account>) -> Result<Self, Status> {
+        let mut kept = Self::default();
+        match method {
+            Some(Method::AddSession) => kept.failures = Some(Failures::of(account)),
+            Some(Method::GetAllSessions) => {
+                let lists = Arc::clone(&account.lists).acquire_owned().await;
+                kept.permit = Some(lists.map_err(|_| Status::unavailable("stopping"))?);
+            }
+            Some(Method::GetClosedSessions) => {
+                let text = || format!("one client may have {} such streams open", limits::CLIENT_CLOSED_STREAMS);
+                let streams = Arc::clone(&account.closed_streams).try_acquire_owned();
+                kept.permit = Some(streams.map_err(|_| status::too_many("getClosedSessions", text()))?);
+            }
+            _ => {}
+        }
+        Ok(kept)
+    }
+
+    /// Until the body is sent, or nobody takes it any more.
+    fn until_sent(self, response: Response<Body>) -> Response<Body> {
+        if self.failures.is_none() && self.permit.is_none() {
+            return response;
+        }
+        response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _kept = &self;
+                frame
+            }))
+        })
     }
 }
 
@@ -93,12 +140,13 @@ fn denied(denial: &Denial) -> Status {
     match denial {
         Denial::Unidentified(_) => Status::unauthenticated(denial.to_string()),
         Denial::NoRole(_) | Denial::Role { .. } | Denial::Shutdown => Status::permission_denied(denial.to_string()),
+        Denial::Places(_) => status::too_many("connections", denial.to_string()),
     }
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -110,12 +158,26 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if let Err(status) = self.rules.judge(&request) {
-            return Box::pin(std::future::ready(Ok(status.into_http())));
-        }
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let account = match self.rules.judge(&request) {
+            Ok(account) => account,
+            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
+        };
         let patience = deadline(request.headers());
-        let answer = self.inner.call(request);
+        let method = method(request.uri().path());
+        // The clone has not been asked whether it is ready, so it is the other that is called.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let answer = async move {
+            let kept = match Kept::take(method, account).await {
+                Ok(kept) => kept,
+                Err(status) => return Ok(status.into_http()),
+            };
+            if let Some(failures) = &kept.failures {
+                request.extensions_mut().insert(failures.clone());
+            }
+            inner.call(request).await.map(|response| kept.until_sent(response))
+        };
         match patience {
             // The clock runs from here on, not from when somebody looks.
             Some(patience) => Box::pin(within(patience, tokio::time::timeout(patience, answer))),

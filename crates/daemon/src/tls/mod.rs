@@ -20,6 +20,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
 pub use self::identity::{Identity, Unidentified};
+use self::reload::Stamps;
 pub(crate) use self::reload::watch;
 pub use self::self_signed::{SelfSigned, state_folder};
 use crate::config::TlsVersion;
@@ -95,13 +96,16 @@ pub struct Material {
 pub struct Tls {
     files: Files,
     current: RwLock<Material>,
+    /// Of the files, from before they were read the first time.
+    first: Stamps,
 }
 
 impl Tls {
     /// Reads the files and finds them usable at `now`.
     pub fn load(files: Files, now: SystemTime) -> Result<Self, TlsError> {
+        let first = Stamps::of(&files);
         let current = RwLock::new(files.material(now)?);
-        Ok(Self { files, current })
+        Ok(Self { files, current, first })
     }
 
     /// What a connection that comes now begins with.

@@ -4,22 +4,36 @@
 //! itself would not see.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Tls;
+use super::{Files, Tls, TlsError};
 use crate::clock::Clock;
 use crate::limits;
 
-/// What tells one state of a file from another: device, inode, size and the moment of the last change. `None` for a file
-/// that can't be seen.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
+/// What tells one state of a listener's files from another; `None` for a file that can't be seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Stamps(Vec<Option<Stamp>>);
+
+/// Device, inode, size, and the moment of the last change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+impl Stamps {
+    pub(super) fn of(files: &Files) -> Self {
+        let stamp = |path: &Path| {
+            let data = std::fs::metadata(path).ok()?;
+            Some((data.dev(), data.ino(), data.size(), data.ctime(), data.ctime_nsec()))
+        };
+        Self(files.paths().map(stamp).collect())
+    }
+}
 
 /// Reloads each of `all` when one of its files has changed, and all of them whenever `asked` changes. Never ends by itself.
 pub(crate) async fn watch(all: Vec<Arc<Tls>>, clock: Clock, mut asked: Receiver<u64>) {
-    let mut stamps: Vec<Vec<Stamp>> = all.iter().map(|tls| stamps_of(tls)).collect();
+    let mut watched: Vec<_> = all.iter().map(|tls| Watched { seen: tls.first.clone(), tls, trouble: None }).collect();
     let mut ticks = interval(limits::CERTIFICATE_POLL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -30,32 +44,42 @@ pub(crate) async fn watch(all: Vec<Arc<Tls>>, clock: Clock, mut asked: Receiver<
                 Err(_) => return,
             },
         };
-        for (tls, before) in all.iter().zip(&mut stamps) {
-            // Before reading, so that a change in between is seen the next time.
-            let now = stamps_of(tls);
-            if is_asked || now != *before {
-                *before = now;
-                reload(tls, &clock);
-            }
+        for watched in &mut watched {
+            watched.look(is_asked, &clock);
         }
     }
 }
 
-fn reload(tls: &Tls, clock: &Clock) {
-    let certificate = tls.files().cert.display();
-    match tls.reload(clock.time_of_day()) {
-        Ok(()) => tracing::info!(%certificate, "certificate reloaded; connections that are open keep the old one"),
-        // Such as when the certificate was replaced and the key not yet.
-        Err(error) => tracing::warn!(%certificate, "certificate not reloaded, the old one stays in use: {error}"),
-    }
+struct Watched<'a> {
+    tls: &'a Tls,
+    /// The files as they were when they were last read.
+    seen: Stamps,
+    /// Why they could not be read the last time.
+    trouble: Option<String>,
 }
 
-fn stamps_of(tls: &Tls) -> Vec<Stamp> {
-    tls.files()
-        .paths()
-        .map(|path| {
-            let data = std::fs::metadata(path).ok()?;
-            Some((data.dev(), data.ino(), data.size(), data.ctime(), data.ctime_nsec()))
-        })
-        .collect()
+impl Watched<'_> {
+    fn look(&mut self, is_asked: bool, clock: &Clock) {
+        // Before reading, so that a change in between is seen the next time.
+        let now = Stamps::of(self.tls.files());
+        if !is_asked && now == self.seen && self.trouble.is_none() {
+            return;
+        }
+        let certificate = self.tls.files().cert.display();
+        match self.tls.reload(clock.time_of_day()) {
+            Ok(()) => {
+                tracing::info!(%certificate, "certificate reloaded; connections that are open keep the old one");
+                self.trouble = None;
+            }
+            Err(error) => {
+                let told = error.to_string();
+                // Each trouble once: a file that can't be read now is tried again, and may be readable then.
+                if is_asked || now != self.seen || self.trouble.as_ref() != Some(&told) {
+                    tracing::warn!(%certificate, "certificate not reloaded, the old one stays in use: {told}");
+                }
+                self.trouble = matches!(error, TlsError::Unreadable { .. }).then_some(told);
+            }
+        }
+        self.seen = now;
+    }
 }

@@ -287,7 +287,10 @@ async fn a_shutdown_takes_no_sessions_waits_for_the_closed_ones_and_ends_in_time
     assert_eq!(answer.error_status, 0);
     let Notice::ShutdownAsked(within) = fixture.daemon.notice().await else { panic!("a shutdown") };
     assert_eq!(within.as_secs(), 5);
-    let ended = tokio::spawn(fixture.daemon.drain(within));
+    let ended = tokio::spawn(async move {
+        fixture.daemon.drained(within).await;
+        fixture.daemon.stop().await
+    });
     let refused = add(&mut client, vec![session(2)]).await;
     assert_eq!(refused.request_status(), v1beta1::AddSessionStatus::SessionTableUnavailable);
     assert!(!ended.is_finished(), "somebody may still want the closed session");

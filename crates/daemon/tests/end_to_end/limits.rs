@@ -157,6 +157,38 @@ async fn a_call_whose_deadline_is_over_ends_and_keeps_what_was_accepted() {
 }
 
 #[tokio::test]
+async fn a_client_has_only_so_many_streams_of_closed_sessions_and_gets_them_back() {
+    let daemon = start(&[]).await;
+    let mut client = client(&daemon).await;
+    let open = async |client: &mut Rpc| {
+        let mut request = tonic::Request::new(v1beta1::SessionRequestArgs::default());
+        request.metadata_mut().insert("opof-follow", "true".parse().unwrap());
+        client.get_closed_sessions(request).await.map(tonic::Response::into_inner)
+    };
+    let mut streams = Vec::new();
+    let status = loop {
+        match open(&mut client).await {
+            Ok(stream) => streams.push(stream),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((streams.len(), status.code()), (16, Code::ResourceExhausted));
+    streams.pop();
+    until("one that has ended makes room", async || open(&mut client).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn short_streams_cost_what_they_carry() {
+    let daemon = start(&["--max-rate", "100"]).await;
+    let mut client = client(&daemon).await;
+    let before = tokio::time::Instant::now();
+    for id in 0..90 {
+        add(&mut client, id..id + 1).await.unwrap();
+    }
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?} for 90 sessions at 100 a second", before.elapsed());
+}
+
+#[tokio::test]
 async fn several_listeners_are_one_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("opofd.sock");

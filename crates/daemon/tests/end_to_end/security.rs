@@ -162,6 +162,25 @@ async fn those_who_may_do_nothing_keep_no_place() {
 }
 
 #[tokio::test]
+async fn no_client_takes_all_places() {
+    let fortress = Fortress::start_with("", &["--max-connections", "4"]).await;
+    let greedy = fortress.authority.client("watcher");
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut client = fortress.client(Some(&greedy)).await;
+        get(&mut client).await.unwrap();
+        kept.push(client);
+    }
+    let status = get(&mut fortress.client(Some(&greedy)).await).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().contains("one client may have 2 connections"), "{status:?}");
+    let firewall = fortress.authority.client("fw1.example");
+    get(&mut fortress.client(Some(&firewall)).await).await.unwrap();
+    kept.pop();
+    until("a place that was left is free", async || get(&mut fortress.client(Some(&greedy)).await).await.is_ok()).await;
+}
+
+#[tokio::test]
 async fn tls_1_2_is_spoken_only_where_it_is_allowed() {
     for (more, allowed) in [("", false), (",tls.min_version=1.2", true)] {
         let fortress = Fortress::start(more).await;

@@ -56,6 +56,16 @@ pub(super) fn all(document: &Document, mistakes: &mut Vec<Mistake>) -> Vec<Liste
         }
         listeners.push(listener);
     }
+    let asks = |listener: &Listener| matches!(&listener.security, Security::Tls { client_ca: Some(_), .. });
+    if let Some(client) = super::all(document, "client").first()
+        && !listeners.iter().any(asks)
+    {
+        let message =
+            "no listener has tls.client_ca, so nobody can show this name: any client would have the listener's \
+                       role"
+                .to_owned();
+        mistakes.push(Mistake { place: client.place.clone(), message });
+    }
     listeners
 }
 
@@ -77,8 +87,10 @@ fn listener(fields: &mut Fields<'_>, knows_clients: bool) -> Option<Listener> {
              with a certificate",
         );
     }
-    // Where nobody can be told from another, whoever can connect is trusted, as far as `role` says.
-    let role = if asks_for_certificates { role } else { role.or(Some(Role::Operator)) };
+    // Where nobody can be told from another, whoever can connect is trusted: on this machine with everything, from elsewhere
+    // with what a firewall needs.
+    let anybody = if address.as_ref().is_some_and(Address::is_local) { Role::Operator } else { Role::Firewall };
+    let role = if asks_for_certificates { role } else { role.or(Some(anybody)) };
     Some(Listener { address: address?, mode, security, role, shutdown, profile, same_tuple })
 }
 
