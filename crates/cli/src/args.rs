@@ -1,10 +1,11 @@
 //! The arguments. Those of commands about the device as a whole are in `device`.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, Resettable, TypedValueParser};
+use clap::{ArgGroup, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use opof_client::{Dialect, Profile};
 
 use crate::input::NatText;
@@ -17,7 +18,8 @@ use crate::commands::conformance::{CONFORMANCE_EXAMPLES, ConformanceArgs};
 
 /// Speak to an open offload device: offload sessions, follow them, take them back.
 #[derive(Parser, Debug)]
-#[command(name = "opof", version, about, disable_help_subcommand = true)]
+// Wrapped examples break when they are pasted, so nothing is wrapped: a terminal does that by itself.
+#[command(name = "opof", version, about, disable_help_subcommand = true, term_width = 0)]
 #[command(after_help = "Exit codes: 0 done; 1 refused or not found; 2 wrong arguments or input; 3 device not reached.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -30,6 +32,7 @@ pub(crate) struct Args {
 
 /// How the device is reached.
 #[derive(ClapArgs, Debug)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ServerArgs {
     /// The device; http:// and unix:/path are plain text
     #[arg(long, global = true, env = "OPOF_SERVER", default_value = "https://localhost:3443", value_name = "URI")]
@@ -71,6 +74,7 @@ fn profile() -> impl TypedValueParser<Value = Profile> {
 
 /// How the answer is written.
 #[derive(ClapArgs, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// Write JSON, one object a line, instead of a table
     #[arg(long, global = true)]
@@ -135,7 +139,10 @@ const ADD_EXAMPLES: &str = r#"Examples:
   generate | opof add --file -
 
 A session file has one JSON object a line, with the names of the options:
-  {"id": 1, "in-lif": 1, "out-lif": 2, "source": "10.0.0.1:12345", "destination": "10.1.0.3:80", "protocol": "tcp"}"#;
+  {"id": 1, "in-lif": 1, "out-lif": 2, "source": "10.0.0.1:12345", "destination": "10.1.0.3:80", "protocol": "tcp"}
+
+Not every data plane can mirror or snoop, send to next hops, translate addresses or see into tunnels. A device that
+can't do what a session asks for refuses the session, and names the field."#;
 
 /// A session, or where sessions are.
 #[derive(ClapArgs, Debug)]
@@ -165,7 +172,7 @@ pub(crate) struct AddArgs {
     /// VLAN on the side where it leaves: the tag is rewritten
     #[arg(long, value_name = "ID", requires = "vlan", conflicts_with = "file")]
     pub(crate) out_vlan: Option<u16>,
-    /// What happens to its packets [default: forward]
+    /// What happens to its packets; where the data plane can't mirror or snoop, those are refused [default: forward]
     #[arg(long, conflicts_with = "file")]
     pub(crate) action: Option<ActionKind>,
     /// Where mirror and snoop send copies
@@ -174,7 +181,8 @@ pub(crate) struct AddArgs {
     /// Idle seconds after which it closes [default: the device's]
     #[arg(long, value_name = "SECONDS", conflicts_with = "file")]
     pub(crate) timeout_seconds: Option<u32>,
-    /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1)
+    /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1); refused where the data plane has no
+    /// tunnels
     #[arg(long, conflicts_with = "file")]
     pub(crate) tunnel: Option<TunnelKind>,
     /// File of sessions, one JSON object a line; - for standard input
@@ -186,7 +194,7 @@ pub(crate) struct AddArgs {
 
 /// What happens to packets on their way out of either interface. Answers to translated packets are translated back.
 #[derive(ClapArgs, Clone, Copy, Debug, Default)]
-#[command(next_help_heading = "Routed sessions (v1beta1)")]
+#[command(next_help_heading = "Routed sessions (v1beta1); refused where the data plane has no next hops or no NAT")]
 pub(crate) struct LinkArgs {
     /// Send what leaves by --out-lif to this next hop
     #[arg(long, value_name = "ID", conflicts_with = "file")]
@@ -242,6 +250,19 @@ pub(crate) struct ClosedArgs {
     /// Stay, and show sessions as they close
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+/// The command line as it is now: a variable of the environment that is empty counts as not set, which is how shells and
+/// service files take a setting back.
+pub(crate) fn command() -> clap::Command {
+    without_empty(Args::command(), |name| std::env::var_os(name))
+}
+
+fn without_empty(command: clap::Command, variable: impl Fn(&OsStr) -> Option<OsString>) -> clap::Command {
+    command.mut_args(|arg| {
+        let empty = arg.get_env().and_then(&variable).is_some_and(|value| value.is_empty());
+        if empty { arg.env(Resettable::Reset) } else { arg }
+    })
 }
 
 /// Transport protocols, as they are written.

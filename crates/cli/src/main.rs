@@ -14,11 +14,13 @@ mod server;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
     // Wrong arguments end here, with exit code 2; so do --help and --version, with 0.
-    let args = args::Args::parse();
+    let mut command = args::command();
+    let matches = command.get_matches_mut();
+    let args = args::Args::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit());
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

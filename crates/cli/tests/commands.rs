@@ -323,6 +323,18 @@ async fn the_device() {
 }
 
 #[tokio::test]
+async fn empty_variables_count_as_not_set() {
+    let mock = Mock::start(None);
+    let mut command = opof("", Path::new("/nonexistent"));
+    for name in ["OPOF_CA", "OPOF_CERT", "OPOF_KEY", "OPOF_DOMAIN", "OPOF_DIALECT", "OPOF_PROFILE"] {
+        command.env(name, "");
+    }
+    command.args(["list", "--server", &mock.uri("http")]);
+    let (code, _, errors) = outcome(command.output().await.expect("it starts"));
+    assert_eq!((code, errors.as_str()), (0, ""));
+}
+
+#[tokio::test]
 async fn wrong_arguments_need_no_device() {
     let mock = Mock::start(None);
     let (code, _, errors) = add(&mock, &["--id", "1", "--vlan", "4095"]).await;

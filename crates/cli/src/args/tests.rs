@@ -1,4 +1,3 @@
-use clap::CommandFactory;
 use clap::error::ErrorKind;
 
 use super::*;
@@ -51,6 +50,39 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(refused("closed --follow --limit 3"), ErrorKind::ArgumentConflict);
     assert_eq!(refused("list --limit 0"), ErrorKind::ValueValidation);
     assert_eq!(refused("device --timeout 0"), ErrorKind::ValueValidation);
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let command = |value: &'static str| without_empty(Args::command(), move |_| Some(value.into()));
+    let variables = |command: &clap::Command| command.get_arguments().filter(|arg| arg.get_env().is_some()).count();
+    assert_eq!(variables(&command("")), 0);
+    assert_eq!(variables(&command("x")), variables(&Args::command()));
+}
+
+fn help(name: &str) -> String {
+    let mut command = Args::command();
+    command.build();
+    command.find_subcommand_mut(name).expect(name).render_help().to_string()
+}
+
+#[test]
+fn examples_can_be_pasted() {
+    let help = help("add");
+    let examples = ADD_EXAMPLES.lines().filter(|line| line.starts_with("  "));
+    for example in examples {
+        assert!(help.lines().any(|line| line == example), "{example}\n{help}");
+    }
+}
+
+#[test]
+fn options_of_every_command_stand_apart() {
+    let help = help("list");
+    let (own, rest) = help.split_once("\nConnection:\n").expect(&help);
+    let (connection, output) = rest.split_once("\nOutput:\n").expect(&help);
+    assert!(own.contains("--from") && own.contains("--limit") && !own.contains("--server"), "{help}");
+    assert!(connection.contains("--server") && connection.contains("--timeout") && !connection.contains("--from"));
+    assert!(output.contains("--json"), "{help}");
 }
 
 #[test]
