@@ -21,12 +21,22 @@ pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<Identity, Error
     certificates(CERTIFICATE, certificate)?;
     PrivateKeyDer::from_pem_slice(key).map_err(|error| {
         let reason = match error {
+            // Whatever else is wrong with it: its header lines are no base64, and its kind is none that is looked for.
+            _ if is_encrypted(key) => "the key is encrypted; an unencrypted PEM key is needed".to_owned(),
             rustls::pki_types::pem::Error::NoItemsFound => "it has no private key".to_owned(),
             error => error.to_string(),
         };
         Error::Pem { what: KEY, reason }
     })?;
     Ok(Identity::from_pem(certificate, key))
+}
+
+/// PKCS #8 (RFC 5958, section 3; RFC 7468, section 11) or the older form of OpenSSL (RFC 1421, section 4.6.1.1).
+fn is_encrypted(pem: &[u8]) -> bool {
+    String::from_utf8_lossy(pem).lines().any(|line| {
+        line.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+            || (line.starts_with("Proc-Type:") && line.contains("ENCRYPTED"))
+    })
 }
 
 fn certificates(what: &'static str, pem: &[u8]) -> Result<(), Error> {
@@ -54,5 +64,15 @@ mod tests {
         let error = said(identity(cert.as_bytes(), cert.as_bytes()).unwrap_err());
         assert!(error.starts_with("the client key: it has no private key; "), "{error}");
         assert!(identity(cert.as_bytes(), key.as_bytes()).is_ok());
+        let pkcs8 = key.replace(" PRIVATE KEY", " ENCRYPTED PRIVATE KEY");
+        let header = "BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n";
+        let old = key.replace("BEGIN PRIVATE KEY-----", header).replace("END PRIVATE", "END RSA PRIVATE");
+        for encrypted in [pkcs8, old] {
+            let error = said(identity(cert.as_bytes(), encrypted.as_bytes()).unwrap_err());
+            assert!(
+                error.starts_with("the client key: the key is encrypted; an unencrypted PEM key is needed"),
+                "{error}"
+            );
+        }
     }
 }
