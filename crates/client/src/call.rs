@@ -1,10 +1,13 @@
 //! What all calls have in common: the deadline, the profile, and what a failure means.
 
+use std::error::Error as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opof_api::profile::Profile;
 use opof_api::report::ReportError;
-use opof_api::{SessionReport, session_report, v1beta1};
+use opof_api::{SessionReport, metadata, session_report, v1beta1};
 use tonic::{Code, Request, Response, Status};
 
 use crate::error::Error;
@@ -17,6 +20,8 @@ pub(crate) struct Call {
     pub(crate) uri: String,
     pub(crate) deadline: Duration,
     pub(crate) profile: Profile,
+    /// Something has been heard of the device that only an OpenOffload server, or another gRPC one, says. Clones share it.
+    heard: Arc<AtomicBool>,
 }
 
 /// Why there is no answer.
@@ -32,7 +37,28 @@ impl Failure {
     }
 }
 
+/// An answer, and what the device says of it in its own words, if it does: of the one thing that was asked for, whose
+/// name before the words is left out.
+pub(crate) fn explained<T>(response: Response<T>) -> (T, Option<String>) {
+    let (metadata, answer, _) = response.into_parts();
+    let said = metadata.get(metadata::REFUSED).map(|said| message(&String::from_utf8_lossy(said.as_encoded_bytes())));
+    (answer, said)
+}
+
+/// `next hop 8: nextHopId: no next hop 8`, `VLAN 100: vlanId: ...`.
+fn message(said: &str) -> String {
+    let message = ["next hop ", "VLAN "].iter().find_map(|what| {
+        let (number, message) = said.strip_prefix(what)?.split_once(": ")?;
+        number.parse::<u32>().ok().map(|_| message)
+    });
+    message.unwrap_or(said).to_owned()
+}
+
 impl Call {
+    pub(crate) fn new(uri: &str, deadline: Duration, profile: Profile) -> Self {
+        Self { uri: uri.to_owned(), deadline, profile, heard: Arc::default() }
+    }
+
     /// A request that tells the device when nobody waits for the answer any more.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
@@ -42,7 +68,13 @@ impl Call {
 
     pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.deadline, call).await {
-            Ok(answer) => answer.map_err(Failure::Status),
+            Ok(answer) => {
+                // A status without a source came from the device.
+                if answer.as_ref().err().is_none_or(|status| status.source().is_none()) {
+                    self.heard.store(true, Ordering::Relaxed);
+                }
+                answer.map_err(Failure::Status)
+            }
             Err(_) => Err(Failure::Deadline),
         }
     }
@@ -51,7 +83,15 @@ impl Call {
         self.within(call).await.map(Response::into_inner).map_err(|failure| self.error(&failure))
     }
 
-    /// The same, `None` where the device says that there is nothing.
+    /// The same, with the device's own words about it.
+    pub(crate) async fn explained<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<(T, Option<String>), Error> {
+        self.within(call).await.map(explained).map_err(|failure| self.error(&failure))
+    }
+
+    /// The same without them, `None` where the device says that there is nothing.
     pub(crate) async fn found<T>(
         &self,
         call: impl Future<Output = Result<Response<T>, Status>>,
@@ -79,7 +119,7 @@ impl Call {
             Ok(report) => Ok(Some(report)),
             Err(ReportError::Nonexistent(_) | ReportError::NoClosedSessions) => Ok(None),
             Err(ReportError::Refused { id, status }) => {
-                Err(self.rejected(format!("the request about session {id}"), status.to_owned()))
+                Err(self.rejected(format!("the request about session {id}"), status.to_owned(), None))
             }
         }
     }
@@ -87,7 +127,17 @@ impl Call {
     pub(crate) fn error(&self, failure: &Failure) -> Error {
         match failure {
             Failure::Deadline => Error::Deadline { uri: self.uri.clone(), after: self.deadline },
-            Failure::Status(status) => call_error(&self.uri, self.deadline, status),
+            Failure::Status(status) => {
+                let mut error = call_error(&self.uri, self.deadline, status);
+                if let Error::Unavailable { uri, reason } = &mut error
+                    && uri.starts_with("http://")
+                    && status.source().is_some()
+                    && !self.heard.load(Ordering::Relaxed)
+                {
+                    reason.push_str("; if the device speaks TLS, use https://");
+                }
+                error
+            }
         }
     }
 
@@ -95,7 +145,21 @@ impl Call {
         Error::Answer { uri: self.uri.clone(), reason }
     }
 
-    pub(crate) fn rejected(&self, what: String, status: String) -> Error {
-        Error::Rejected { uri: self.uri.clone(), what, status }
+    pub(crate) fn rejected(&self, what: String, status: String, message: Option<String>) -> Error {
+        Error::Rejected { uri: self.uri.clone(), what, status, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_is_about_is_said_once() {
+        assert_eq!(message("next hop 8: nextHopId: no next hop 8"), "nextHopId: no next hop 8");
+        assert_eq!(message("VLAN 100: vlanId: taken"), "vlanId: taken");
+        for whole in ["next hops: none", "next hop eight: none", "no", ""] {
+            assert_eq!(message(whole), whole);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use opof_api::dialect::Method;
 use opof_api::{Dialect, Profile, Rpc, SessionReport, device, v1_1, v1beta1};
 use tokio_stream::Stream;
 use tonic::Code;
@@ -51,7 +52,7 @@ impl Client {
     fn new(channel: Channel, config: &ClientConfig) -> Self {
         let (dialect, profile) = config.spoken();
         let rpc = Rpc::new(channel.clone(), dialect).max_decoding_message_size(limits::MESSAGE_BYTES);
-        Self { channel, rpc, call: Call { uri: config.uri().to_owned(), deadline: config.call_deadline(), profile } }
+        Self { channel, rpc, call: Call::new(config.uri(), config.call_deadline(), profile) }
     }
 
     /// What is spoken.
@@ -93,6 +94,12 @@ impl Client {
     /// Batches that are under way together reach the device in any order; see [`Adding::in_order`].
     pub fn add_stream<S: Stream<Item = Session>>(&self, sessions: S) -> Adding<S> {
         Adding::new(self.adder(), sessions)
+    }
+
+    /// Calls that only some dialects have are refused here: to a server, they would be unknown.
+    pub(crate) fn has(&self, method: Method) -> Result<(), Error> {
+        let dialect = self.dialect();
+        if dialect.has(method) { Ok(()) } else { Err(Error::NoSuchCall { dialect, method }) }
     }
 
     fn adder(&self) -> Adder {
@@ -150,14 +157,15 @@ impl Client {
     ///
     /// # Errors
     /// When the call fails, such as with [`Error::PermissionDenied`] on a device that does not let itself be ended;
-    /// [`Error::Unimplemented`] in other dialects.
+    /// [`Error::NoSuchCall`] in other dialects.
     pub async fn shutdown_server(&mut self, deadline: Duration) -> Result<(), Error> {
+        self.has(Method::ShutdownServer)?;
         let deadline = i32::try_from(deadline.as_secs()).unwrap_or(i32::MAX);
         let request = self.call.request(v1_1::ShutdownRequest { deadline });
         let answer = self.call.answer(self.rpc.shutdown_server(request)).await?;
         match answer.error_status {
             0 => Ok(()),
-            code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"))),
+            code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"), None)),
         }
     }
 

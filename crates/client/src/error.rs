@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use opof_api::{Inexpressible, Refusal};
+use opof_api::dialect::Method;
+use opof_api::{Dialect, Inexpressible, Refusal};
 
 /// What went wrong. New kinds may come with new versions.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,7 +31,15 @@ pub enum Error {
     /// The session asks for what the dialect has no words for; nothing of its batch was sent.
     #[error(transparent)]
     Inexpressible(#[from] Inexpressible),
-    /// No connection came about.
+    /// The dialect that is spoken does not have this call; nothing was sent.
+    #[error("{dialect} has no {}; use {}", .dialect.method(*.method), having(*.method))]
+    NoSuchCall {
+        /// What is spoken.
+        dialect: Dialect,
+        /// What was asked for.
+        method: Method,
+    },
+    /// No connection came about, so nothing was sent.
     #[error("cannot reach {uri}: {reason}; check that opofd runs there and listens on this address and port")]
     Connect {
         /// Where to.
@@ -48,6 +57,12 @@ pub enum Error {
         uri: String,
         /// What is wrong.
         reason: String,
+    },
+    /// What answers at this address of TLS does not speak TLS.
+    #[error("{uri} does not speak TLS: use http:// if that is meant")]
+    Plaintext {
+        /// Where to.
+        uri: String,
     },
     /// The device did not answer in time. What was asked may have been done all the same.
     #[error("no answer from {uri} within {} s; the request may have been carried out", .after.as_secs_f64())]
@@ -82,7 +97,7 @@ pub enum Error {
         reason: String,
     },
     /// The device has no room for the call, or for what this client does in all.
-    #[error("{uri} has no room for it: {reason}; {}", retry_hint(*.retry_after))]
+    #[error("{uri} has no room for it: {reason}{}", retry_hint(reason, *.retry_after))]
     ResourceExhausted {
         /// Where to.
         uri: String,
@@ -92,12 +107,12 @@ pub enum Error {
         /// gRFC A6).
         retry_after: Option<Duration>,
     },
-    /// The dialect that is spoken does not have this call, or the device does not have the dialect.
+    /// The device does not have this call, or not the dialect.
     #[error("{uri} does not have this call: {reason}; choose a dialect that has it and that the device speaks")]
     Unimplemented {
         /// Where to.
         uri: String,
-        /// What the device, or the dialect, says.
+        /// What the device says.
         reason: String,
     },
     /// The device refused the call as a whole, for a reason that has no variant of its own.
@@ -111,7 +126,7 @@ pub enum Error {
         reason: String,
     },
     /// The device answered, and the answer is "no".
-    #[error("{uri} refused {what}: {status}; its log may say why")]
+    #[error("{uri} refused {what}: {}", said(message.as_deref(), status, "; its log may say why"))]
     Rejected {
         /// Where to.
         uri: String,
@@ -119,9 +134,12 @@ pub enum Error {
         what: String,
         /// The status in the answer, by the name that the API gives it.
         status: String,
+        /// Why, in the device's own words, such as `vlanId: vlan 100 goes to the firewall port of lif 1 already`. opof
+        /// says so (response metadata `opof-refused`), other devices don't.
+        message: Option<String>,
     },
     /// The device did not do what was asked about a next hop.
-    #[error("{uri} refused {}: {reason}", next_hop(*.id))]
+    #[error("{uri} refused {}: {}", next_hop(*.id), said(message.as_deref(), &reason.to_string(), ""))]
     NextHop {
         /// Where to.
         uri: String,
@@ -131,6 +149,8 @@ pub enum Error {
         reason: Refusal,
         /// `errorStatus` as it came.
         code: i32,
+        /// Why, in the device's own words, as in [`Self::Rejected`].
+        message: Option<String>,
     },
     /// The answer is not what the protocol has here.
     #[error(
@@ -148,7 +168,14 @@ pub enum Error {
 impl Error {
     /// True when the device was not reached, or went away.
     pub const fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::Deadline { .. } | Self::Unavailable { .. })
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Tls { .. }
+                | Self::Plaintext { .. }
+                | Self::Deadline { .. }
+                | Self::Unavailable { .. }
+        )
     }
 
     /// True when the same call may succeed later although nobody has mended anything on this side: the device was away,
@@ -174,11 +201,29 @@ impl Error {
     }
 }
 
-fn retry_hint(after: Option<Duration>) -> String {
+/// Not where the device's own words say when already.
+fn retry_hint(reason: &str, after: Option<Duration>) -> String {
     match after {
-        Some(after) => format!("it asks to be tried again in {} s", after.as_secs_f64()),
-        None => "ask for less, or try again later".to_owned(),
+        Some(_) if reason.contains("again in ") => String::new(),
+        Some(after) => format!("; it asks to be tried again in {} s", in_millis(after).as_secs_f64()),
+        None => "; ask for less, or try again later".to_owned(),
     }
+}
+
+/// Nobody needs more of it, and more is hard to read.
+fn in_millis(after: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The dialects that have a call.
+fn having(method: Method) -> String {
+    let names = Dialect::ALL.into_iter().filter(|dialect| dialect.has(method)).map(Dialect::name);
+    names.collect::<Vec<_>>().join(" or ")
+}
+
+/// The device's own words, or what its status means and where to look.
+fn said(message: Option<&str>, status: &str, advice: &str) -> String {
+    message.map_or_else(|| [status, advice].concat(), str::to_owned)
 }
 
 fn next_hop(id: Option<u32>) -> String {

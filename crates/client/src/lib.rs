@@ -75,7 +75,7 @@
 //! Devices speak one or several of the published [`Dialect`]s, and read what these leave open in one of several ways: a
 //! [`Profile`]. Both are settings of [`ClientConfig`]; a wrong profile is not noticed by the client, so it must be
 //! known. What a dialect has no words for is an error that names it ([`Error::Inexpressible`],
-//! [`Error::Unimplemented`]), never left out. Routed sessions, for one, need v1beta1:
+//! [`Error::NoSuchCall`]), never left out. Routed sessions, for one, need v1beta1:
 //!
 //! ```no_run
 //! use opof_client::{
@@ -129,6 +129,7 @@ pub use config::ClientConfig;
 pub use device::{Device, Port, PortRole, SlowPathTally, Tally};
 pub use error::Error;
 pub use health::Health;
+pub use opof_api::dialect::Method;
 pub use opof_api::profile::{self, Profile};
 pub use opof_api::report::{CloseCode, SessionReport, SessionState};
 pub use opof_api::status::Refusal;

@@ -1,12 +1,14 @@
 //! The calls of v1beta1 alone: next hops, VLAN flows, reset, who made the server. In another dialect each is
-//! [`Error::Unimplemented`].
+//! [`Error::NoSuchCall`].
 
+use opof_api::dialect::Method;
 use opof_api::link::{next_hop_parameters, vlan_flow, vlan_flow_def};
 use opof_api::report::ReportError;
 use opof_api::{Refusal, session_report, v1beta1};
 use opof_session::l3::{NextHop, NextHopId, VlanFlow};
 use opof_wire::Vid;
 
+use crate::call::explained;
 use crate::client::Client;
 use crate::error::Error;
 
@@ -29,6 +31,7 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn service_version(&mut self) -> Result<ServiceVersion, Error> {
+        self.has(Method::GetServiceVersion)?;
         let request = self.call.request(v1beta1::VersionRequest {});
         let answer = self.call.answer(self.rpc.get_service_version(request)).await?;
         let v1beta1::VersionResponse { vendor, name, version, copyright } = answer;
@@ -41,9 +44,10 @@ impl Client {
     /// # Errors
     /// When the call fails, or is refused.
     pub async fn reset(&mut self) -> Result<(), Error> {
+        self.has(Method::Reset)?;
         let request = self.call.request(v1beta1::ResetRequest {});
-        let answer = self.call.answer(self.rpc.reset(request)).await?;
-        self.done(&answer, || "the reset".to_owned())
+        let (answer, said) = self.call.explained(self.rpc.reset(request)).await?;
+        self.done(&answer, said, || "the reset".to_owned())
     }
 
     /// Makes a next hop, or replaces it for every session that refers to it.
@@ -51,9 +55,10 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn set_next_hop(&mut self, hop: NextHop) -> Result<(), Error> {
+        self.has(Method::SetNextHop)?;
         let request = self.call.request(next_hop_parameters(&hop));
-        let answer = self.call.answer(self.rpc.set_next_hop(request)).await?;
-        self.hop(Some(hop.id), answer.error_status)
+        let (answer, said) = self.call.explained(self.rpc.set_next_hop(request)).await?;
+        self.hop(Some(hop.id), answer.error_status, said)
     }
 
     /// Takes a next hop away, and closes the sessions that refer to it.
@@ -61,9 +66,11 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::NextHop`] when the device refuses, as it does where there is no such next hop.
     pub async fn destroy_next_hop(&mut self, id: NextHopId) -> Result<(), Error> {
+        self.has(Method::DestroyNextHop)?;
         let parameters = v1beta1::NextHopParameters { next_hop_id: id.get(), ..Default::default() };
-        let answer = self.call.answer(self.rpc.destroy_next_hop(self.call.request(parameters))).await?;
-        self.hop(Some(id), answer.error_status)
+        let request = self.call.request(parameters);
+        let (answer, said) = self.call.explained(self.rpc.destroy_next_hop(request)).await?;
+        self.hop(Some(id), answer.error_status, said)
     }
 
     /// Takes all next hops away, and closes the sessions that refer to one.
@@ -71,9 +78,10 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn clear_next_hops(&mut self) -> Result<(), Error> {
+        self.has(Method::ClearNextHops)?;
         let request = self.call.request(v1beta1::NextHopParameters::default());
-        let answer = self.call.answer(self.rpc.clear_next_hops(request)).await?;
-        self.hop(None, answer.error_status)
+        let (answer, said) = self.call.explained(self.rpc.clear_next_hops(request)).await?;
+        self.hop(None, answer.error_status, said)
     }
 
     /// Sends the misses of a VLAN to the firewall port of an interface.
@@ -81,9 +89,10 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::Rejected`] when the device refuses, as it does where the VLAN has a flow already.
     pub async fn add_vlan_flow(&mut self, flow: VlanFlow) -> Result<(), Error> {
+        self.has(Method::AddVlanFlow)?;
         let request = self.call.request(vlan_flow_def(&flow));
-        let answer = self.call.answer(self.rpc.add_vlan_flow(request)).await?;
-        self.done(&answer, || format!("the flow of {}", flow.vlan))
+        let (answer, said) = self.call.explained(self.rpc.add_vlan_flow(request)).await?;
+        self.done(&answer, said, || format!("the flow of {}", flow.vlan))
     }
 
     /// Ends that for one VLAN. False when it had no flow.
@@ -91,13 +100,18 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::Rejected`] when the device refuses.
     pub async fn remove_vlan_flow(&mut self, vlan: Vid) -> Result<bool, Error> {
+        self.has(Method::RemoveVlanFlow)?;
         let definition = v1beta1::VlanFlowDef { vlan_id: vlan.get().into(), internal_lif: 0 };
         let request = self.call.request(definition);
-        let Some(answer) = self.call.found(self.rpc.remove_vlan_flow(request)).await? else { return Ok(false) };
+        let (answer, said) = match self.call.within(self.rpc.remove_vlan_flow(request)).await {
+            Ok(response) => explained(response),
+            Err(failure) if failure.is_not_found() => return Ok(false),
+            Err(failure) => return Err(self.call.error(&failure)),
+        };
         if matches!(session_report(&answer), Err(ReportError::Nonexistent(_))) {
             return Ok(false);
         }
-        self.done(&answer, || format!("to end the flow of {vlan}")).map(|()| true)
+        self.done(&answer, said, || format!("to end the flow of {vlan}")).map(|()| true)
     }
 
     /// All VLAN flows, in the device's order: ascending, as the API has it.
@@ -105,6 +119,7 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn vlan_flows(&mut self) -> Result<Vec<VlanFlow>, Error> {
+        self.has(Method::GetVlanFlows)?;
         let request = self.call.request(v1beta1::VlanFlowListRequest {});
         let Some(answer) = self.call.found(self.rpc.get_vlan_flows(request)).await? else { return Ok(Vec::new()) };
         let flows = answer.flow_defs.iter().map(vlan_flow).collect::<Result<Vec<_>, _>>();
@@ -116,26 +131,32 @@ impl Client {
     /// # Errors
     /// When the call fails; [`Error::Rejected`] when the device refuses.
     pub async fn clear_vlan_flows(&mut self) -> Result<(), Error> {
+        self.has(Method::ClearVlanFlows)?;
         let request = self.call.request(v1beta1::VlanFlowListRequest {});
-        let answer = self.call.answer(self.rpc.clear_vlan_flows(request)).await?;
-        self.done(&answer, || "to clear the VLAN flows".to_owned())
+        let (answer, said) = self.call.explained(self.rpc.clear_vlan_flows(request)).await?;
+        self.done(&answer, said, || "to clear the VLAN flows".to_owned())
     }
 
-    fn done(&self, answer: &v1beta1::SessionResponse, what: impl FnOnce() -> String) -> Result<(), Error> {
+    fn done(
+        &self,
+        answer: &v1beta1::SessionResponse,
+        said: Option<String>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
         let status = match session_report(answer) {
             Ok(_) => return Ok(()),
             Err(ReportError::Refused { status, .. }) => status,
             Err(ReportError::Nonexistent(_)) => v1beta1::RequestStatus::RejectedSessionNonexistent.as_str_name(),
             Err(ReportError::NoClosedSessions) => v1beta1::RequestStatus::NoClosedSessions.as_str_name(),
         };
-        Err(self.call.rejected(what(), status.to_owned()))
+        Err(self.call.rejected(what(), status.to_owned(), said))
     }
 
-    fn hop(&self, id: Option<NextHopId>, code: i32) -> Result<(), Error> {
+    fn hop(&self, id: Option<NextHopId>, code: i32, message: Option<String>) -> Result<(), Error> {
         if code == 0 {
             return Ok(());
         }
         let reason = Refusal::from_code(code, self.call.profile.add_errors);
-        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code })
+        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code, message })
     }
 }

@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
-use tonic::{Code, Status};
+use rustls::InvalidMessage;
+use tonic::{Code, ConnectError, Status};
 use tonic_types::StatusExt;
 
 use crate::error::Error;
@@ -18,11 +19,7 @@ const TLS_ALERT: &str = "received fatal alert";
 
 /// Why no connection came about.
 pub(crate) fn connect_error(uri: &str, error: &tonic::transport::Error) -> Error {
-    let uri = uri.to_owned();
-    match tls_cause(error) {
-        Some(reason) => Error::Tls { uri, reason },
-        None => Error::Connect { uri, reason: innermost(error) },
-    }
+    tls_failure(uri, error).unwrap_or_else(|| Error::Connect { uri: uri.to_owned(), reason: innermost(error) })
 }
 
 /// What a status means that is not an answer.
@@ -31,9 +28,13 @@ pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Erro
     // A status that the device sent has no source. One with a source was made on this side, from what the connection
     // said; its code is a guess.
     if let Some(broken) = status.source() {
+        if let Some(failure) = tls_failure(&uri, broken) {
+            return failure;
+        }
         let reason = innermost(broken);
-        return match tls_cause(broken) {
-            Some(reason) => Error::Tls { uri, reason },
+        return match find::<ConnectError>(broken) {
+            // A connection that comes back by itself tells so of a failed attempt, before it takes the request.
+            Some(_) => Error::Connect { uri, reason },
             None if reason.contains(TLS_ALERT) => Error::Tls { uri, reason },
             None => Error::Unavailable { uri, reason },
         };
@@ -59,15 +60,25 @@ fn retry_after(status: &Status) -> Option<Duration> {
 }
 
 /// What TLS has to say about it, if the error comes from there.
-fn tls_cause(error: &(dyn StdError + 'static)) -> Option<String> {
-    tls_error(error).map(ToString::to_string)
+fn tls_failure(uri: &str, error: &(dyn StdError + 'static)) -> Option<Error> {
+    let uri = uri.to_owned();
+    Some(match tls_error(error)? {
+        // Not a record of TLS: an answer in plain text.
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Error::Plaintext { uri },
+        error => Error::Tls { uri, reason: error.to_string() },
+    })
 }
 
 pub(crate) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    find(error)
+}
+
+/// The first error of this kind among an error and its causes.
+fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls);
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
         // An I/O error hands out the source of what it wraps, not the wrapped error itself.
         let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -149,6 +160,9 @@ mod tests {
         pushed.metadata_mut().insert(PUSHBACK, "250".parse().unwrap());
         assert_eq!(of(&pushed).retry_after(), Some(Duration::from_millis(250)));
         assert!(of(&pushed).to_string().ends_with("it asks to be tried again in 0.25 s"));
+        let mut said = Status::resource_exhausted("over the rate, try again in 250 ms (limits.rate)");
+        said.metadata_mut().insert(PUSHBACK, "250".parse().unwrap());
+        assert!(of(&said).to_string().ends_with("(limits.rate)"), "it is said once");
         pushed.metadata_mut().insert(PUSHBACK, "-1".parse().unwrap());
         assert_eq!(of(&pushed).retry_after(), None);
     }
@@ -163,7 +177,8 @@ mod tests {
     fn tls_is_found_however_deep() {
         let tls = rustls::Error::General("no".to_owned());
         let deep = io::Error::other(io::Error::other(tls));
-        assert_eq!(tls_cause(&deep), Some("unexpected error: no".to_owned()));
-        assert_eq!(tls_cause(&io::Error::other("no")), None);
+        let reason = "unexpected error: no".to_owned();
+        assert_eq!(tls_failure("u", &deep), Some(Error::Tls { uri: "u".to_owned(), reason }));
+        assert_eq!(tls_failure("u", &io::Error::other("no")), None);
     }
 }

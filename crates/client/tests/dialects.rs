@@ -128,8 +128,11 @@ async fn what_a_dialect_has_no_words_for_is_not_sent() {
         assert!(matches!(error, Error::Inexpressible(_)), "{error:?}");
         assert_eq!(mock.state().streams, 0);
         let error = client.shutdown_server(Duration::ZERO).await.expect_err("no such call");
-        assert!(matches!(&error, Error::Unimplemented { .. }), "{error:?}");
-        assert!(error.to_string().contains("choose a dialect"), "{error}");
+        assert!(matches!(&error, Error::NoSuchCall { .. }), "{error:?}");
+        let name = if dialect == Dialect::V2 { "ShutdownServer" } else { "shutdownServer" };
+        assert_eq!(error.to_string(), format!("{dialect} has no {name}; use v1.1"));
+        let error = client.service_version().await.expect_err("no such call");
+        assert!(error.to_string().ends_with("etServiceVersion; use v1beta1"), "{error}");
     }
     for dialect in [Dialect::V1_1, Dialect::V1Beta1] {
         let (mock, mut client) = speaking(dialect, Profile::SPEC).await;
@@ -178,6 +181,9 @@ async fn next_hops_come_and_go() {
         let Error::NextHop { id, code, reason, .. } = &error else { panic!("{error:?}") };
         assert_eq!((*id, *code, *reason), (Some(7), expected, missing));
         assert!(error.to_string().contains("refused next hop 7"), "{error}");
+        mock.state().speaks = true;
+        let error = client.destroy_next_hop(hop.id).await.expect_err("it is gone");
+        assert!(error.to_string().ends_with("refused next hop 7: nextHopId: no next hop 7"), "{error}");
         client.set_next_hop(hop).await.expect("done");
         client.clear_next_hops().await.expect("done");
         assert!(mock.state().hops.is_empty());
@@ -186,13 +192,16 @@ async fn next_hops_come_and_go() {
 
 #[tokio::test]
 async fn vlan_flows_come_and_go() {
-    let (_mock, mut client) = speaking(Dialect::V1Beta1, Profile::SPEC).await;
+    let (mock, mut client) = speaking(Dialect::V1Beta1, Profile::SPEC).await;
     let flow = |vlan, lif| VlanFlow { vlan: Vid::new(vlan).expect("a VLAN"), lif: Lif::new(lif).expect("not 0") };
     client.add_vlan_flow(flow(200, 2)).await.expect("done");
     client.add_vlan_flow(flow(100, 1)).await.expect("done");
     let error = client.add_vlan_flow(flow(100, 2)).await.expect_err("it has one");
     let Error::Rejected { what, status, .. } = &error else { panic!("{error:?}") };
     assert_eq!((what.as_str(), status.as_str()), ("the flow of vlan 100", "_REJECTED_SESSION_ALREADY_EXISTS"));
+    mock.state().speaks = true;
+    let error = client.add_vlan_flow(flow(100, 2)).await.expect_err("it has one");
+    assert!(error.to_string().ends_with("refused the flow of vlan 100: vlanId: vlan 100 has a flow"), "{error}");
     assert_eq!(client.vlan_flows().await, Ok(vec![flow(100, 1), flow(200, 2)]));
     assert_eq!(client.remove_vlan_flow(flow(100, 1).vlan).await, Ok(true));
     assert_eq!(client.remove_vlan_flow(flow(100, 1).vlan).await, Ok(false));

@@ -99,7 +99,26 @@ async fn a_device_that_goes_away_is_unavailable_and_comes_back_by_itself() {
     assert_eq!(client.get(1).await, Ok(None));
     mock.stop();
     let error = client.get(1).await.expect_err("it is gone");
-    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(error.is_unreachable(), "{error:?}");
+    // From then on no connection comes about, and nothing can have been carried out.
+    let error = client.get(1).await.expect_err("it is gone");
+    assert!(matches!(error, Error::Connect { .. }) && error.is_retryable(), "{error:?}");
+    assert!(!error.to_string().contains("carried out"), "{error}");
     mock.restart();
     assert_eq!(client.get(1).await, Ok(None));
+}
+
+#[tokio::test]
+async fn plain_text_and_tls_are_not_mixed_up_in_silence() {
+    let plain = Mock::start(None);
+    let error = Client::connect(ClientConfig::new(plain.uri("https"))).await.expect_err("no TLS there");
+    assert!(matches!(error, Error::Plaintext { .. }) && error.is_unreachable(), "{error:?}");
+    assert!(error.to_string().ends_with(" does not speak TLS: use http:// if that is meant"), "{error}");
+
+    let server = self_signed("localhost");
+    let tls = Mock::start(Some(Identity::from_pem(&server.0, &server.1)));
+    let mut client = Client::connect(ClientConfig::new(tls.uri("http"))).await.expect("it listens");
+    let error = client.get(1).await.expect_err("TLS there");
+    assert!(error.is_unreachable(), "{error:?}");
+    assert!(error.to_string().contains("; if the device speaks TLS, use https://"), "{error}");
 }

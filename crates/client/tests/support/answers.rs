@@ -175,7 +175,12 @@ impl Served {
         let mut state = self.state();
         let errors = state.profile.add_errors;
         let error_status = what(&mut state, parameters).err().map_or(0, |refusal| refusal.code(errors));
-        Ok(Response::new(NextHopResponse { next_hop_id, error_status }))
+        let mut response = Response::new(NextHopResponse { next_hop_id, error_status });
+        if state.speaks && error_status != 0 {
+            let said = format!("next hop {next_hop_id}: nextHopId: no next hop {next_hop_id}");
+            response.metadata_mut().insert(metadata::REFUSED, said.parse().expect("ASCII"));
+        }
+        Ok(response)
     }
 
     /// v1beta1: whatever is answered by a status.

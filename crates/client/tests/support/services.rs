@@ -102,7 +102,13 @@ session_table!(v1beta1, Dialect::V1Beta1, getClosedSessionsStream, {
     }
 
     async fn add_vlan_flow(&self, request: Request<VlanFlowDef>) -> Answer<SessionResponse> {
-        self.done(|state| put_flow(state, request.into_inner())).await
+        let flow = request.into_inner();
+        let mut response = self.done(|state| put_flow(state, flow)).await?;
+        if self.state().speaks && response.get_ref().request_status() != RequestStatus::Accepted {
+            let said = format!("VLAN {0}: vlanId: vlan {0} has a flow", flow.vlan_id);
+            response.metadata_mut().insert(opof_api::metadata::REFUSED, said.parse().expect("ASCII"));
+        }
+        Ok(response)
     }
 
     async fn remove_vlan_flow(&self, request: Request<VlanFlowDef>) -> Answer<SessionResponse> {
