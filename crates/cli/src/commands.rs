@@ -12,7 +12,7 @@ use crate::args::{AddArgs, Args, ClosedArgs, Command, IdArgs, ListArgs, ServerAr
 use crate::exit::Failure;
 use crate::input::{self, SessionFile};
 use crate::limits;
-use crate::output::{self, Sessions};
+use crate::output::{self, Sessions, Unread};
 use crate::progress::Progress;
 use crate::server;
 
@@ -52,7 +52,7 @@ async fn add(server: &ServerArgs, what: &AddArgs, json: bool) -> Result<(), Fail
     };
     // When a file fails half way, what went before is done and should be said.
     if result.is_ok() || count.all() > 0 {
-        writeln!(io::stdout(), "{}", output::added(count.accepted, count.refused, json))?;
+        writeln!(Unread(io::stdout()), "{}", output::added(count.accepted, count.refused, json))?;
     }
     result?;
     if count.refused == 0 { Ok(()) } else { Err(Failure::Refused { refused: count.refused, all: count.all() }) }
@@ -82,7 +82,7 @@ impl Count {
     fn take(&mut self, accepted: u64, refused: &[Refused], json: bool) -> Result<(), Failure> {
         self.accepted += accepted;
         self.refused += refused.len() as u64;
-        let mut out = io::stdout().lock();
+        let mut out = Unread(io::stdout().lock());
         for session in refused {
             writeln!(out, "{}", output::refused(session, json))?;
         }
@@ -109,7 +109,7 @@ async fn each<F>(client: &mut Client, which: &IdArgs, json: bool, ask: F) -> Res
 where
     F: AsyncFn(&mut Client, u64) -> Result<Option<opof_client::SessionReport>, opof_client::Error>,
 {
-    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut sessions = Sessions::new(Unread(io::stdout().lock()), json);
     let mut missing = Vec::new();
     let mut result = Ok(());
     for &id in &which.ids {
@@ -169,7 +169,7 @@ async fn closed(server: &ServerArgs, which: ClosedArgs, json: bool) -> Result<()
 async fn follow(client: &Client, json: bool) -> Result<(), Failure> {
     let config = SubscribeConfig::new().follow(true).idle(limits::FOLLOW_FLUSH, limits::FOLLOW_INTERVAL);
     let mut closed = client.subscribe_closed(config);
-    let mut sessions = Sessions::new(io::stdout().lock(), json);
+    let mut sessions = Sessions::new(io::stdout().lock(), json).endless();
     let mut in_trouble = false;
     loop {
         match tokio::time::timeout(limits::FOLLOW_FLUSH, closed.next()).await {

@@ -16,6 +16,9 @@ pub(crate) enum Failure {
     /// No session has one of the ids.
     #[error("no such session: {0}")]
     NotFound(String),
+    /// Some next hops could not be taken away; the others were.
+    #[error("{0}")]
+    NextHops(String),
     /// One of the VLANs has no flow.
     #[error("no flow of VLAN {0}")]
     NoVlanFlow(String),
@@ -46,17 +49,25 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whoever read the output has seen enough of it, as in `opof list | head`: no failure at all.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// 1: refused or not found. 2: the question is wrong. 3: the device was not reached.
     pub(crate) fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Input(_)
             | Self::Pem { .. }
             | Self::HalfIdentity
-            | Self::Device(Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_)) => 2,
+            | Self::Device(
+                Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_) | Error::NoSuchCall { .. },
+            ) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
             Self::Conformance(error) => error.exit_code(),
             Self::Refused { .. }
             | Self::NotFound(_)
+            | Self::NextHops(_)
             | Self::NoVlanFlow(_)
             | Self::NotServing
             | Self::Nonconforming(_)

@@ -11,26 +11,61 @@ use time::format_description::well_known::Rfc3339;
 
 /// What a table of sessions has instead of a value that is not there.
 const NOTHING: &str = "-";
-/// Sessions after which a table begins anew, so that a long list is written as it comes.
+/// Sessions that a table waits for before it is written, so that a long list is written as it comes.
 const TABLE_ROWS: usize = opof_client::limits::PAGE as usize;
 
 const SESSION_COLUMNS: [&str; 9] =
     ["ID", "STATE", "CLOSED BY", "IN PACKETS", "IN BYTES", "OUT PACKETS", "OUT BYTES", "STARTED", "ENDED"];
+/// Characters that each of them has at least where nobody knows what is to come: ids and figures of an ordinary size, the
+/// longest state, and times to the millisecond.
+const SESSION_WIDTHS: [usize; 9] = [10, 11, 9, 11, 12, 11, 12, 24, 24];
 /// Which of them are numbers.
 const SESSION_NUMBERS: [usize; 5] = [0, 3, 4, 5, 6];
 const PORT_COLUMNS: [&str; 8] = ["LIF", "ROLE", "PORT", "MODE", "RECEIVED", "FORWARDED", "DROPPED", "TO FIREWALL"];
 const PORT_NUMBERS: [usize; 5] = [0, 4, 5, 6, 7];
+
+/// Output that may find nobody who reads it, of commands that change the device or whose exit code matters: the work goes
+/// on, and ends as it would have.
+pub(crate) struct Unread<W>(pub(crate) W);
+
+impl<W: Write> Write for Unread<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        unread(self.0.write(bytes), bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        unread(self.0.flush(), ())
+    }
+}
+
+fn unread<T>(result: io::Result<T>, done: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(done),
+        result => result,
+    }
+}
 
 /// Writes sessions as they come.
 pub(crate) struct Sessions<W> {
     out: W,
     json: bool,
     rows: Vec<[String; 9]>,
+    /// Characters of each column so far; they only grow.
+    widths: [usize; 9],
+    headed: bool,
+    /// The header does not wait for the first session.
+    endless: bool,
 }
 
 impl<W: Write> Sessions<W> {
     pub(crate) fn new(out: W, json: bool) -> Self {
-        Self { out, json, rows: Vec::new() }
+        Self { out, json, rows: Vec::new(), widths: SESSION_COLUMNS.map(str::len), headed: false, endless: false }
+    }
+
+    /// For sessions that come one by one, for as long as anybody waits.
+    #[must_use]
+    pub(crate) fn endless(self) -> Self {
+        Self { widths: SESSION_WIDTHS, endless: true, ..self }
     }
 
     pub(crate) fn write(&mut self, session: &SessionReport) -> io::Result<()> {
@@ -43,8 +78,17 @@ impl<W: Write> Sessions<W> {
 
     /// Writes what is waiting.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        if !self.rows.is_empty() {
-            writeln!(self.out, "{}", table(&SESSION_COLUMNS, &SESSION_NUMBERS, self.rows.drain(..)))?;
+        for row in &self.rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = cell.len().max(*width);
+            }
+        }
+        if !self.headed && !self.json && (self.endless || !self.rows.is_empty()) {
+            writeln!(self.out, "{}", session_line(&SESSION_COLUMNS, &self.widths))?;
+            self.headed = true;
+        }
+        for row in self.rows.drain(..) {
+            writeln!(self.out, "{}", session_line(&row, &self.widths))?;
         }
         self.out.flush()
     }
@@ -74,9 +118,13 @@ pub(crate) fn added(accepted: u64, refused: u64, json: bool) -> String {
     }
 }
 
-/// Something was done to something.
-pub(crate) fn done(what: &str, done: &str, json: bool) -> String {
-    if json { json!({"what": what, "done": done}).to_string() } else { format!("{what}: {done}") }
+/// Something was done to something, which is `what` for people and the fields of `about` for programs.
+pub(crate) fn done(what: &str, done: &str, mut about: Value, json: bool) -> String {
+    if !json {
+        return format!("{what}: {done}");
+    }
+    about["done"] = done.into();
+    about.to_string()
 }
 
 /// Whether the device serves.
@@ -122,6 +170,19 @@ fn table<const N: usize>(columns: &[&str; N], numbers: &[usize], rows: impl Iter
         }
     }
     table.trim_fmt()
+}
+
+/// One line of a table whose parts are written one after the other, under one header.
+fn session_line(cells: &[impl AsRef<str>; 9], widths: &[usize; 9]) -> String {
+    let mut line = String::new();
+    for (index, (cell, &width)) in cells.iter().zip(widths).enumerate() {
+        let cell = cell.as_ref();
+        let cell = if SESSION_NUMBERS.contains(&index) { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+        line += &cell;
+        line += "  ";
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 fn session_row(session: &SessionReport) -> [String; 9] {

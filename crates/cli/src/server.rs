@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use opof_client::{Client, ClientConfig, Dialect};
+use opof_client::{Client, ClientConfig, Dialect, Error, Method};
 
 use crate::args::ServerArgs;
 use crate::exit::Failure;
@@ -12,6 +12,16 @@ use crate::exit::Failure;
 /// Connects as the arguments say; where they name no dialect, `dialect` is spoken.
 pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Client, Failure> {
     Ok(Client::connect(config(args, dialect)?).await?)
+}
+
+/// Connects for a call that only some dialects have: `dialect` is spoken where the arguments name none. Another one is
+/// told before anything is asked of the device, because it is the arguments that are wrong.
+pub(crate) async fn connect_for(args: &ServerArgs, dialect: Dialect, method: Method) -> Result<Client, Failure> {
+    let spoken = args.dialect.unwrap_or(dialect);
+    if !spoken.has(method) {
+        return Err(Error::NoSuchCall { dialect: spoken, method }.into());
+    }
+    connect(args, dialect).await
 }
 
 /// What the arguments say of the connection, and of what is spoken.

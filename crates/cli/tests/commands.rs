@@ -186,7 +186,6 @@ async fn closed_sessions_are_followed_over_a_device_that_comes_back() {
         assert!(line.ends_with("; trying again"), "{line}");
         mock.restart();
         mock.state().closed.push_back(timed_out(6));
-        next_line(&mut out).await.expect("a header");
         assert!(next_line(&mut out).await.expect("a row").trim_start().starts_with("6 "));
         // What no retry mends is the end of it.
         mock.state().fails = Some(tonic::Status::permission_denied("no more"));
@@ -231,9 +230,12 @@ async fn routed_sessions_and_what_they_need() {
     let set = [&set[..], &["--destination-mac", "02:00:00:00:00:02"]].concat();
     assert_eq!(run(&mock, &set).await, (0, "next hop 7: set\n".to_owned(), String::new()));
     assert_eq!(add(&mock, &routed).await.0, 0);
-    let (code, out, errors) = run(&mock, &["next-hop", "destroy", "7", "8", "--json"]).await;
-    assert_eq!((code, lines(&out)), (1, vec![json!({"what": "next hop 7", "done": "destroyed"})]));
-    assert!(errors.contains("refused next hop 8"), "{errors}");
+    let (code, out, errors) = run(&mock, &["next-hop", "destroy", "8", "7", "9", "--json"]).await;
+    assert_eq!((code, lines(&out)), (1, vec![json!({"next_hop": 7, "done": "destroyed"})]));
+    for id in [8, 9] {
+        let said = format!("refused next hop {id}: nextHopId: no next hop {id}");
+        assert!(errors.contains(&said) && errors.lines().count() == 1, "{errors}");
+    }
     assert_eq!(run(&mock, &["next-hop", "clear", "--yes"]).await.0, 0);
 
     let flow = |vlan| ["vlan-flow", "add", "--vlan", vlan, "--lif", "2"];
@@ -241,6 +243,13 @@ async fn routed_sessions_and_what_they_need() {
     assert_eq!(run(&mock, &flow("100")).await.0, 0);
     let (code, _, errors) = run(&mock, &flow("100")).await;
     assert_eq!((code, errors.ends_with("vlanId: vlan 100 has a flow\n")), (1, true), "{errors}");
+    mock.state().speaks = false;
+    let (code, _, errors) = run(&mock, &flow("100")).await;
+    assert_eq!((code, errors.contains("_REJECTED_SESSION_ALREADY_EXISTS")), (1, true), "{errors}");
+    let (_, out, _) = run(&mock, &[&flow("300")[..], &["--json"]].concat()).await;
+    assert_eq!(lines(&out), [json!({"vlan": 300, "lif": 2, "done": "added"})]);
+    let (_, out, _) = run(&mock, &["vlan-flow", "remove", "300", "--json"]).await;
+    assert_eq!(lines(&out), [json!({"vlan": 300, "done": "removed"})]);
     assert_eq!(run(&mock, &["vlan-flow", "list"]).await.1, "VLAN  LIF\n 100    2\n 200    2\n");
     let (_, out, _) = run(&mock, &["vlan-flow", "list", "--json"]).await;
     assert_eq!(lines(&out), [json!({"vlan": 100, "lif": 2}), json!({"vlan": 200, "lif": 2})]);
@@ -279,7 +288,50 @@ async fn the_device_as_a_whole() {
     assert_eq!(run(&mock, &["shutdown", "--yes", "--within", "30"]).await.0, 0);
     assert_eq!(mock.state().shutdowns, [30]);
     let (code, _, errors) = run(&mock, &["shutdown", "--yes", "--dialect", "v2"]).await;
-    assert_eq!((code, errors.contains("v2 has no ShutdownServer; use v1.1")), (1, true), "{errors}");
+    assert_eq!((code, errors.as_str()), (2, "opof: v2 has no ShutdownServer; use v1.1\n"));
+}
+
+#[tokio::test]
+async fn a_command_that_the_dialect_lacks_needs_no_device() {
+    let nowhere = ["--dialect", "v1", "--server", "http://127.0.0.1:1"];
+    for (command, method) in [
+        (&["version"][..], "getServiceVersion"),
+        (&["reset", "--yes"], "reset"),
+        (&["next-hop", "destroy", "1"], "destroyNextHop"),
+        (&["vlan-flow", "list"], "getVlanFlows"),
+    ] {
+        let command = [command, &nowhere[..]].concat();
+        let ended = opof("", Path::new("/nonexistent")).args(&command).output().await.expect("it starts");
+        let expected = format!("opof: v1 has no {method}; use v1beta1\n");
+        assert_eq!(outcome(ended), (2, String::new(), expected));
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mock = Mock::start(None);
+    let many = file(&(0..3000).map(session_line).collect::<Vec<_>>().join("\n"));
+    let path = many.path().to_str().expect("a plain path");
+    // Refusals find no reader either, and the work is done all the same.
+    mock.state().capacity = Some(2000);
+    let unread = async |args: &[&str]| {
+        let mut child = opof(&mock.uri("http"), Path::new("/nonexistent"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        drop(child.stdout.take());
+        let (code, _, errors) = outcome(child.wait_with_output().await.expect("it ends"));
+        (code, errors)
+    };
+    assert_eq!(unread(&["add", "--file", path]).await, (1, "opof: 1000 of 3000 sessions refused\n".to_owned()));
+    assert_eq!(unread(&["list"]).await, (0, String::new()));
+    assert_eq!(unread(&["list", "--json"]).await, (0, String::new()));
+    assert_eq!(unread(&["delete", "1", "2", "3"]).await, (0, String::new()));
+    assert_eq!(mock.state().sessions.len(), 1997);
+    let (_, out, _) = run(&mock, &["list"]).await;
+    assert_eq!(out.lines().count(), 1998, "one header");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use opof_conformance::{Choice, SameTuple, Target, Terms};
 
 use crate::args::ServerArgs;
 use crate::exit::Failure;
+use crate::output::Unread;
 use crate::server;
 
 pub(crate) const CONFORMANCE_EXAMPLES: &str = "\
@@ -81,7 +82,7 @@ pub(crate) async fn run(server: &ServerArgs, what: &ConformanceArgs, json: bool)
         progress.inc(1);
         progress.set_message(result.case.name);
         if json && output.is_ok() {
-            output = writeln!(io::stdout(), "{}", opof_conformance::json_line(result));
+            output = writeln!(Unread(io::stdout()), "{}", opof_conformance::json_line(result));
         }
     })
     .await;
@@ -90,7 +91,7 @@ pub(crate) async fn run(server: &ServerArgs, what: &ConformanceArgs, json: bool)
     output?;
     let summary = opof_conformance::summary(&report);
     if !json {
-        writeln!(io::stdout(), "{}\n\n{summary}", opof_conformance::table(&report))?;
+        writeln!(Unread(io::stdout()), "{}\n\n{summary}", opof_conformance::table(&report))?;
     }
     if report.exit_code() == 0 { Ok(()) } else { Err(Failure::Nonconforming(summary)) }
 }

@@ -63,7 +63,54 @@ fn one_object_a_session() {
 #[test]
 fn a_long_list_is_written_as_it_comes() {
     let table = written(&vec![live(); TABLE_ROWS + 1], false);
-    assert_eq!(table.lines().count(), TABLE_ROWS + 1 + 2, "the header comes twice");
+    assert_eq!(table.lines().count(), TABLE_ROWS + 1 + 1, "the header comes once");
+    let wide = [vec![live(); TABLE_ROWS], vec![closed(), live()]].concat();
+    let table = written(&wide, false);
+    let ends: Vec<_> = table.lines().skip(TABLE_ROWS + 1).map(|line| line.find("  2026-")).collect();
+    assert_eq!(ends[0], ends[1], "columns grow, and do not shrink again");
+}
+
+#[test]
+fn a_table_without_an_end_has_its_header_first() {
+    let mut out = Vec::new();
+    let mut writer = Sessions::new(&mut out, false).endless();
+    writer.flush().unwrap();
+    for session in [live(), SessionReport { id: SessionId(1_000_000_000), ..closed() }] {
+        writer.write(&session).unwrap();
+        writer.flush().unwrap();
+    }
+    let expected = "        ID  STATE        CLOSED BY   IN PACKETS      IN BYTES  OUT PACKETS     OUT BYTES  STARTED                   ENDED
+         7  established  -                 1000         64000            2           120  2026-05-28T20:26:40Z      -
+1000000000  closed       timeout           1000         64000            2           120  2026-05-28T20:26:40Z      2026-05-28T20:27:10.25Z
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+    let mut out = Vec::new();
+    Sessions::new(&mut out, true).endless().flush().unwrap();
+    assert!(out.is_empty(), "JSON has no header");
+}
+
+#[test]
+fn work_goes_on_when_nobody_reads() {
+    struct Closed(io::ErrorKind);
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+    let mut unread = Unread(Closed(io::ErrorKind::BrokenPipe));
+    assert!(writeln!(unread, "x").is_ok() && unread.flush().is_ok());
+    let mut full = Unread(Closed(io::ErrorKind::StorageFull));
+    assert!(writeln!(full, "x").is_err() && full.flush().is_err());
+}
+
+#[test]
+fn what_was_done() {
+    assert_eq!(done("next hop 7", "set", json!({"next_hop": 7}), false), "next hop 7: set");
+    let line: Value = serde_json::from_str(&done("next hop 7", "set", json!({"next_hop": 7}), true)).unwrap();
+    assert_eq!(line, json!({"done": "set", "next_hop": 7}));
 }
 
 #[test]
