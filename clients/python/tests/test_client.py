@@ -1,6 +1,7 @@
 """The calls, against a server that answers as each test says."""
 
 import dataclasses
+import subprocess
 import time
 
 import grpc
@@ -302,8 +303,42 @@ def test_a_deadline_is_kept(connect):
 
 def test_nobody_there():
     with opof.Client(f"127.0.0.1:{free_port()}", plaintext=True, deadline=5) as client:
-        with pytest.raises(opof.Unreachable, match="check that the device listens there"):
+        with pytest.raises(opof.Unreachable, match="check that the device listens there") as error:
             client.get(1)
+        assert "carried out" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Two self-signed certificates, each with its key."""
+    folder = tmp_path_factory.mktemp("pairs")
+    for name in ("a", "b"):
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "1"]
+        command += ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.pem")]
+        subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+def test_a_certificate_and_its_key_are_looked_at_first(pairs):
+    def made(cert, key):
+        opof.Client("localhost:1", tls=opof.Tls(cert=cert, key=key)).close()
+
+    made(pairs / "a.pem", pairs / "a.key")
+    made((pairs / "a.pem").read_bytes(), (pairs / "a.key").read_bytes())
+    with pytest.raises(opof.InvalidConfiguration, match="key: it is not the key of cert; "):
+        made(pairs / "a.pem", pairs / "b.key")
+    broken = pairs / "broken.key"
+    broken.write_text("-----BEGIN PRIVATE KEY-----\nMIIB\n")
+    with pytest.raises(opof.InvalidConfiguration, match="key: it or cert is broken: "):
+        made(pairs / "a.pem", broken)
+
+
+def test_an_encrypted_key_is_called_so(pairs):
+    cert = (pairs / "a.pem").read_bytes()
+    old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"
+    for key in (b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n", old):
+        with pytest.raises(opof.InvalidConfiguration, match="the key is encrypted; an unencrypted PEM key is needed"):
+            opof.Tls(cert=cert, key=key).credentials()
 
 
 def test_a_closed_client_says_so(connect):
@@ -416,6 +451,27 @@ def test_refusals_of_routed_devices(connect, profile, status):
     for wrong in (0, 4095):
         with pytest.raises(opof.InvalidSession, match="it is from 1 to 4094"):
             client.add_vlan_flow(wrong, 1)
+
+
+def test_refusals_in_the_servers_own_words(connect):
+    def saying(text, answer):
+        def method(request, context):
+            context.send_initial_metadata([("opof-refused", text)])
+            return answer
+
+        return method
+
+    missing = saying("next hop 8: nextHopId: no next hop 8", pb.nextHopResponse(errorStatus=1))
+    fake = Fake("v1beta1").on("destroyNextHop", missing)
+    taken = pb.sessionResponse(requestStatus=pb._REJECTED_SESSION_ALREADY_EXISTS)
+    fake.on("addVlanFlow", saying("VLAN 100: vlanId: taken", taken))
+    client = connect(fake)
+    with pytest.raises(opof.RequestRefused, match="next hop 8: nextHopId: no next hop 8$") as error:
+        client.destroy_next_hop(8)
+    assert (error.value.details, error.value.status) == ("nextHopId: no next hop 8", 1)
+    with pytest.raises(opof.RequestRefused, match="VLAN flow 100: vlanId: taken$") as error:
+        client.add_vlan_flow(100, 1)
+    assert error.value.details == "vlanId: taken"
 
 
 ROUTED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from types import TracebackType
 from typing import Any, Iterable, Iterator, List, Optional, Tuple, Type, Union
 
@@ -24,6 +25,7 @@ from .wire import Tls, Wire, channel_to, target_of
 # "From the beginning" under an exclusive cursor; the contract has it in 32 bits.
 _BEGINNING = 0xFFFFFFFF
 _REFUSED_KEY = "opof-refused"
+_NAMED = re.compile(r"^(next hop|VLAN) \d+: ")
 _MODULES = {"v1": v1, "v1_1": v1_1, "v1beta1": v1beta1, "v2": v2}
 
 
@@ -291,11 +293,14 @@ class Client:
         return pb.nextHopParameters(nextHopId=id, ipVersion=version)
 
     def _next_hop_done(self, method: str, request: pb.nextHopParameters) -> None:
-        status = self._wire.unary(method, request, pb.nextHopResponse).errorStatus
+        answer, texts = self._wire.unary_with_texts(method, request, pb.nextHopResponse)
+        status = answer.errorStatus
         if status:
             reason = refusal(status, self.profile)
-            what = f"{self.target}: {method}, next hop {request.nextHopId}: {reason.value} (status {status})"
-            raise RequestRefused(f"{what}; the server's log may say why", status, reason)
+            said = _said(texts)
+            why = said or f"{reason.value} (status {status}); the server's log may say why"
+            what = f"{self.target}: {method}, next hop {request.nextHopId}"
+            raise RequestRefused(f"{what}: {why}", status, reason, said)
 
     def add_vlan_flow(self, vlan: int, lif: int) -> None:
         """Sends the misses of a VLAN to the firewall port of an interface."""
@@ -322,4 +327,11 @@ class Client:
         self._done("clearVlanFlows", pb.vlanFlowListRequest(), "VLAN flows")
 
     def _done(self, method: str, request: Message, what: str) -> None:
-        accepted(self._wire.unary(method, request, pb.sessionResponse).requestStatus, f"{self.target}: {what}")
+        answer, texts = self._wire.unary_with_texts(method, request, pb.sessionResponse)
+        accepted(answer.requestStatus, f"{self.target}: {what}", _said(texts))
+
+
+def _said(texts: List[Tuple[str, str]]) -> str:
+    """Why one thing was refused, in the server's own words, without the name of the thing before them; may be empty."""
+    said = next((text for key, text in texts if key == _REFUSED_KEY), "")
+    return _NAMED.sub("", said)

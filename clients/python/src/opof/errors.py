@@ -55,7 +55,8 @@ class ClientClosed(Error):
 
 
 class Unreachable(Error):
-    """No connection, or it broke, or the server can't serve now. What was asked may have been done all the same."""
+    """No connection, or it broke, or the server can't serve now. Where a connection was there, what was asked may have
+    been done all the same; the message says so."""
 
 
 class DeadlineExceeded(Error):
@@ -93,8 +94,9 @@ class Unimplemented(CallRefused):
 class RequestRefused(Error):
     """The server answered, and the answer is no."""
 
-    def __init__(self, message: str, status: int, reason: Optional[Refusal] = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, reason: Optional[Refusal] = None, details: str = "") -> None:
+        """``details`` are the server's own words, where it has some."""
+        super().__init__(message, details=details)
         self.status = status
         """As the answer has it."""
         self.reason = reason
@@ -134,6 +136,10 @@ def of_call(error: grpc.RpcError, target: str, deadline: float, method: str) -> 
     return kind(f"{target} refused {method} ({code.name}): {said}{advice}", code=code, details=details)
 
 
+# How gRPC begins when no connection came about, so that nothing was sent.
+_NOT_CONNECTED = ("failed to connect to all addresses", "dns resolution failed")
+
+
 def _hint(details: str) -> str:
     """gRPC has one status for everything that keeps a connection from coming about."""
     lower = details.lower()
@@ -142,4 +148,7 @@ def _hint(details: str) -> str:
             "give the CA that signed the device's certificate, or the self-signed certificate itself, as Tls(ca=...), "
             "and check that the certificate names this host, or name it with server_name"
         )
-    return "check that the device listens there, and that both ends agree on TLS; the request may have been carried out"
+    advice = "check that the device listens there, and that both ends agree on TLS"
+    if lower.startswith(_NOT_CONNECTED):
+        return advice
+    return f"{advice}; the request may have been carried out"

@@ -155,12 +155,13 @@ def report_of(response: pb.sessionResponse, *, counted: bool) -> SessionReport:
     )
 
 
-def accepted(status: int, what: str) -> None:
-    """Raises unless a REQUEST_STATUS is that of success."""
+def accepted(status: int, what: str, said: str = "") -> None:
+    """Raises unless a REQUEST_STATUS is that of success. ``said`` are the server's own words, where it has some."""
     if status != pb._ACCEPTED:
         known = status in pb.REQUEST_STATUS.values()
         name = pb.REQUEST_STATUS.Name(pb.REQUEST_STATUS.ValueType(status)) if known else f"status {status}"
-        raise RequestRefused(f"{what}: the server answered {name.lstrip('_')}; its log may say why", status)
+        why = said or f"the server answered {name.lstrip('_')}; its log may say why"
+        raise RequestRefused(f"{what}: {why}", status, details=said)
 
 
 def _state(number: int) -> State:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import ssl
 import threading
 from dataclasses import dataclass
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
@@ -19,6 +21,8 @@ Pem = Union[str, "os.PathLike[str]", bytes]
 """The path of a PEM file, or what is in it."""
 
 _PEM_BEGIN = b"-----BEGIN "
+# PKCS #8 (RFC 7468, section 11), or the older form of OpenSSL (RFC 1421, section 4.6.1.1).
+_ENCRYPTED = re.compile(rb"^(-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type:.*ENCRYPTED)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,29 @@ class Tls:
         """What gRPC makes a channel from."""
         if (self.cert is None) != (self.key is None):
             raise InvalidConfiguration("Tls: cert and key go together; give both, or neither")
+        cert, key = _pem("cert", self.cert), _pem("key", self.key)
+        if key is not None and _ENCRYPTED.search(key):
+            raise InvalidConfiguration("Tls: key: the key is encrypted; an unencrypted PEM key is needed")
+        # Python's ssl reads files only, and a key that was given as bytes is not for a disk.
+        if isinstance(self.cert, (str, os.PathLike)) and isinstance(self.key, (str, os.PathLike)):
+            _check_pair(self.cert, self.key)
         return grpc.ssl_channel_credentials(
-            root_certificates=_pem("ca", self.ca),
-            private_key=_pem("key", self.key),
-            certificate_chain=_pem("cert", self.cert),
+            root_certificates=_pem("ca", self.ca), private_key=key, certificate_chain=cert
         )
+
+
+def _check_pair(cert: Union[str, "os.PathLike[str]"], key: Union[str, "os.PathLike[str]"]) -> None:
+    """What gRPC would tell as a handshake that fails, call after call."""
+    try:
+        # No password is needed here, and without one ssl would ask for it at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(cert, key, password=b"")
+    except ssl.SSLError as error:
+        said = error.reason or str(error)
+        # The system's policy is not that of gRPC, which may take them.
+        if said.endswith(("_TOO_SMALL", "_TOO_WEAK")):
+            return
+        wrong = "it is not the key of cert" if said == "KEY_VALUES_MISMATCH" else f"it or cert is broken: {said}"
+        raise InvalidConfiguration(f"Tls: key: {wrong}; give a certificate and its own key, in PEM") from error
 
 
 def _pem(name: str, pem: Optional[Pem]) -> Optional[bytes]:
@@ -118,9 +140,15 @@ class Wire:
 
     def unary(self, method: str, request: Message, answer: Type[M]) -> M:
         """One message, one answer."""
+        return self.unary_with_texts(method, request, answer)[0]
+
+    def unary_with_texts(self, method: str, request: Message, answer: Type[M]) -> Tuple[M, List[Tuple[str, str]]]:
+        """One message, one answer, and the metadata that came with it."""
         with _Errors(self, method):
-            call = self.channel.unary_unary(self.dialect.path(method), _serialize, answer.FromString)
-            return call(request, timeout=self.deadline)
+            multi = self.channel.unary_unary(self.dialect.path(method), _serialize, answer.FromString)
+            message, call = multi.with_call(request, timeout=self.deadline)
+            metadata = (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))
+            return message, [(key, value) for key, value in metadata if isinstance(value, str)]
 
     def stream_in(self, method: str, requests: Sequence[Message], answer: Type[M]) -> Tuple[M, List[Tuple[str, str]]]:
         """Many messages, one answer, and the initial metadata that came with it."""
