@@ -37,8 +37,7 @@ pub(crate) struct ServerArgs {
     /// The device; http:// and unix:/path are plain text
     #[arg(long, global = true, env = "OPOF_SERVER", default_value = "https://localhost:3443", value_name = "URI")]
     pub(crate) server: String,
-    /// Trust the certificates in this file (PEM); default: the self-signed certificate of an opofd that this user
-    /// started without arguments, else the system's authorities
+    /// Trust the certificates in this file (PEM) [default: that of this user's opofd, if it made one, else the system's]
     #[arg(long, global = true, env = "OPOF_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// The name in the device's certificate, where it is not the one in the URI
