@@ -15,7 +15,6 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::status;
-use crate::access::Access;
 use crate::account::{Account, Failures};
 use crate::clock::Clock;
 use crate::limits;
@@ -56,7 +55,7 @@ impl GuardLayer {
         let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("nobody knows who calls"))?;
         let path = request.uri().path();
         // Not settled before it may: one that may do nothing must not keep a place.
-        peer.may(Access::of_path(path)).and_then(|()| peer.settle()).map_err(|denial| {
+        peer.may(path).and_then(|()| peer.settle()).map_err(|denial| {
             log_denial(peer, &denial, &self.denials, &self.clock);
             denied(&denial)
         })?;
