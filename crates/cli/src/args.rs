@@ -17,7 +17,8 @@ use crate::commands::conformance::{CONFORMANCE_EXAMPLES, ConformanceArgs};
 
 /// Speak to an open offload device: offload sessions, follow them, take them back.
 #[derive(Parser, Debug)]
-#[command(name = "opof", version, about, disable_help_subcommand = true)]
+// No width of ours: an example that is broken to fit can't be pasted.
+#[command(name = "opof", version, about, disable_help_subcommand = true, term_width = 0)]
 #[command(after_help = "Exit codes: 0 done; 1 refused or not found; 2 wrong arguments or input; 3 device not reached.")]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -30,6 +31,7 @@ pub(crate) struct Args {
 
 /// How the device is reached.
 #[derive(ClapArgs, Debug)]
+#[command(next_help_heading = "Connection")]
 pub(crate) struct ServerArgs {
     /// The device; http:// and unix:/path are plain text
     #[arg(long, global = true, env = "OPOF_SERVER", default_value = "https://localhost:3443", value_name = "URI")]
@@ -71,6 +73,7 @@ fn profile() -> impl TypedValueParser<Value = Profile> {
 
 /// How the answer is written.
 #[derive(ClapArgs, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct OutputArgs {
     /// Write JSON, one object a line, instead of a table
     #[arg(long, global = true)]

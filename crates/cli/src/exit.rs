@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use opof_client::Error;
+use opof_client::{Dialect, Error};
 
 use crate::input::InputError;
 
@@ -16,6 +16,12 @@ pub(crate) enum Failure {
     /// No session has one of the ids.
     #[error("no such session: {0}")]
     NotFound(String),
+    /// No next hop has one of the numbers.
+    #[error("no next hop {0}")]
+    NoNextHop(String),
+    /// The dialect does not have the command.
+    #[error("{given} does not have this; use --dialect {needed}, or none")]
+    Dialect { given: Dialect, needed: Dialect },
     /// One of the VLANs has no flow.
     #[error("no flow of VLAN {0}")]
     NoVlanFlow(String),
@@ -52,11 +58,13 @@ impl Failure {
             Self::Input(_)
             | Self::Pem { .. }
             | Self::HalfIdentity
+            | Self::Dialect { .. }
             | Self::Device(Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_)) => 2,
             Self::Device(error) if error.is_unreachable() => 3,
             Self::Conformance(error) => error.exit_code(),
             Self::Refused { .. }
             | Self::NotFound(_)
+            | Self::NoNextHop(_)
             | Self::NoVlanFlow(_)
             | Self::NotServing
             | Self::Nonconforming(_)

@@ -12,9 +12,12 @@ mod output;
 mod progress;
 mod server;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::exit::Failure;
 
 fn main() -> ExitCode {
     // Wrong arguments end here, with exit code 2; so do --help and --version, with 0.
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(commands::run(args)) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads the output has seen enough, such as `head`.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("opof: {failure}");
             failure.code()

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{CellAlignment, Table, presets};
-use opof_client::{Device, Health, Port, Refused, ServiceVersion, SessionReport, Statistics, Tally, VlanFlow};
+use opof_client::{
+    Device, Health, NextHopId, Port, Refused, ServiceVersion, SessionReport, Statistics, Tally, Vid, VlanFlow,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -75,8 +77,24 @@ pub(crate) fn added(accepted: u64, refused: u64, json: bool) -> String {
 }
 
 /// Something was done to something.
-pub(crate) fn done(what: &str, done: &str, json: bool) -> String {
-    if json { json!({"what": what, "done": done}).to_string() } else { format!("{what}: {done}") }
+pub(crate) fn done(what: Object, done: &str, json: bool) -> String {
+    match (what, json) {
+        (Object::NextHop(id), true) => json!({"done": done, "next_hop": id.get()}).to_string(),
+        (Object::VlanFlow(vlan), true) => json!({"done": done, "vlan": vlan.get()}).to_string(),
+        (Object::All(what), true) => json!({"done": done, "what": what}).to_string(),
+        (Object::NextHop(id), false) => format!("next hop {id}: {done}"),
+        (Object::VlanFlow(vlan), false) => format!("flow of {vlan}: {done}"),
+        (Object::All(what), false) => format!("{what}: {done}"),
+    }
+}
+
+/// What something was done to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Object {
+    NextHop(NextHopId),
+    VlanFlow(Vid),
+    /// By name.
+    All(&'static str),
 }
 
 /// Whether the device serves.

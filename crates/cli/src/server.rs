@@ -14,6 +14,14 @@ pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Clien
     Ok(Client::connect(config(args, dialect)?).await?)
 }
 
+/// As [`connect`], for a command that only `dialect` has.
+pub(crate) async fn connect_in(args: &ServerArgs, dialect: Dialect) -> Result<Client, Failure> {
+    match args.dialect {
+        Some(given) if given != dialect => Err(Failure::Dialect { given, needed: dialect }),
+        _ => connect(args, dialect).await,
+    }
+}
+
 /// What the arguments say of the connection, and of what is spoken.
 pub(crate) fn config(args: &ServerArgs, dialect: Dialect) -> Result<ClientConfig, Failure> {
     let mut config = ClientConfig::new(&args.server)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use opof_api::profile::Profile;
 use opof_api::report::ReportError;
-use opof_api::{SessionReport, session_report, v1beta1};
+use opof_api::{SessionReport, metadata, session_report, v1beta1};
 use tonic::{Code, Request, Response, Status};
 
 use crate::error::Error;
@@ -51,6 +51,17 @@ impl Call {
         self.within(call).await.map(Response::into_inner).map_err(|failure| self.error(&failure))
     }
 
+    /// The same, with what the device says beside it of a refusal: the part behind what was asked for.
+    pub(crate) async fn explained<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<(T, Option<String>), Error> {
+        let response = self.within(call).await.map_err(|failure| self.error(&failure))?;
+        let told = response.metadata().get(metadata::REFUSED).and_then(|told| told.to_str().ok());
+        let told = told.and_then(|told| told.split_once(": ")).map(|(_, told)| told.to_owned());
+        Ok((response.into_inner(), told))
+    }
+
     /// The same, `None` where the device says that there is nothing.
     pub(crate) async fn found<T>(
         &self,
@@ -79,7 +90,7 @@ impl Call {
             Ok(report) => Ok(Some(report)),
             Err(ReportError::Nonexistent(_) | ReportError::NoClosedSessions) => Ok(None),
             Err(ReportError::Refused { id, status }) => {
-                Err(self.rejected(format!("the request about session {id}"), status.to_owned()))
+                Err(self.rejected(format!("the request about session {id}"), status.to_owned(), None))
             }
         }
     }
@@ -95,7 +106,7 @@ impl Call {
         Error::Answer { uri: self.uri.clone(), reason }
     }
 
-    pub(crate) fn rejected(&self, what: String, status: String) -> Error {
-        Error::Rejected { uri: self.uri.clone(), what, status }
+    pub(crate) fn rejected(&self, what: String, status: String, message: Option<String>) -> Error {
+        Error::Rejected { uri: self.uri.clone(), what, status, message }
     }
 }

@@ -157,7 +157,7 @@ impl Client {
         let answer = self.call.answer(self.rpc.shutdown_server(request)).await?;
         match answer.error_status {
             0 => Ok(()),
-            code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"))),
+            code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"), None)),
         }
     }
 

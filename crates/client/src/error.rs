@@ -58,7 +58,7 @@ pub enum Error {
         after: Duration,
     },
     /// The connection broke, or the device can't serve now. What was asked may have been done all the same.
-    #[error("{uri} is unavailable: {reason}; the request may have been carried out")]
+    #[error("{uri} is unavailable: {reason}; the request may have been carried out{}", plain_text_hint(.uri))]
     Unavailable {
         /// Where to.
         uri: String,
@@ -111,7 +111,7 @@ pub enum Error {
         reason: String,
     },
     /// The device answered, and the answer is "no".
-    #[error("{uri} refused {what}: {status}; its log may say why")]
+    #[error("{uri} refused {what}: {}", .message.clone().unwrap_or_else(|| format!("{status}; its log may say why")))]
     Rejected {
         /// Where to.
         uri: String,
@@ -119,9 +119,11 @@ pub enum Error {
         what: String,
         /// The status in the answer, by the name that the API gives it.
         status: String,
+        /// Why, in the device's own words, where it has some.
+        message: Option<String>,
     },
     /// The device did not do what was asked about a next hop.
-    #[error("{uri} refused {}: {reason}", next_hop(*.id))]
+    #[error("{uri} refused {}: {}", next_hop(*.id), .message.clone().unwrap_or_else(|| .reason.to_string()))]
     NextHop {
         /// Where to.
         uri: String,
@@ -131,6 +133,8 @@ pub enum Error {
         reason: Refusal,
         /// `errorStatus` as it came.
         code: i32,
+        /// Why, in the device's own words, where it has some.
+        message: Option<String>,
     },
     /// The answer is not what the protocol has here.
     #[error(
@@ -176,9 +180,14 @@ impl Error {
 
 fn retry_hint(after: Option<Duration>) -> String {
     match after {
-        Some(after) => format!("it asks to be tried again in {} s", after.as_secs_f64()),
+        Some(after) => format!("it asks to be tried again in {:.1} s", after.as_secs_f64()),
         None => "ask for less, or try again later".to_owned(),
     }
+}
+
+/// A device that speaks TLS ends a connection without it, and says no word.
+fn plain_text_hint(uri: &str) -> &'static str {
+    if uri.starts_with("http://") { " (if the device speaks TLS, use https://)" } else { "" }
 }
 
 fn next_hop(id: Option<u32>) -> String {

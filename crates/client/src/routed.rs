@@ -43,7 +43,7 @@ impl Client {
     pub async fn reset(&mut self) -> Result<(), Error> {
         let request = self.call.request(v1beta1::ResetRequest {});
         let answer = self.call.answer(self.rpc.reset(request)).await?;
-        self.done(&answer, || "the reset".to_owned())
+        self.done(&answer, None, || "the reset".to_owned())
     }
 
     /// Makes a next hop, or replaces it for every session that refers to it.
@@ -52,8 +52,8 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn set_next_hop(&mut self, hop: NextHop) -> Result<(), Error> {
         let request = self.call.request(next_hop_parameters(&hop));
-        let answer = self.call.answer(self.rpc.set_next_hop(request)).await?;
-        self.hop(Some(hop.id), answer.error_status)
+        let (answer, told) = self.call.explained(self.rpc.set_next_hop(request)).await?;
+        self.hop(Some(hop.id), answer.error_status, told)
     }
 
     /// Takes a next hop away, and closes the sessions that refer to it.
@@ -62,8 +62,8 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses, as it does where there is no such next hop.
     pub async fn destroy_next_hop(&mut self, id: NextHopId) -> Result<(), Error> {
         let parameters = v1beta1::NextHopParameters { next_hop_id: id.get(), ..Default::default() };
-        let answer = self.call.answer(self.rpc.destroy_next_hop(self.call.request(parameters))).await?;
-        self.hop(Some(id), answer.error_status)
+        let (answer, told) = self.call.explained(self.rpc.destroy_next_hop(self.call.request(parameters))).await?;
+        self.hop(Some(id), answer.error_status, told)
     }
 
     /// Takes all next hops away, and closes the sessions that refer to one.
@@ -72,8 +72,8 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn clear_next_hops(&mut self) -> Result<(), Error> {
         let request = self.call.request(v1beta1::NextHopParameters::default());
-        let answer = self.call.answer(self.rpc.clear_next_hops(request)).await?;
-        self.hop(None, answer.error_status)
+        let (answer, told) = self.call.explained(self.rpc.clear_next_hops(request)).await?;
+        self.hop(None, answer.error_status, told)
     }
 
     /// Sends the misses of a VLAN to the firewall port of an interface.
@@ -82,8 +82,8 @@ impl Client {
     /// When the call fails; [`Error::Rejected`] when the device refuses, as it does where the VLAN has a flow already.
     pub async fn add_vlan_flow(&mut self, flow: VlanFlow) -> Result<(), Error> {
         let request = self.call.request(vlan_flow_def(&flow));
-        let answer = self.call.answer(self.rpc.add_vlan_flow(request)).await?;
-        self.done(&answer, || format!("the flow of {}", flow.vlan))
+        let (answer, told) = self.call.explained(self.rpc.add_vlan_flow(request)).await?;
+        self.done(&answer, told, || format!("the flow of {}", flow.vlan))
     }
 
     /// Ends that for one VLAN. False when it had no flow.
@@ -97,7 +97,7 @@ impl Client {
         if matches!(session_report(&answer), Err(ReportError::Nonexistent(_))) {
             return Ok(false);
         }
-        self.done(&answer, || format!("to end the flow of {vlan}")).map(|()| true)
+        self.done(&answer, None, || format!("to end the flow of {vlan}")).map(|()| true)
     }
 
     /// All VLAN flows, in the device's order: ascending, as the API has it.
@@ -117,25 +117,30 @@ impl Client {
     /// When the call fails; [`Error::Rejected`] when the device refuses.
     pub async fn clear_vlan_flows(&mut self) -> Result<(), Error> {
         let request = self.call.request(v1beta1::VlanFlowListRequest {});
-        let answer = self.call.answer(self.rpc.clear_vlan_flows(request)).await?;
-        self.done(&answer, || "to clear the VLAN flows".to_owned())
+        let (answer, told) = self.call.explained(self.rpc.clear_vlan_flows(request)).await?;
+        self.done(&answer, told, || "to clear the VLAN flows".to_owned())
     }
 
-    fn done(&self, answer: &v1beta1::SessionResponse, what: impl FnOnce() -> String) -> Result<(), Error> {
+    fn done(
+        &self,
+        answer: &v1beta1::SessionResponse,
+        told: Option<String>,
+        what: impl FnOnce() -> String,
+    ) -> Result<(), Error> {
         let status = match session_report(answer) {
             Ok(_) => return Ok(()),
             Err(ReportError::Refused { status, .. }) => status,
             Err(ReportError::Nonexistent(_)) => v1beta1::RequestStatus::RejectedSessionNonexistent.as_str_name(),
             Err(ReportError::NoClosedSessions) => v1beta1::RequestStatus::NoClosedSessions.as_str_name(),
         };
-        Err(self.call.rejected(what(), status.to_owned()))
+        Err(self.call.rejected(what(), status.to_owned(), told))
     }
 
-    fn hop(&self, id: Option<NextHopId>, code: i32) -> Result<(), Error> {
+    fn hop(&self, id: Option<NextHopId>, code: i32, message: Option<String>) -> Result<(), Error> {
         if code == 0 {
             return Ok(());
         }
         let reason = Refusal::from_code(code, self.call.profile.add_errors);
-        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code })
+        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code, message })
     }
 }

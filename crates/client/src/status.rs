@@ -32,6 +32,9 @@ pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Erro
     // said; its code is a guess.
     if let Some(broken) = status.source() {
         let reason = innermost(broken);
+        if never_connected(broken) {
+            return Error::Connect { uri, reason };
+        }
         return match tls_cause(broken) {
             Some(reason) => Error::Tls { uri, reason },
             None if reason.contains(TLS_ALERT) => Error::Tls { uri, reason },
@@ -50,6 +53,19 @@ pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Erro
     }
 }
 
+/// No connection came about, so nothing can have been carried out.
+fn never_connected(error: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if matches!(kind, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 fn retry_after(status: &Status) -> Option<Duration> {
     let pushback = || {
         let millis = status.metadata().get(PUSHBACK)?.to_str().ok()?.parse().ok()?;
@@ -60,7 +76,10 @@ fn retry_after(status: &Status) -> Option<Duration> {
 
 /// What TLS has to say about it, if the error comes from there.
 fn tls_cause(error: &(dyn StdError + 'static)) -> Option<String> {
-    tls_error(error).map(ToString::to_string)
+    tls_error(error).map(|error| match error {
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS; use http:// if that is meant".to_owned(),
+        other => other.to_string(),
+    })
 }
 
 pub(crate) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
@@ -148,7 +167,7 @@ mod tests {
         let mut pushed = Status::resource_exhausted("full");
         pushed.metadata_mut().insert(PUSHBACK, "250".parse().unwrap());
         assert_eq!(of(&pushed).retry_after(), Some(Duration::from_millis(250)));
-        assert!(of(&pushed).to_string().ends_with("it asks to be tried again in 0.25 s"));
+        assert!(of(&pushed).to_string().ends_with("it asks to be tried again in 0.2 s"));
         pushed.metadata_mut().insert(PUSHBACK, "-1".parse().unwrap());
         assert_eq!(of(&pushed).retry_after(), None);
     }
@@ -165,5 +184,16 @@ mod tests {
         let deep = io::Error::other(io::Error::other(tls));
         assert_eq!(tls_cause(&deep), Some("unexpected error: no".to_owned()));
         assert_eq!(tls_cause(&io::Error::other("no")), None);
+        let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert!(tls_cause(&plain).is_some_and(|cause| cause.contains("use http://")));
+    }
+
+    #[test]
+    fn a_connection_that_never_was_carried_nothing_out() {
+        let refused = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionRefused)));
+        let error = of(&refused);
+        assert!(matches!(error, Error::Connect { .. }) && !error.to_string().contains("carried out"), "{error}");
+        let broken = Status::from_error(Box::new(io::Error::from(io::ErrorKind::BrokenPipe)));
+        assert!(of(&broken).to_string().contains("may have been carried out"));
     }
 }

@@ -7,14 +7,14 @@ use opof_api::v1beta1::{
     SessionRequestArgs, SessionResponse, SessionResponses, VersionRequest, VersionResponse, VlanFlowDef, VlanFlowList,
     VlanFlowListRequest,
 };
-use opof_api::{Dialect, Refusal, device};
+use opof_api::{Dialect, Refusal, device, metadata};
 use prost_types::Duration;
 use tonic::{Request, Response, Status, Streaming};
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use super::Served;
 use super::answers::{Answer, ClosedStream, put_flow};
+use super::{Served, State};
 
 /// The five calls that every dialect has, under the name that a dialect gives the stream of one of them, and its own.
 macro_rules! session_table {
@@ -87,10 +87,16 @@ session_table!(v1beta1, Dialect::V1Beta1, getClosedSessionsStream, {
     }
 
     async fn destroy_next_hop(&self, request: Request<NextHopParameters>) -> Answer<NextHopResponse> {
-        self.hop(request, |state, parameters| {
+        let id = request.get_ref().next_hop_id;
+        let removed = |state: &mut State, parameters: NextHopParameters| {
             state.hops.remove(&parameters.next_hop_id).map(drop).ok_or(Refusal::FailedPrecondition)
-        })
-        .await
+        };
+        let mut response = self.hop(request, removed).await?;
+        if response.get_ref().error_status != 0 {
+            let told = format!("next hop {id}: nextHopId: no next hop {id}").parse().expect("ASCII");
+            response.metadata_mut().insert(metadata::REFUSED, told);
+        }
+        Ok(response)
     }
 
     async fn clear_next_hops(&self, request: Request<NextHopParameters>) -> Answer<NextHopResponse> {
