@@ -131,6 +131,11 @@ impl Profile {
     pub const NAMED: [(&'static str, Self); 3] =
         [("spec", Self::SPEC), ("c-client", Self::C_CLIENT), ("bluefield", Self::BLUEFIELD)];
 
+    /// Its name; `custom` when it is none of those that have one.
+    pub fn name(&self) -> &'static str {
+        Self::NAMED.iter().find(|(_, profile)| profile == self).map_or("custom", |(name, _)| name)
+    }
+
     /// The one of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMED.into_iter().find(|(other, _)| *other == name).map(|(_, profile)| profile)
@@ -159,7 +164,9 @@ mod tests {
     fn each_profile_is_found_by_its_name() {
         for (name, profile) in Profile::NAMED {
             assert_eq!(Profile::from_name(name), Some(profile));
+            assert_eq!(profile.name(), name);
         }
+        assert_eq!(Profile { report_deleted: true, ..Profile::SPEC }.name(), "custom");
         assert_eq!(Profile::from_name("Spec"), None);
     }
 }

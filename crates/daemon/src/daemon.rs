@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::access::Role;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Listener, Security};
 use crate::driver::{DriverHandle, DriverThread};
@@ -51,7 +52,13 @@ impl Daemon {
         shared.set_serving(true).await;
         let mut servers = JoinSet::new();
         for (listener, Open { listening, tls }) in config.listeners.iter().zip(open) {
-            tracing::info!(address = %listening.address(), tls = tls.is_some(), "listening");
+            tracing::info!(
+                address = %listening.address(),
+                tls = tls.is_some(),
+                profile = listener.profile.name(),
+                role = listener.role.map_or("of each [[client]]", Role::name),
+                "listening"
+            );
             servers.spawn(shared.clone().serve(listener.clone(), listening, tls));
         }
         let (reload, asked) = watch::channel(0);

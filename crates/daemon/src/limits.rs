@@ -55,8 +55,9 @@ pub const ADD_ERRORS: usize = 200_000;
 pub const LIST_ROWS: u32 = 262_144;
 /// Calls of getAllSessions that are answered at once; others wait.
 pub const LISTS: usize = 4;
-/// Closed records that a getClosedSessions stream borrows at once.
-pub const COLLECT_RECORDS: u32 = 256;
+/// Closed records that a getClosedSessions stream borrows at once: no more than it writes at once, for a reader that stops reading
+/// keeps them from the others.
+pub const COLLECT_RECORDS: u32 = FLUSH_RECORDS;
 /// Closed records that are written before the stream counts them as delivered.
 pub const FLUSH_RECORDS: u32 = 64;
 /// Refused sessions that are logged one by one in a second; the others are only counted.
@@ -114,6 +115,8 @@ pub const IDLE_SECONDS_MIN: u32 = 5;
 pub const HANDSHAKEN: usize = 16;
 /// How long a connection that was to make room may take for it, before the next one has to.
 pub const EVICTION: Duration = Duration::from_millis(50);
+/// What a client is told of an unusual fault of its certificate, in characters.
+pub const REASON_CHARS: usize = 120;
 /// Refused clients that are logged in a second.
 pub const DENIALS_LOGGED: u32 = 20;
 /// Permissions of a Unix socket, where nothing else is set: its owner's alone.

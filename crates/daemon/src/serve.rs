@@ -101,6 +101,7 @@ impl Shared {
             limits: self.limits,
             accounts: self.accounts,
             clock: self.clock,
+            failures: Mutex::new(RateLimit::new(limits::DENIALS_LOGGED)),
         };
         let stop = async move { self.lifecycle.stopping().await };
         server(&self.limits)

@@ -31,7 +31,8 @@ Exit codes:
 
 /// opofd: forwards the sessions that a firewall offloads.
 #[derive(Parser, Debug)]
-#[command(name = "opofd", version, after_help = EXAMPLES, max_term_width = 120)]
+// No width of ours: an example that is broken to fit can't be pasted.
+#[command(name = "opofd", version, after_help = EXAMPLES, term_width = 0)]
 pub struct Cli {
     /// What to do instead of running.
     #[command(subcommand)]

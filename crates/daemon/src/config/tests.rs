@@ -88,7 +88,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "tls = { cert = \"server.crt\", key = \"server.key\" }",
         "",
-        &[":2: a listener needs tls = { cert = \"...\", key = \"...\" } or plaintext = true"],
+        &[":2: a listener needs tls (tls.cert, tls.key), self_signed = true or plaintext = true"],
     ),
     ("profile", "plaintext = true\nprofile", &[":5: plaintext: only one of tls, plaintext and self_signed can be had"]),
     (
@@ -190,12 +190,12 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "[data_plane]",
         "[sessions]\ntcp_timeout = 90000\n[data_plane]",
-        &[":7: tcp_timeout: the default of 90000 s is longer than max_timeout, 86400 s"],
+        &[":7: tcp_timeout: 90000 s is longer than max_timeout, 86400 s"],
     ),
     (
         "[data_plane]",
         "[sessions]\nmax_timeout = 300\n[data_plane]",
-        &[":7: max_timeout: the default of 7440 s is longer than max_timeout, 300 s"],
+        &[":7: max_timeout: tcp_timeout, 7440 s where it is not set, is longer than max_timeout, 300 s"],
     ),
     (
         "[data_plane]",
@@ -245,8 +245,14 @@ fn each_mistake_is_named_by_its_line() {
 
 #[test]
 fn a_level_that_is_none_is_named() {
-    let said = said(&FINE.replacen("[data_plane]", "[log]\nlevel = \"opof=loud\"\n[data_plane]", 1));
-    assert!(said.len() == 1 && said[0].starts_with("dir/f.toml:7: level: \"opof=loud\" is not a level"), "{said:?}");
+    for level in ["opof=loud", "warning", "loud", "", "info,debg"] {
+        let said = said(&FINE.replacen("[data_plane]", &format!("[log]\nlevel = \"{level}\"\n[data_plane]"), 1));
+        let expected = format!("dir/f.toml:7: level: \"{level}\" is not a level");
+        assert!(said.len() == 1 && said[0].starts_with(&expected), "{said:?}");
+    }
+    for level in ["info", "WARN", "info,opof_daemon=debug", "off"] {
+        read(&FINE.replacen("[data_plane]", &format!("[log]\nlevel = \"{level}\"\n[data_plane]"), 1)).unwrap();
+    }
 }
 
 #[test]

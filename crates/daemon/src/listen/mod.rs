@@ -138,6 +138,8 @@ pub(crate) struct Reception {
     pub(crate) limits: ClientLimits,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) clock: Clock,
+    /// Thins out the log of handshakes that failed.
+    pub(crate) failures: Mutex<RateLimit>,
 }
 
 /// The connections of a listener. Dropping the stream closes the listener.
@@ -193,7 +195,11 @@ impl Reception {
                 let stream = match TlsAcceptor::from(material.config).accept(watched).await {
                     Ok(stream) => stream,
                     Err(error) => {
-                        tracing::debug!(peer = %origin, %error, "no TLS came about");
+                        let limit =
+                            self.failures.lock().unwrap_or_else(PoisonError::into_inner).admit(self.clock.now());
+                        if let Some(suppressed) = limit {
+                            tracing::info!(peer = %origin, suppressed, "no TLS came about: {error}");
+                        }
                         return None;
                     }
                 };

@@ -56,12 +56,14 @@ pub(crate) enum Denial {
     #[error("client {0} has no role here; a [[client]] section with this name gives it one")]
     NoRole(Identity),
     /// Its role is another.
-    #[error("{client} has role {role}, which may not make this call", role = .role.name())]
+    #[error("{client} has role {role}, which may not call {call}", role = .role.name())]
     Role {
         /// Who.
         client: String,
         /// As what.
         role: Role,
+        /// What it has called.
+        call: String,
     },
     /// It has too many connections.
     #[error("one client may have {0} connections (half of limits.connections)")]
@@ -86,7 +88,7 @@ impl Grants {
     /// The role of a client; `None` for one that did not have to say who it is.
     pub(super) fn role(&self, identity: Option<&Identity>) -> Option<Role> {
         let named = identity.and_then(|identity| {
-            let client = self.clients.iter().find(|client| identity.names().contains(&client.name))?;
+            let client = self.clients.iter().find(|client| identity.has(&client.name))?;
             Some(client.role)
         });
         named.or(self.role)
@@ -155,8 +157,9 @@ impl Peer {
         Ok(())
     }
 
-    /// May it make a call that needs this?
-    pub(crate) fn may(&self, access: Access) -> Result<(), Denial> {
+    /// May it make the call of this gRPC path?
+    pub(crate) fn may(&self, path: &str) -> Result<(), Denial> {
+        let access = Access::of_path(path);
         let role = self.0.standing.clone()?;
         if access.is_granted(role, self.0.shutdown) {
             return Ok(());
@@ -164,7 +167,8 @@ impl Peer {
         if access == Access::Shutdown && !self.0.shutdown {
             return Err(Denial::Shutdown);
         }
-        Err(Denial::Role { client: self.to_string(), role })
+        let call = path.rsplit('/').next().unwrap_or_default().to_owned();
+        Err(Denial::Role { client: self.to_string(), role, call })
     }
 
     /// True the first time: a refused client is logged once, not with each call.

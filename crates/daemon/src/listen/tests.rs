@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use opof_api::dialect::{Dialect, Method};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::transport::server::Connected;
 
 use super::*;
-use crate::access::{Access, Role};
+use crate::access::Role;
 
 fn reception() -> Reception {
     Reception {
@@ -14,6 +15,7 @@ fn reception() -> Reception {
         limits: ClientLimits::default(),
         accounts: Arc::new(Accounts::new(ClientLimits::default())),
         clock: Clock::new(),
+        failures: Mutex::new(RateLimit::new(1)),
     }
 }
 
@@ -34,7 +36,8 @@ async fn dropping_the_stream_closes_the_listener() {
     let connection = stream.next().await.unwrap().unwrap();
     let peer = connection.connect_info();
     assert_eq!(peer.to_string(), client.local_addr().unwrap().to_string());
-    assert_eq!((peer.may(Access::Read), peer.may(Access::Change).is_err()), (Ok(()), true));
+    let [read, change] = [Method::GetSession, Method::AddSession].map(|method| peer.may(&Dialect::V1.path(method)));
+    assert_eq!((read, change.is_err()), (Ok(()), true));
     drop(stream);
     let refused = async { while TcpStream::connect(address).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(5), refused).await.expect("the port is closed");

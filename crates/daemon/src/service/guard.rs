@@ -15,7 +15,6 @@ use tonic::codegen::http::{HeaderMap, Request, Response};
 use tower::{Layer, Service};
 
 use super::status;
-use crate::access::Access;
 use crate::account::{Account, Failures};
 use crate::clock::Clock;
 use crate::limits;
@@ -56,7 +55,7 @@ impl GuardLayer {
         let peer = request.extensions().get::<Peer>().ok_or_else(|| Status::internal("nobody knows who calls"))?;
         let path = request.uri().path();
         // Not settled before it may: one that may do nothing must not keep a place.
-        peer.may(Access::of_path(path)).and_then(|()| peer.settle()).map_err(|denial| {
+        peer.may(path).and_then(|()| peer.settle()).map_err(|denial| {
             log_denial(peer, &denial, &self.denials, &self.clock);
             denied(&denial)
         })?;
@@ -188,7 +187,28 @@ where
 
 #[cfg(test)]
 mod tests {
+    use opof_session::types::Moment;
+
     use super::*;
+    use crate::account::Accounts;
+    use crate::config::ClientLimits;
+
+    #[tokio::test]
+    async fn a_list_counts_until_its_answer_is_sent_or_nobody_takes_it() {
+        let account = Accounts::new(ClientLimits::default()).of("a", Moment(0));
+        let mut answers = Vec::new();
+        for _ in 0..limits::CLIENT_LISTS {
+            let kept = Kept::take(Some(Method::GetAllSessions), Arc::clone(&account)).await.unwrap();
+            answers.push(kept.until_sent(Response::new(Body::new("rows".to_owned()))));
+        }
+        let one_more = Kept::take(Some(Method::GetAllSessions), Arc::clone(&account));
+        assert!(tokio::time::timeout(Duration::from_millis(20), one_more).await.is_err(), "it waits");
+        let sent = answers.pop().unwrap().into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(&sent[..], b"rows");
+        assert_eq!(account.lists.available_permits(), 1);
+        answers.clear();
+        assert_eq!(account.lists.available_permits(), limits::CLIENT_LISTS);
+    }
 
     #[tokio::test]
     async fn what_is_not_done_in_time_ends_with_the_code_for_that() {

@@ -24,7 +24,7 @@ pub(super) fn no_closed() -> Status {
 /// A client has asked more than its rate; it may again after `wait`.
 pub(super) fn too_fast(wait: Duration) -> Status {
     let details = ErrorDetails::with_retry_info(Some(wait));
-    let text = format!("too many calls; try again in {} ms (limits.rate)", wait.as_millis().max(1));
+    let text = format!("too many calls (limits.rate); try again in {} ms", wait.as_millis().max(1));
     Status::with_error_details(Code::ResourceExhausted, text, details)
 }
 

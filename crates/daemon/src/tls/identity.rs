@@ -15,6 +15,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use x509_parser::extensions::GeneralName;
 
+use crate::limits;
+
 /// The names of a client whose certificate was found good.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Identity {
@@ -60,16 +62,16 @@ impl Identity {
                     Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
                 ) => Unidentified::Expired,
                 rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature) => Unidentified::Untrusted,
-                other => Unidentified::Unusable(other.to_string()),
+                other => Unidentified::Unusable(in_short(&other)),
             }
         })?;
         let names = names(own);
         if names.is_empty() { Err(Unidentified::Nameless) } else { Ok(Self { names }) }
     }
 
-    /// Every name.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    /// Is this one of its names? DNS names go without case.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name || *own == name.to_ascii_lowercase())
     }
 }
 
@@ -77,6 +79,18 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names[0])
     }
+}
+
+/// What the TLS library says, without the details that it prints for its own authors.
+fn in_short(error: &rustls::Error) -> String {
+    let told = error.to_string();
+    if told.contains("UnsupportedSignatureAlgorithm") {
+        return "it is signed by an algorithm that is not accepted; use ECDSA or RSA with SHA-256".to_owned();
+    }
+    if told.contains("CaUsedAsEndEntity") {
+        return "it is the certificate of an authority, not of a client".to_owned();
+    }
+    told.chars().take(limits::REASON_CHARS).collect()
 }
 
 /// The common name counts only where there is no alternative name (RFC 9525, 2: it is not for identities any more), but
@@ -88,7 +102,9 @@ fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
         .iter()
         .flat_map(|extension| &extension.value.general_names)
         .filter_map(|name| match name {
-            GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+            // DNS names are equal whatever their case (RFC 4343).
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            GeneralName::URI(name) => Some((*name).to_owned()),
             _ => None,
         })
         .collect();

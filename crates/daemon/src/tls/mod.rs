@@ -26,6 +26,11 @@ pub use self::self_signed::{SelfSigned, state_folder};
 use crate::config::TlsVersion;
 use crate::limits;
 
+/// How the TLS library says that a certificate has no extensions; it has no variant for it.
+const VERSION_1: &str = "UnsupportedCertVersion";
+const ONLY_VERSION_3: &str =
+    "the certificate is X.509 version 1; version 3 is needed (openssl x509 -req makes it with -extfile)";
+
 /// Why a listener can't have its TLS.
 #[derive(thiserror::Error, Debug)]
 pub enum TlsError {
@@ -140,7 +145,12 @@ impl Files {
     fn material(&self, now: SystemTime) -> Result<Material, TlsError> {
         let chain = certificates("certificate", &self.cert)?;
         warn_about_dates(&self.cert, &chain[0], now)?;
-        let private = PrivateKeyDer::from_pem_slice(&read("key", &self.key)?).map_err(|error| {
+        let pem = read("key", &self.key)?;
+        if String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
+            let message = "is encrypted; an unencrypted PEM key is needed (openssl pkey -in KEY -out PLAIN)".to_owned();
+            return Err(unusable("key", &self.key, message));
+        }
+        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
             let message = format!("has no usable private key ({error}); an unencrypted PEM key is needed");
             unusable("key", &self.key, message)
         })?;
@@ -161,6 +171,7 @@ impl Files {
         let mut config = config.map_err(|error| {
             let message = match error {
                 rustls::Error::InconsistentKeys(_) => "the key is not that of the certificate".to_owned(),
+                other if other.to_string().contains(VERSION_1) => ONLY_VERSION_3.to_owned(),
                 other => other.to_string(),
             };
             TlsError::Pair { cert: self.cert.clone(), key: self.key.clone(), message }

@@ -54,6 +54,9 @@ fn each_fault_of_a_pair_is_one_line() {
     fs::write(&empty, "").unwrap();
     let garbage = folder.path().join("garbage.pem");
     fs::write(&garbage, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    let encrypted = folder.path().join("encrypted.pem");
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    fs::write(&encrypted, text).unwrap();
     let missing = folder.path().join("missing.pem");
     for (cert, key, expected) in [
         (&missing, &one.key, "missing.pem: can't be read"),
@@ -61,6 +64,7 @@ fn each_fault_of_a_pair_is_one_line() {
         (&empty, &one.key, "empty.pem: has no certificate"),
         (&garbage, &one.key, "garbage.pem: is not an X.509 certificate"),
         (&one.cert, &empty, "empty.pem: has no usable private key"),
+        (&one.cert, &encrypted, "encrypted.pem: is encrypted; an unencrypted PEM key is needed"),
         (&one.cert, &two.key, "the key is not that of the certificate"),
         (&one.key, &one.key, "key.pem: has no certificate"),
     ] {

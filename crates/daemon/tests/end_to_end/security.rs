@@ -95,7 +95,8 @@ async fn a_name_gives_a_role_wherever_the_certificate_has_it() {
     let firewall = authority.client("fw1.example");
     let old_firewall = authority.old_client("fw1.example");
     let operator = authority.uri_client("spiffe://example/admin");
-    for pair in [&firewall, &old_firewall, &operator] {
+    let loud_firewall = authority.client("FW1.Example");
+    for pair in [&firewall, &old_firewall, &loud_firewall, &operator] {
         add(&mut fortress.client(Some(pair)).await, 1).await.unwrap();
     }
     let unknown = authority.client("fw2.example");

@@ -166,7 +166,7 @@ fn security(fields: &mut Fields<'_>, address: Option<&Address>) -> Option<Securi
             Some(Security::SelfSigned)
         }
         (None, false, false) => {
-            fields.wrong("tls", "a listener needs tls = { cert = \"...\", key = \"...\" } or plaintext = true");
+            fields.wrong("tls", "a listener needs tls (tls.cert, tls.key), self_signed = true or plaintext = true");
             None
         }
         _ => {

@@ -156,9 +156,13 @@ fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig 
     seconds("max_timeout", &mut settings.max_timeout);
     for (key, timeout) in [("tcp_timeout", settings.tcp_timeout), ("udp_timeout", settings.udp_timeout)] {
         if timeout > settings.max_timeout {
-            let key = if fields.has(key) { key } else { "max_timeout" };
             let (is, max) = (timeout.as_secs(), settings.max_timeout.as_secs());
-            fields.wrong(key, format_args!("the default of {is} s is longer than max_timeout, {max} s"));
+            if fields.has(key) {
+                fields.wrong(key, format_args!("{is} s is longer than max_timeout, {max} s"));
+            } else {
+                let text = format_args!("{key}, {is} s where it is not set, is longer than max_timeout, {max} s");
+                fields.wrong("max_timeout", text);
+            }
         }
     }
     settings
@@ -188,12 +192,23 @@ fn client_limits(document: &Document, mistakes: &mut Vec<Mistake>) -> ClientLimi
     settings
 }
 
+/// A word alone would be taken for the name of a target, all of whose lines are wanted, and for nothing else: a level that is
+/// misspelt would silence everything.
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let is_level =
+        |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str());
+    match level.split(',').map(str::trim).find(|word| !word.contains(['=', '[']) && !is_level(word)) {
+        Some(word) => Err(format!("\"{word}\" is none of off, error, warn, info, debug, trace")),
+        None => EnvFilter::try_new(level).map_err(|error| error.to_string()),
+    }
+}
+
 fn log(document: &Document, mistakes: &mut Vec<Mistake>) -> LogConfig {
     let mut settings = LogConfig::default();
     let Some(section) = all(document, "log").first() else { return settings };
     let mut fields = Fields::of(section, mistakes);
     if let Some(level) = fields.text("level") {
-        if let Err(error) = EnvFilter::try_new(level) {
+        if let Err(error) = filter(level) {
             fields.wrong("level", format_args!("\"{level}\" is not a level such as \"info\" or \"debug\": {error}"));
         }
         level.clone_into(&mut settings.level);
