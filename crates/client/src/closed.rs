@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use opof_api::{SessionReport, v1beta1};
+use opof_api::report::ReportError;
+use opof_api::{SessionReport, session_report, v1beta1};
 use tokio_stream::Stream;
 use tonic::Streaming;
 
@@ -30,12 +31,13 @@ impl Closed {
         while let Some(stream) = &mut self.stream {
             match self.call.within(stream.message()).await {
                 Ok(Some(response)) => {
-                    // A message without a session is how some devices say that nothing has closed.
-                    if let Some(session) = self.call.one(&response)? {
+                    if let Some(session) = closed_session(response) {
                         return Ok(Some(session));
                     }
                 }
                 Ok(None) => self.stream = None,
+                // Some devices end even a stream of sessions so.
+                Err(failure) if failure.is_not_found() => self.stream = None,
                 Err(failure) => {
                     self.stream = None;
                     return Err(self.call.error(&failure));
@@ -62,7 +64,7 @@ impl Closed {
         while let Some(stream) = &mut self.stream {
             match std::task::ready!(Pin::new(stream).poll_next(context)) {
                 Some(Ok(response)) => {
-                    if let Some(session) = self.call.one(&response)? {
+                    if let Some(session) = closed_session(response) {
                         return Poll::Ready(Ok(Some(session)));
                     }
                 }
@@ -79,5 +81,37 @@ impl Closed {
             }
         }
         Poll::Ready(Ok(None))
+    }
+}
+
+/// The session of a record. A message without one is how some devices say that nothing has closed; any other status is of no
+/// consequence here: the device has forgotten the record, so its counters are only in this message.
+fn closed_session(response: v1beta1::SessionResponse) -> Option<SessionReport> {
+    match session_report(&response) {
+        Ok(session) => Some(session),
+        Err(ReportError::Nonexistent(_) | ReportError::NoClosedSessions) => None,
+        Err(ReportError::Refused { .. }) => {
+            session_report(&v1beta1::SessionResponse { request_status: 0, ..response }).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_a_record_whatever_its_status() {
+        let with = |request_status| v1beta1::SessionResponse {
+            session_id: 7,
+            in_packets: 3,
+            request_status,
+            ..Default::default()
+        };
+        for status in [0, 1, 6, 77] {
+            let session = closed_session(with(status)).expect("its counters are nowhere else");
+            assert_eq!((session.id.0, session.inward.packets), (7, 3), "{status}");
+        }
+        assert_eq!([2, 5].map(|status| closed_session(with(status))), [None, None]);
     }
 }
