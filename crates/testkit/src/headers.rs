@@ -1,8 +1,12 @@
 //! What must hold for any bytes at all: one body for unit tests, property tests and the fuzz target.
 
+use std::net::IpAddr;
+
+use opof_wire::edit::rewrite_outer_vid;
+use opof_wire::ethernet::MacAddress;
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, FlowKey, SlowPath, Transport, Vid};
-use opof_wire::{classify, ethernet, ipv4, ipv6, ipv6_ext, rewrite_outer_vid, tcp, udp, vlan};
+use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, SlowPath, Transport, Vid};
+use opof_wire::{classify, ethernet, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 
 /// Calls every accessor and every checksum setter of every header that accepts `bytes`.
 ///
@@ -64,6 +68,9 @@ fn write_everything(bytes: &mut [u8]) {
         assert!(packet.verify_checksum(&addresses));
     }
     rewrite_outer_vid(bytes, Vid::MAX);
+    let endpoint = |address: [u16; 8]| Some(Endpoint { address: IpAddr::from(address), port: Some(7) });
+    let macs = Some(Macs { source: MacAddress([2; 6]), destination: MacAddress([4; 6]) });
+    Edit { vlan: None, macs, source: endpoint([1; 8]), destination: endpoint([2; 8]) }.apply(bytes);
 }
 
 /// Classifies `frame`; when it has a key, the representations, parsed one by one, must have the same.
@@ -73,7 +80,7 @@ fn write_everything(bytes: &mut [u8]) {
 pub fn check_verdict(frame: &[u8]) {
     match classify(frame) {
         Ok(key) => assert_eq!(reparsed(frame), Ok(key)),
-        Err(reason) => assert_ne!(reason, SlowPath::Miss),
+        Err(reason) => assert!(!matches!(reason, SlowPath::Miss | SlowPath::TtlExpired)),
     }
 }
 

@@ -33,6 +33,16 @@ impl Sum {
         Self(self.0 + words.sum::<u64>())
     }
 
+    /// Takes `data` out, of an even length: adds its complement (RFC 1624, 3).
+    #[must_use]
+    pub fn less(self, data: &[u8]) -> Self {
+        let words = data.chunks(2).map(|pair| {
+            let low = pair.get(1).copied().unwrap_or(0);
+            u64::from(!u16::from_be_bytes([pair[0], low]))
+        });
+        Self(self.0 + words.sum::<u64>())
+    }
+
     /// The checksum: the complement of the folded sum. Over data that contains its right checksum it is 0.
     pub fn finish(self) -> u16 {
         let mut sum = self.0;
@@ -63,6 +73,13 @@ mod tests {
     fn carries_fold_more_than_once() {
         assert_eq!(Sum::new().bytes(&[0xff; 64]).finish(), 0);
         assert_eq!(Sum::new().bytes(&[0xff, 0xff, 0x00, 0x01]).finish(), !0x0001);
+    }
+
+    #[test]
+    fn the_example_of_rfc_1624() {
+        // A checksum of 0xDD2F, and a word that changes from 0x5555 to 0x3285: 0, not 0xFFFF (section 4).
+        let delta = Sum::new().less(&[0x55, 0x55]).bytes(&[0x32, 0x85]);
+        assert_eq!(delta.bytes(&(!0xdd2f_u16).to_be_bytes()).finish(), 0);
     }
 
     #[test]

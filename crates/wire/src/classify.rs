@@ -51,16 +51,15 @@ pub fn classify(frame: &[u8]) -> Result<FlowKey, SlowPath> {
     Ok(FlowKey { vlan: l2.vlan, addresses: l3.addresses, source_port, destination_port, transport: l3.transport })
 }
 
-/// Writes `vid` into the outermost tag of `frame` and keeps its priority and drop eligible indicator. A frame without
-/// a tag stays as it is.
-pub fn rewrite_outer_vid(frame: &mut [u8], vid: Vid) {
-    let tagged = ethernet::Frame::new_checked(&*frame).is_ok_and(|header| vlan::is_tpid(header.ether_type()));
-    if !tagged {
-        return;
+/// The VID that a frame belongs to although it may have no key: that of its outermost tag. Untagged without one, with one that is
+/// cut short, and with the reserved VID.
+pub fn outer_vid(frame: &[u8]) -> Vid {
+    let Ok(header) = ethernet::Frame::new_checked(frame) else { return Vid::UNTAGGED };
+    if !vlan::is_tpid(header.ether_type()) {
+        return Vid::UNTAGGED;
     }
-    if let Ok(mut tag) = vlan::Tag::new_checked(&mut frame[ethernet::HEADER_LEN..]) {
-        tag.set_vid(vid.get());
-    }
+    let tag = vlan::Tag::new_checked(header.payload());
+    tag.ok().and_then(|tag| Vid::new(tag.vid())).unwrap_or(Vid::UNTAGGED)
 }
 
 /// What is behind Ethernet header and tags.
@@ -292,32 +291,15 @@ mod tests {
     }
 
     #[test]
-    fn a_rewritten_tag_keeps_priority_and_everything_else() {
+    fn the_vlan_of_a_frame_without_a_key() {
         let mut frame = TCP4;
-        rewrite_outer_vid(&mut frame, Vid::MAX);
-        let mut expect = TCP4;
-        expect[14..16].copy_from_slice(&[0xaf, 0xfe]);
-        assert_eq!(frame, expect);
-        assert_eq!(classify(&frame).map(|key| key.vlan), Ok(Vid::MAX));
-    }
-
-    #[test]
-    fn only_the_outer_of_two_tags_is_rewritten() {
-        let mut frame = [0; 24];
-        frame[12..22].copy_from_slice(&[0x88, 0xa8, 0x10, 0x01, 0x81, 0x00, 0x20, 0x02, 0x08, 0x06]);
-        rewrite_outer_vid(&mut frame, Vid::new(0x0abc).unwrap());
-        assert_eq!(frame[12..22], [0x88, 0xa8, 0x1a, 0xbc, 0x81, 0x00, 0x20, 0x02, 0x08, 0x06]);
-    }
-
-    #[test]
-    fn a_frame_without_a_tag_is_not_rewritten() {
-        let mut frame = UDP6;
-        rewrite_outer_vid(&mut frame, Vid::MAX);
-        assert_eq!(frame, UDP6);
-        for cut in 0..18 {
-            let mut frame = TCP4;
-            rewrite_outer_vid(&mut frame[..cut], Vid::MAX);
-            assert_eq!(frame, TCP4, "cut at {cut}");
-        }
+        assert_eq!(outer_vid(&frame), Vid::new(100).unwrap());
+        assert_eq!(outer_vid(&frame[..17]), Vid::UNTAGGED, "cut short");
+        assert_eq!(outer_vid(&frame[..18]), Vid::new(100).unwrap());
+        assert_eq!(outer_vid(&UDP6), Vid::UNTAGGED);
+        frame[14..16].copy_from_slice(&[0xaf, 0xff]);
+        assert_eq!(outer_vid(&frame), Vid::UNTAGGED, "reserved");
+        frame[14..20].copy_from_slice(&[0, 7, 0x81, 0, 0, 8]);
+        assert_eq!(outer_vid(&frame), Vid::new(7).unwrap(), "the outer one");
     }
 }

@@ -4,6 +4,9 @@
 //! are not here: a frame does not carry them.
 
 use core::fmt;
+use core::net::IpAddr;
+
+use crate::edit::Endpoint;
 
 /// The 12-bit VLAN identifier that a session matches; [`Vid::UNTAGGED`] for none (IEEE 802.1Q, 9.6).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -102,8 +105,8 @@ impl Addresses {
     }
 
     /// Source address.
-    pub const fn source(self) -> core::net::IpAddr {
-        use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    pub const fn source(self) -> IpAddr {
+        use core::net::{Ipv4Addr, Ipv6Addr};
         match self {
             Self::V4 { source: [a, b, c, d], .. } => IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
             Self::V6 { source, .. } => IpAddr::V6(Ipv6Addr::from_bits(u128::from_be_bytes(source))),
@@ -111,7 +114,7 @@ impl Addresses {
     }
 
     /// Destination address.
-    pub const fn destination(self) -> core::net::IpAddr {
+    pub const fn destination(self) -> IpAddr {
         self.reversed().source()
     }
 }
@@ -142,6 +145,26 @@ impl FlowKey {
             destination_port: self.source_port,
             transport: self.transport,
         }
+    }
+}
+
+impl FlowKey {
+    /// This key with another source. An address of the other family is not taken.
+    #[must_use]
+    pub fn with_source(mut self, endpoint: &Endpoint) -> Self {
+        match (&mut self.addresses, endpoint.address) {
+            (Addresses::V4 { source, .. }, IpAddr::V4(new)) => *source = new.octets(),
+            (Addresses::V6 { source, .. }, IpAddr::V6(new)) => *source = new.octets(),
+            _ => return self,
+        }
+        self.source_port = endpoint.port.unwrap_or(self.source_port);
+        self
+    }
+
+    /// This key with another destination. An address of the other family is not taken.
+    #[must_use]
+    pub fn with_destination(self, endpoint: &Endpoint) -> Self {
+        self.reversed().with_source(endpoint).reversed()
     }
 }
 
@@ -191,11 +214,14 @@ pub enum SlowPath {
     TcpMalformed = 12,
     /// The UDP length is below 8 or differs from what IP carries (RFC 768).
     UdpMalformed = 13,
+    /// It has a session, but TTL or hop limit would reach 0 at the next hop (RFC 1812, 5.3.1; RFC 8200, 3). Given by a data
+    /// plane, never by the parser.
+    TtlExpired = 14,
 }
 
 impl SlowPath {
     /// How many reasons there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// All reasons, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -213,6 +239,7 @@ impl SlowPath {
         Self::Ipv6Malformed,
         Self::TcpMalformed,
         Self::UdpMalformed,
+        Self::TtlExpired,
     ];
 
     /// The reason with this number.
@@ -237,6 +264,7 @@ impl SlowPath {
             Self::Ipv6Malformed => "ipv6_malformed",
             Self::TcpMalformed => "tcp_malformed",
             Self::UdpMalformed => "udp_malformed",
+            Self::TtlExpired => "ttl_expired",
         }
     }
 }

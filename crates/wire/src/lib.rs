@@ -7,6 +7,7 @@
 mod bytes;
 pub mod checksum;
 pub mod classify;
+pub mod edit;
 mod error;
 pub mod ethernet;
 pub mod flow;
@@ -17,6 +18,7 @@ pub mod tcp;
 pub mod udp;
 pub mod vlan;
 
-pub use classify::{classify, rewrite_outer_vid};
+pub use classify::{classify, outer_vid};
+pub use edit::{Edit, Endpoint, Macs};
 pub use error::Error;
 pub use flow::{Addresses, FlowKey, SlowPath, Transport, Vid};

@@ -4,8 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use opof_testkit::frames::{RandomFrames, fixtures};
 use opof_testkit::packet::Packet;
+use opof_wire::edit::rewrite_outer_vid;
+use opof_wire::ethernet::MacAddress;
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, FlowKey, Transport, Vid, classify, rewrite_outer_vid, vlan};
+use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, Transport, Vid, classify, vlan};
 use proptest::prelude::*;
 
 #[test]
@@ -84,5 +86,26 @@ proptest! {
         prop_assert_eq!(classify(&frame), Ok(FlowKey { vlan: to, ..key }));
         let tag = vlan::Repr::parse(&frame[14..]).expect("the frame is tagged");
         prop_assert_eq!((tag.priority, tag.drop_eligible), (priority, true));
+    }
+
+    /// The incremental checksums are those that a frame built from the new values has.
+    #[test]
+    fn an_edited_frame_is_the_one_built_from_what_it_was_edited_to(
+        key in key(), to in key(), macs: ([u8; 6], [u8; 6]), hops in 2..=255_u8,
+        payload in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let same_family = core::mem::discriminant(&key.addresses) == core::mem::discriminant(&to.addresses);
+        prop_assume!(same_family && key.vlan.is_untagged() == to.vlan.is_untagged());
+        let to = FlowKey { transport: key.transport, ..to };
+        let mut frame = Packet::with_key(&key).payload(&payload).hops(hops).build();
+        Edit {
+            vlan: (!to.vlan.is_untagged()).then_some(to.vlan),
+            macs: Some(Macs { source: MacAddress(macs.0), destination: MacAddress(macs.1) }),
+            source: Some(Endpoint { address: to.addresses.source(), port: Some(to.source_port) }),
+            destination: Some(Endpoint { address: to.addresses.destination(), port: Some(to.destination_port) }),
+        }
+        .apply(&mut frame);
+        let expect = Packet::with_key(&to).mac(macs.0, macs.1).payload(&payload).hops(hops - 1).build();
+        prop_assert_eq!(frame, expect);
     }
 }
