@@ -216,11 +216,11 @@ pub fn vlan_flow_def(flow: &VlanFlow) -> VlanFlowDef {
 impl From<&L3Error> for Refusal {
     fn from(error: &L3Error) -> Self {
         match error {
-            L3Error::NoNextHop(_) | L3Error::NoVlanFlow(_) => Self::FailedPrecondition,
+            L3Error::NoNextHop(_) | L3Error::NoVlanFlow(_) | L3Error::OtherFamily { .. } => Self::FailedPrecondition,
             L3Error::NextHopsFull => Self::TableFull,
             L3Error::VlanFlowExists { .. } => Self::AlreadyExists,
             L3Error::UnknownLif(_) => Self::Rejected,
-            L3Error::Busy => Self::Unavailable,
+            L3Error::Busy | L3Error::Unavailable => Self::Unavailable,
         }
     }
 }

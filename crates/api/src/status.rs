@@ -92,6 +92,8 @@ impl From<&AddError> for Refusal {
             AddError::NoNextHop { .. } => Self::FailedPrecondition,
             AddError::UnknownLif { .. }
             | AddError::SameLif(_)
+            | AddError::NatNotBack { .. }
+            | AddError::TranslatedTupleExists(_)
             | AddError::VlanOneSided
             | AddError::Unsupported { .. } => Self::Rejected,
         }

@@ -193,7 +193,8 @@ impl Engine {
             return Some(Moment(0));
         }
         // With all its reads under way, aging goes on when an answer comes.
-        if self.aging_reads < limits::AGING_READS { self.wheel.next_deadline() } else { None }
+        let aging = if self.aging_reads < limits::AGING_READS { self.wheel.next_deadline() } else { None };
+        [aging, self.routing.poll_timeout()].into_iter().flatten().min()
     }
 
     fn handle_request(&mut self, now: Moment, ticket: Ticket, body: RequestBody) {

@@ -6,8 +6,8 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::{NonZeroU16, NonZeroU32};
 
-use opof_wire::Vid;
 use opof_wire::ethernet::MacAddress;
+use opof_wire::{Endpoint, FlowKey, Vid};
 
 use crate::types::Lif;
 
@@ -72,7 +72,7 @@ pub struct NextHop {
     pub destination: MacAddress,
 }
 
-/// What takes the place of a packet's address and port.
+/// What takes the place of a packet's address and port. Of a session that is wrapped in a tunnel these are the packet's outermost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Nat {
     /// Of the session's family.
@@ -97,13 +97,37 @@ pub struct Link {
 /// What happens on both links of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Links {
-    /// To packets that leave by `in_lif`.
+    /// To packets that leave by `in_lif`. Addresses and ports are translated back without being told; where NAT is asked for here it
+    /// must say just that, except inside of a tunnel.
     pub towards_in: Link,
     /// To packets that leave by `out_lif`.
     pub towards_out: Link,
 }
 
+impl From<Nat> for Endpoint {
+    fn from(nat: Nat) -> Self {
+        Self { address: nat.address, port: nat.port.map(NonZeroU16::get) }
+    }
+}
+
 impl Links {
+    /// True when addresses or ports are other ones on the far side.
+    pub const fn translates(&self) -> bool {
+        self.towards_out.snat.is_some() || self.towards_out.dnat.is_some()
+    }
+
+    /// The flow of packets that came in with `flow`, as it is when they leave by `out_lif`. Its VLAN is left alone.
+    #[must_use]
+    pub fn translate(&self, mut flow: FlowKey) -> FlowKey {
+        if let Some(nat) = self.towards_out.snat {
+            flow = flow.with_source(&nat.into());
+        }
+        if let Some(nat) = self.towards_out.dnat {
+            flow = flow.with_destination(&nat.into());
+        }
+        flow
+    }
+
     /// Both, each with the names of its fields.
     pub const fn named(&self) -> [(&'static LinkFields, &Link); 2] {
         [(&LinkFields::TOWARDS_IN, &self.towards_in), (&LinkFields::TOWARDS_OUT, &self.towards_out)]
@@ -182,6 +206,17 @@ pub enum L3Error {
     /// An interface that this device does not have.
     #[error("internalLif: no logical interface {0}")]
     UnknownLif(Lif),
+    /// Sessions refer to the next hop that it would replace, and their packets are of the other family.
+    #[error("ipVersion: next hop {id} is in use by {used_by} sessions")]
+    OtherFamily {
+        /// The next hop.
+        id: NextHopId,
+        /// What it takes now.
+        used_by: Family,
+    },
+    /// The data plane could not take it now; it may later.
+    #[error("the data plane is unavailable, try again")]
+    Unavailable,
     /// Too many requests that close many sessions are under way.
     #[error("the session table is unavailable, try again")]
     Busy,

@@ -3,8 +3,9 @@
 //! A plane knows keys, actions, counters and last-seen times, and nothing else: no session ids, no timeouts, no
 //! API. How it is driven is in `opof_dataplane`.
 
-use opof_wire::Vid;
+use opof_wire::{Endpoint, Vid};
 
+use crate::l3::{NextHop, NextHopId, VlanFlow};
 use crate::types::{Counters, Lif, MatchKey};
 
 /// Names a session towards the plane: an index below the plane's capacity. The engine uses a slot again only when the plane
@@ -21,10 +22,31 @@ pub enum FastAction {
     Forward {
         /// The interface it leaves by.
         to: Lif,
-        /// Write this VID into the outermost tag, keeping PCP and DEI; `None` leaves the frame untouched. Set only where the
-        /// match key has a VLAN: a tag is rewritten, never pushed.
-        rewrite: Option<Vid>,
+        /// What is changed on the way.
+        change: PacketChange,
     },
+}
+
+/// What the fast path changes in a packet that it forwards, in its outermost headers. The default is nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct PacketChange {
+    /// Write this VID into the outermost tag, keeping PCP and DEI. Set only where the match key has a VLAN: a tag is
+    /// rewritten, never pushed.
+    pub vlan: Option<Vid>,
+    /// Send it to this next hop, as that is at the moment of the packet: a next hop that is replaced is replaced for all. Where the
+    /// TTL would reach 0, and while there is no such next hop, the packet takes the slow path.
+    pub next_hop: Option<NextHopId>,
+    /// Takes the place of source address and port.
+    pub source: Option<Endpoint>,
+    /// Takes the place of destination address and port.
+    pub destination: Option<Endpoint>,
+}
+
+impl PacketChange {
+    /// Another VID and nothing else, or nothing at all.
+    pub const fn vlan(vlan: Option<Vid>) -> Self {
+        Self { vlan, next_hop: None, source: None, destination: None }
+    }
 }
 
 /// One direction of a session in the fast path's table.
@@ -64,7 +86,65 @@ pub enum Command {
         /// Comes back in the answer.
         token: ReadToken,
     },
+    /// Change what packets are sent by, whatever session they belong to. Answered by [`Completion::Routed`]; after a failure
+    /// everything is as it was before.
+    Route {
+        /// What.
+        route: Route,
+        /// Comes back in the answer.
+        token: RouteToken,
+    },
 }
+
+/// What a command is about: answers about one subject come in the order of its commands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject {
+    /// A session.
+    Session(Slot),
+    /// What packets are sent by.
+    Route(RouteToken),
+}
+
+impl Command {
+    /// What it is about.
+    pub const fn subject(&self) -> Subject {
+        match self {
+            Self::Install { slot, .. } | Self::Remove { slot, .. } | Self::Read { slot, .. } => Subject::Session(*slot),
+            Self::Route { token, .. } => Subject::Route(*token),
+        }
+    }
+}
+
+impl Completion {
+    /// What the command was about that it answers.
+    pub const fn subject(&self) -> Subject {
+        match self {
+            Self::Installed { slot, .. } | Self::Removed { slot, .. } | Self::Read { slot, .. } => {
+                Subject::Session(*slot)
+            }
+            Self::Routed { token, .. } => Subject::Route(*token),
+        }
+    }
+}
+
+/// One change of what packets are sent by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Route {
+    /// Store a next hop, or replace the one with its number at once: no packet leaves with a mixture of both.
+    SetNextHop(NextHop),
+    /// Forget a next hop, if there is one.
+    RemoveNextHop(NextHopId),
+    /// Slow-path frames of this VLAN, whatever their reason, leave by the firewall port of this interface instead of their own.
+    SetVlanFlow(VlanFlow),
+    /// Forget the flow of a VLAN, if there is one.
+    RemoveVlanFlow(Vid),
+    /// Forget all flows.
+    ClearVlanFlows,
+}
+
+/// Ties the answer of a [`Command::Route`] to who asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RouteToken(pub u64);
 
 /// Ties the answer of a [`Command::Read`] to what the engine wanted it for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -96,6 +176,24 @@ pub enum Completion {
         /// Each direction by itself is a value that was true during the call.
         counters: Counters,
     },
+    /// Answers [`Command::Route`].
+    Routed {
+        /// As in the command.
+        token: RouteToken,
+        /// From here on the next packet goes by it, or why not.
+        result: Result<(), RouteError>,
+    },
+}
+
+/// Why a plane did not change what packets are sent by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
+pub enum RouteError {
+    /// No room for another next hop.
+    #[error("the data plane has no room for another next hop")]
+    Full,
+    /// A passing fault.
+    #[error("the data plane is unavailable")]
+    Unavailable,
 }
 
 /// Why a plane did not install a session.

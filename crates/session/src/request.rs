@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use opof_wire::Vid;
+use opof_wire::{Endpoint, Vid};
 
 use crate::l3::{L3Error, NextHop, NextHopId, VlanFlow};
 use crate::types::{ClosedRecord, Counters, Lif, Moment, SessionId, SessionSpec};
@@ -204,6 +204,17 @@ pub enum AddError {
         /// Of the session.
         family: crate::l3::Family,
     },
+    /// NAT towards `inLif` that is not the way back of NAT towards `outLif`.
+    #[error("{field}: replies are translated back to the session's own tuple, here {back}, and to nothing else")]
+    NatNotBack {
+        /// The field that asks for it.
+        field: &'static str,
+        /// What it may say.
+        back: Endpoint,
+    },
+    /// NAT would give packets of two sessions one key; under either policy for tuples that are taken the older keeps it.
+    #[error("its packets after NAT could not be told from those of session {0}")]
+    TranslatedTupleExists(SessionId),
     /// No room for another session.
     #[error("the session table is full")]
     TableFull,

@@ -141,12 +141,26 @@ impl SessionSpec {
         }
     }
 
-    /// What packets of this direction are looked up by.
-    pub const fn match_key(&self, direction: Direction) -> MatchKey {
+    /// The links whose NAT the keys must know of. Inside of a tunnel there are none: the key is the inner packet's, which NAT
+    /// leaves alone.
+    fn translation(&self) -> Option<&Links> {
+        match &self.action {
+            Action::Route(links) if self.tunnel == Tunnel::None && links.translates() => Some(links),
+            _ => None,
+        }
+    }
+
+    /// True when its tuple is another one on the far side.
+    pub fn is_translated(&self) -> bool {
+        self.translation().is_some()
+    }
+
+    /// What packets of this direction are looked up by: "in" the tuple as given, "out" the mirror image of what that is translated to.
+    pub fn match_key(&self, direction: Direction) -> MatchKey {
         match direction {
             Direction::In => MatchKey { lif: self.in_lif, flow: self.flow },
             Direction::Out => {
-                let mut flow = self.flow.reversed();
+                let mut flow = self.translation().map_or(self.flow, |links| links.translate(self.flow)).reversed();
                 flow.vlan = self.out_vlan;
                 MatchKey { lif: self.out_lif, flow }
             }

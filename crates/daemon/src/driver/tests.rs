@@ -134,6 +134,7 @@ async fn a_plane_with_bad_days_is_waited_for() {
         install_full: 50,
         install_unavailable: 50,
         remove_unavailable: 100,
+        route_unavailable: 100,
         hold: 300,
         hold_polls: 5,
         short_submit: 500,

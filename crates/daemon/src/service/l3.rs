@@ -146,7 +146,7 @@ impl SessionTableService {
     async fn ask(&self, wanted: Result<L3Request, FieldError>) -> Result<Result<(), Wrong>, Status> {
         match wanted {
             Ok(request) => match self.table.driver.l3(request).await? {
-                Err(busy @ L3Error::Busy) => Err(status::unavailable(busy.to_string())),
+                Err(busy @ (L3Error::Busy | L3Error::Unavailable)) => Err(status::unavailable(busy.to_string())),
                 outcome => Ok(outcome.map_err(Wrong::Engine)),
             },
             Err(error) => Ok(Err(Wrong::Field(error))),

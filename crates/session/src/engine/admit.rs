@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use super::lifecycle::Session;
 use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
-use crate::l3::{Links, Tunnel};
+use crate::l3::{Link, LinkFields, Links, Tunnel};
 use crate::limits;
-use crate::plane::{Capabilities, Command, FastAction, Rule, Slot};
+use crate::plane::{Capabilities, Command, FastAction, PacketChange, Rule, Slot};
 use crate::request::{AddError, Refused, ReplyBody, SameTuple, Ticket};
 use crate::state;
 use crate::types::{Action, Direction, Lif, Moment, SessionSpec};
-use opof_wire::{Transport, Vid};
+use opof_wire::{Endpoint, Transport, Vid};
 
 /// What a session is held against before it gets a slot.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Policy {
                 return Err(AddError::NoNextHop { field: fields.next_hop, id, family: spec.family() });
             }
         }
-        Ok(())
+        check_way_back(spec, links)
     }
 
     pub(super) fn has_lif(&self, lif: Lif) -> bool {
@@ -155,13 +155,13 @@ impl Engine {
             return Err(AddError::TableFull);
         }
         for direction in [Direction::In, Direction::Out] {
-            let Some(older) = self.table.by_key(&spec.match_key(direction)) else { continue };
-            if same_tuple == SameTuple::Reject {
-                let id = self.table.get(older).expect("the index names entries").spec.id;
-                return Err(AddError::TupleExists(id));
+            self.check_tuple(&spec, direction, same_tuple)?;
+        }
+        for direction in [Direction::In, Direction::Out] {
+            if let Some(older) = self.table.by_key(&spec.match_key(direction)) {
+                self.statistics.superseded += 1;
+                self.apply(now, older, state::Event::Supersede);
             }
-            self.statistics.superseded += 1;
-            self.apply(now, older, state::Event::Supersede);
         }
         let (timeout, clamped) = self.policy.timeout(&spec);
         if clamped {
@@ -177,6 +177,18 @@ impl Engine {
         }
         self.commands.push_back(Command::Install { slot, rules });
         Ok(())
+    }
+
+    /// Whether a key may be taken from the session that has it. A newer session with the same tuple takes its place; one that
+    /// NAT has led to the same key by accident does not.
+    fn check_tuple(&self, spec: &SessionSpec, direction: Direction, same_tuple: SameTuple) -> Result<(), AddError> {
+        let Some(slot) = self.table.by_key(&spec.match_key(direction)) else { return Ok(()) };
+        let older = &self.table.get(slot).expect("the index names entries").spec;
+        let again = older.match_key(Direction::In) == spec.match_key(Direction::In);
+        if !again && (spec.is_translated() || older.is_translated()) {
+            return Err(AddError::TranslatedTupleExists(older.id));
+        }
+        if same_tuple == SameTuple::Reject { Err(AddError::TupleExists(older.id)) } else { Ok(()) }
     }
 
     /// The plane has the session.
@@ -214,23 +226,62 @@ impl Engine {
     }
 }
 
+/// NAT towards `in_lif` is implied by that towards `out_lif`: it may be told, but not otherwise.
+fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
+    if spec.tunnel != Tunnel::None {
+        return Ok(());
+    }
+    let Link { snat, dnat, .. } = links.towards_in;
+    let (fields, flow) = (LinkFields::TOWARDS_IN, &spec.flow);
+    let told = [
+        (fields.snat, snat, flow.addresses.destination(), flow.destination_port),
+        (fields.dnat, dnat, flow.addresses.source(), flow.source_port),
+    ];
+    for (field, nat, address, port) in told {
+        if nat.is_some_and(|nat| nat.address != address || nat.port.is_some_and(|told| told.get() != port)) {
+            return Err(AddError::NatNotBack { field, back: Endpoint { address, port: Some(port) } });
+        }
+    }
+    Ok(())
+}
+
 /// A session as two rules, one for each direction.
 fn rules(spec: &SessionSpec) -> [Rule; 2] {
-    let implied = |to: Vid| (spec.flow.vlan != spec.out_vlan).then_some(to);
-    let [towards_out, towards_in] = match &spec.action {
-        Action::Route(links) => [links.towards_out.vlan, links.towards_in.vlan],
-        _ => [implied(spec.out_vlan), implied(spec.flow.vlan)],
-    };
-    [(Direction::In, spec.out_lif, towards_out), (Direction::Out, spec.in_lif, towards_in)].map(
-        |(direction, to, rewrite)| {
+    let changes = changes(spec);
+    [(Direction::In, spec.out_lif, changes[0]), (Direction::Out, spec.in_lif, changes[1])].map(
+        |(direction, to, change)| {
             let action = match spec.action {
                 Action::Drop => FastAction::Drop,
-                // The rest of what these ask for is refused by `Policy::check`: no plane has it.
+                // Copies are refused by `Policy::check`: no plane has them.
                 Action::Forward | Action::Route(_) | Action::Mirror { .. } | Action::Snoop { .. } => {
-                    FastAction::Forward { to, rewrite }
+                    FastAction::Forward { to, change }
                 }
             };
             Rule { key: spec.match_key(direction), action }
         },
     )
+}
+
+/// What happens to the packets of both directions on their way.
+fn changes(spec: &SessionSpec) -> [PacketChange; 2] {
+    let Action::Route(links) = &spec.action else {
+        let implied = |to: Vid| PacketChange::vlan((spec.flow.vlan != spec.out_vlan).then_some(to));
+        return [implied(spec.out_vlan), implied(spec.flow.vlan)];
+    };
+    let as_told = |link: &Link| PacketChange {
+        vlan: link.vlan,
+        next_hop: link.next_hop,
+        source: link.snat.map(Endpoint::from),
+        destination: link.dnat.map(Endpoint::from),
+    };
+    let (forth, mut back) = (as_told(&links.towards_out), as_told(&links.towards_in));
+    if spec.tunnel == Tunnel::None {
+        // What was put in the place of an endpoint is replaced by what was there.
+        let restore =
+            |put: Option<Endpoint>, address, port| put.map(|put| Endpoint { address, port: put.port.map(|_| port) });
+        let flow = &spec.flow;
+        back.source = restore(forth.destination, flow.addresses.destination(), flow.destination_port);
+        back.destination = restore(forth.source, flow.addresses.source(), flow.source_port);
+    }
+    [forth, back]
 }

@@ -102,11 +102,13 @@ impl Engine {
             Completion::Removed { slot, result: Err(_) } => self.apply(now, slot, state::Event::RemoveFailed),
             Completion::Read { slot, token, counters } if token == AGING => self.age(now, slot, &counters),
             Completion::Read { slot: _, token, counters } => self.answer_read(token, counters),
+            Completion::Routed { token, result } => self.handle_routed(now, token, result),
         }
     }
 
     /// Works off deadlines: as many as aging may read at once, the rest after the answers.
     pub(super) fn handle_tick(&mut self, now: Moment) {
+        self.advance_removals(now);
         self.advance_sweeps(now);
         while self.aging_reads < limits::AGING_READS
             && let Some(slot) = self.wheel.pop_due(now)

@@ -6,42 +6,65 @@ use core::num::NonZeroU32;
 
 use proptest::prelude::*;
 
+use super::nat::behind;
 use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
 use crate::l3::L3Error;
-use crate::plane::InstallError;
+use crate::plane::{InstallError, RouteError};
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
-use crate::types::{Action, Direction, SessionId, SessionSpec};
+use crate::types::{Direction, SessionId, SessionSpec};
 
 #[derive(Clone, Debug)]
 enum Act {
-    Add(Vec<(u64, u16)>, bool, bool),
+    Add(Vec<(u64, u16)>, bool, Kind),
     Delete(u64, bool),
     Reset,
     DestroyNextHop,
-    Packet(u16, bool),
+    Packet(u16, bool, Kind),
     Wait(u64),
     Hold,
     Release,
     InstallFault(bool),
     RemoveFault,
+    RouteFault(bool),
     Collect,
     List,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Kind {
+    Plain,
+    Routed,
+    /// Several ports share one outside.
+    Translated,
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![Just(Kind::Plain), Just(Kind::Routed), Just(Kind::Translated)]
+}
+
+fn session(id: u64, port: u16, kind: Kind) -> SessionSpec {
+    match kind {
+        Kind::Plain => spec(id, port),
+        Kind::Routed => SessionSpec { action: routed_by(1), ..spec(id, port) },
+        Kind::Translated => behind(id, port, 1 + port % 3),
+    }
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let session = || (0_u64..12, 1_u16..8);
     let act = prop_oneof![
-        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), any::<bool>())
-            .prop_map(|(s, r, h)| Act::Add(s, r, h)),
+        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), kinds())
+            .prop_map(|(s, r, k)| Act::Add(s, r, k)),
         3 => (0_u64..12, any::<bool>()).prop_map(|(id, record)| Act::Delete(id, record)),
         1 => Just(Act::Reset),
         1 => Just(Act::DestroyNextHop),
-        6 => (1_u16..8, any::<bool>()).prop_map(|(p, o)| Act::Packet(p, o)),
+        6 => (1_u16..8, any::<bool>(), kinds()).prop_map(|(p, o, k)| Act::Packet(p, o, k)),
         3 => (0_u64..15).prop_map(Act::Wait),
         1 => Just(Act::Hold),
         2 => Just(Act::Release),
         1 => any::<bool>().prop_map(Act::InstallFault),
         1 => Just(Act::RemoveFault),
+        1 => any::<bool>().prop_map(Act::RouteFault),
         1 => Just(Act::Collect),
         1 => Just(Act::List),
     ];
@@ -54,6 +77,7 @@ struct Ledger {
     adds: BTreeMap<Ticket, Vec<u64>>,
     deletes: BTreeMap<Ticket, bool>,
     sweeps: Vec<Ticket>,
+    hops: Vec<Ticket>,
     accepted: HashMap<u64, u32>,
     ended: HashMap<u64, u32>,
     hits: u64,
@@ -80,6 +104,11 @@ impl Ledger {
         }
         self.sweeps.retain(|ticket| match world.reply(*ticket) {
             Some(ReplyBody::Swept { .. } | ReplyBody::Done(Err(L3Error::NoNextHop(_)))) => false,
+            None => true,
+            other => panic!("{other:?}"),
+        });
+        self.hops.retain(|ticket| match world.reply(*ticket) {
+            Some(ReplyBody::Done(Ok(()) | Err(L3Error::NextHopsFull | L3Error::Unavailable))) => false,
             None => true,
             other => panic!("{other:?}"),
         });
@@ -111,14 +140,12 @@ proptest! {
         let mut ledger = Ledger::default();
         for act in acts {
             match act {
-                Act::Add(sessions, reject, routed) => {
+                Act::Add(sessions, reject, kind) => {
                     let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
-                    if routed {
-                        world.ask(RequestBody::L3(L3Request::SetNextHop(next_hop(1))));
+                    if kind == Kind::Routed {
+                        ledger.hops.push(world.send(RequestBody::L3(L3Request::SetNextHop(next_hop(1)))));
                     }
-                    let action = if routed { routed_by(1) } else { Action::Forward };
-                    let session = |(id, port): &_| SessionSpec { action: action.clone(), ..spec(*id, *port) };
-                    let specs = sessions.iter().map(session).collect();
+                    let specs = sessions.iter().map(|(id, port)| session(*id, *port, kind)).collect();
                     let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
                     ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
                 }
@@ -131,9 +158,9 @@ proptest! {
                     let request = L3Request::DestroyNextHop(next_hop(1).id);
                     ledger.sweeps.push(world.send(RequestBody::L3(request)));
                 }
-                Act::Packet(port, out) => {
+                Act::Packet(port, out, kind) => {
                     let direction = if out { Direction::Out } else { Direction::In };
-                    ledger.hits += u64::from(world.packet(&spec(0, port), direction, 60));
+                    ledger.hits += u64::from(world.packet(&session(0, port, kind), direction, 60));
                 }
                 Act::Wait(seconds) => world.advance(seconds * SECOND),
                 Act::Hold => world.hold = true,
@@ -141,6 +168,8 @@ proptest! {
                 Act::InstallFault(full) => world.install_faults.push_back(
                     if full { InstallError::Full } else { InstallError::Unavailable }),
                 Act::RemoveFault => world.remove_faults += 1,
+                Act::RouteFault(full) => world.route_faults.push_back(
+                    if full { RouteError::Full } else { RouteError::Unavailable }),
                 Act::Collect => {
                     if !world.hold {
                         ledger.collect(&mut world);
@@ -160,6 +189,7 @@ proptest! {
         // Everything runs out: what was accepted has ended, exactly once, and nothing is left anywhere.
         world.install_faults.clear();
         world.remove_faults = 0;
+        world.route_faults.clear();
         world.release();
         for _ in 0..4 {
             world.advance(20 * SECOND);
@@ -167,6 +197,7 @@ proptest! {
         }
         ledger.collect(&mut world);
         prop_assert!(ledger.adds.is_empty() && ledger.sweeps.is_empty() && ledger.deletes.is_empty());
+        prop_assert!(ledger.hops.is_empty());
         prop_assert_eq!(world.engine.statistics().sessions, 0);
         prop_assert!(world.table.is_empty() && world.counters.is_empty());
         prop_assert_eq!(ledger.reported_hits, ledger.hits);

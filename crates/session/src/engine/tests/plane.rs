@@ -10,7 +10,7 @@ use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
 use crate::engine::{Engine, EngineConfig, Event, Input};
 use crate::l3::{Family, Link, Links, NextHop, NextHopId, Tunnel};
-use crate::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Slot};
+use crate::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Route, RouteError, Rule, Slot};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, SameTuple, Ticket};
 use crate::types::{Action, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
 
@@ -66,6 +66,11 @@ pub(super) struct World {
     pub(super) hold: bool,
     pub(super) install_faults: VecDeque<InstallError>,
     pub(super) remove_faults: usize,
+    pub(super) route_faults: VecDeque<RouteError>,
+    /// What was installed last.
+    pub(super) rules: Option<[Rule; 2]>,
+    pub(super) next_hops: HashMap<NextHopId, NextHop>,
+    pub(super) vlan_flows: HashMap<Vid, Lif>,
     pub(super) replies: Vec<Reply>,
     pub(super) events: Vec<Event>,
     /// Slots whose removal failed.
@@ -76,7 +81,9 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(config: &EngineConfig) -> Self {
-        let capabilities = Capabilities { vlan_rewrite: true, next_hops: true, ..Capabilities::forwarding(1 << 20) };
+        let forwarding = Capabilities::forwarding(1 << 20);
+        let capabilities =
+            Capabilities { vlan_rewrite: true, next_hops: true, nat: true, vlan_flows: true, ..forwarding };
         Self::over(config, capabilities)
     }
 
@@ -89,6 +96,10 @@ impl World {
             hold: false,
             install_faults: VecDeque::new(),
             remove_faults: 0,
+            route_faults: VecDeque::new(),
+            rules: None,
+            next_hops: HashMap::new(),
+            vlan_flows: HashMap::new(),
             replies: Vec::new(),
             events: Vec::new(),
             stuck: HashSet::new(),
@@ -227,6 +238,7 @@ impl World {
                     assert!(taken.is_none_or(|old| self.stuck.contains(&old)), "a key is free when it is installed");
                 }
                 self.counters.insert(slot, Counters::default());
+                self.rules = Some(rules);
                 Completion::Installed { slot, result: Ok(()) }
             }
             Command::Remove { slot, keys } => {
@@ -244,6 +256,23 @@ impl World {
                 Completion::Removed { slot, result: Ok(self.counters.remove(&slot).unwrap_or_default()) }
             }
             Command::Read { slot, token } => Completion::Read { slot, token, counters: self.counters[&slot] },
+            Command::Route { route, token } => {
+                let result = self.route_faults.pop_front().map_or(Ok(()), Err);
+                if result.is_ok() {
+                    self.route(route);
+                }
+                Completion::Routed { token, result }
+            }
+        }
+    }
+
+    fn route(&mut self, route: Route) {
+        match route {
+            Route::SetNextHop(hop) => drop(self.next_hops.insert(hop.id, hop)),
+            Route::RemoveNextHop(id) => drop(self.next_hops.remove(&id)),
+            Route::SetVlanFlow(flow) => drop(self.vlan_flows.insert(flow.vlan, flow.lif)),
+            Route::RemoveVlanFlow(vlan) => drop(self.vlan_flows.remove(&vlan)),
+            Route::ClearVlanFlows => self.vlan_flows.clear(),
         }
     }
 }

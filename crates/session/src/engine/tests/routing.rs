@@ -1,12 +1,13 @@
 //! Next hops, VLAN flows, reset: what is stored, and what is closed with it.
 
 use opof_wire::Vid;
+use opof_wire::ethernet::MacAddress;
 
 use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
 use crate::engine::{Event, Input};
 use crate::l3::{Family, L3Error, Link, LinkFields, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
 use crate::limits;
-use crate::plane::{Capabilities, InstallError};
+use crate::plane::{Capabilities, InstallError, RouteError};
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple};
 use crate::types::{Action, CloseReason, Direction, Lif, SessionId, SessionSpec};
 
@@ -188,12 +189,111 @@ fn vlan_flows_are_stored_listed_and_forgotten() {
     assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(100, 2)))), exists);
     assert_eq!(said(world.l3(L3Request::AddVlanFlow(flow(300, 9)))), "internalLif: no logical interface 9");
     assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![flow(100, 1), flow(200, 2)]));
-    assert_eq!(world.events, [flow(200, 2), flow(100, 1)].map(Event::VlanFlowIdle), "this plane can't follow them");
+    assert_eq!(world.vlan_flows.len(), 2, "the plane follows them");
     let vlan = flow(100, 1).vlan;
     assert_eq!(world.l3(L3Request::RemoveVlanFlow(vlan)), ReplyBody::Done(Ok(())));
     assert_eq!(said(world.l3(L3Request::RemoveVlanFlow(vlan))), "vlanId: vlan 100 has no flow");
+    assert_eq!(world.vlan_flows.keys().copied().collect::<Vec<_>>(), [flow(200, 2).vlan]);
     world.l3(L3Request::ClearVlanFlows);
     assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![]));
+    assert!(world.vlan_flows.is_empty() && world.events.is_empty());
+}
+
+#[test]
+fn a_vlan_flow_that_the_plane_can_not_follow_is_stored_and_told() {
+    let mut world = World::over(&config(), Capabilities::forwarding(8));
+    let flow = VlanFlow { vlan: Vid::new(100).unwrap(), lif: Lif::new(1).unwrap() };
+    assert_eq!(world.l3(L3Request::AddVlanFlow(flow)), ReplyBody::Done(Ok(())));
+    assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![flow]));
+    assert_eq!((world.events, world.vlan_flows.len()), (vec![Event::VlanFlowIdle(flow)], 0));
+}
+
+#[test]
+fn the_plane_knows_the_next_hops_that_are_stored() {
+    let mut world = World::new(&config());
+    let hops = [7, 8, 9].map(next_hop);
+    for hop in hops {
+        assert_eq!(world.l3(L3Request::SetNextHop(hop)), ReplyBody::Done(Ok(())));
+    }
+    let other = NextHop { destination: MacAddress([2; 6]), ..hops[1] };
+    world.l3(L3Request::SetNextHop(other));
+    assert_eq!(world.next_hops[&other.id], other, "replaced");
+    world.l3(L3Request::DestroyNextHop(hops[0].id));
+    assert!(!world.next_hops.contains_key(&hops[0].id) && world.next_hops.len() == 2);
+    world.l3(L3Request::ClearNextHops);
+    assert!(world.next_hops.is_empty());
+    assert_eq!(world.engine.poll_timeout(), None);
+}
+
+#[test]
+fn what_the_plane_does_not_take_is_not_stored() {
+    let mut world = World::new(&config());
+    let (hop, other) = (next_hop(7), NextHop { destination: MacAddress([2; 6]), ..next_hop(7) });
+    let flow = VlanFlow { vlan: Vid::new(100).unwrap(), lif: Lif::new(1).unwrap() };
+    world.route_faults.extend([RouteError::Full, RouteError::Unavailable]);
+    assert_eq!(world.l3(L3Request::SetNextHop(hop)), ReplyBody::Done(Err(L3Error::NextHopsFull)));
+    assert_eq!(world.l3(L3Request::AddVlanFlow(flow)), ReplyBody::Done(Err(L3Error::Unavailable)));
+    assert_eq!(world.add(&[routed(1, 7)]).len(), 1);
+    assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![]));
+
+    world.l3(L3Request::SetNextHop(hop));
+    world.l3(L3Request::AddVlanFlow(flow));
+    for request in [L3Request::SetNextHop(other), L3Request::RemoveVlanFlow(flow.vlan), L3Request::ClearVlanFlows] {
+        world.route_faults.push_back(RouteError::Unavailable);
+        assert_eq!(world.l3(request), ReplyBody::Done(Err(L3Error::Unavailable)));
+        assert_eq!(world.l3(L3Request::ListVlanFlows), ReplyBody::VlanFlows(vec![flow]));
+    }
+    assert_eq!(world.next_hops[&hop.id], hop);
+    assert_eq!(world.add(&[routed(1, 7)]), [], "the older one is still there");
+}
+
+#[test]
+fn a_next_hop_that_the_plane_does_not_let_go_is_removed_later() {
+    let mut world = World::new(&config());
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.route_faults.push_back(RouteError::Unavailable);
+    assert_eq!(world.l3(L3Request::DestroyNextHop(next_hop(7).id)), ReplyBody::Swept { closed: 0 });
+    assert_eq!(world.next_hops.len(), 1);
+    world.advance(SECOND);
+    assert_eq!((world.next_hops.len(), world.engine.poll_timeout()), (0, None));
+
+    // Not when it has been set again.
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.route_faults.push_back(RouteError::Unavailable);
+    world.l3(L3Request::DestroyNextHop(next_hop(7).id));
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.advance(SECOND);
+    assert_eq!((world.next_hops.len(), world.engine.poll_timeout()), (1, None));
+}
+
+#[test]
+fn a_large_store_of_next_hops_is_cleared_in_steps() {
+    let count = u32::try_from(limits::NEXT_HOP_REMOVALS).unwrap() * 2;
+    let mut world = World::new(&config());
+    for id in 1..=count {
+        world.l3(L3Request::SetNextHop(next_hop(id)));
+    }
+    world.hold = true;
+    let clear = world.send(RequestBody::L3(L3Request::ClearNextHops));
+    assert_eq!(world.reply(clear), Some(ReplyBody::Swept { closed: 0 }), "no session refers to one");
+    assert_eq!(world.next_hops.len(), limits::NEXT_HOP_REMOVALS, "as many as may be under way");
+    let again = world.send(RequestBody::L3(L3Request::SetNextHop(next_hop(count))));
+    world.release();
+    assert_eq!(world.reply(again), Some(ReplyBody::Done(Ok(()))));
+    assert_eq!(world.next_hops.keys().map(|id| id.get()).collect::<Vec<_>>(), [count]);
+    assert_eq!(world.engine.poll_timeout(), None);
+}
+
+#[test]
+fn a_next_hop_in_use_keeps_its_family() {
+    let mut world = World::new(&config());
+    let other = NextHop { family: Family::V6, ..next_hop(7) };
+    world.l3(L3Request::SetNextHop(next_hop(7)));
+    world.add(&[routed(1, 7)]);
+    let ReplyBody::Done(Err(error)) = world.l3(L3Request::SetNextHop(other)) else { panic!() };
+    assert_eq!(error.to_string(), "ipVersion: next hop 7 is in use by IPv4 sessions");
+    world.delete(1);
+    assert_eq!(world.l3(L3Request::SetNextHop(other)), ReplyBody::Done(Ok(())));
 }
 
 #[test]
