@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use opof_session::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Slot};
+use opof_session::plane::{Capabilities, Command, Completion, InstallError, RemoveError, RouteError, Slot, Subject};
 use opof_session::types::{Counters, MatchKey, Moment};
 
 use crate::limits::{FAULTY_HOLD, FAULTY_UNDER_WAY};
@@ -22,6 +22,8 @@ pub struct FaultRates {
     pub install_unavailable: u16,
     /// Removals that fail; the session goes on being forwarded.
     pub remove_unavailable: u16,
+    /// Changes of what packets are sent by that fail.
+    pub route_unavailable: u16,
     /// Answers that are held back, so that those of other slots overtake them.
     pub hold: u16,
     /// For how many polls an answer is held back, from 1 to this; at most [`FAULTY_HOLD`].
@@ -33,7 +35,7 @@ pub struct FaultRates {
 impl FaultRates {
     fn check(&self) {
         let installs = self.install_full.saturating_add(self.install_unavailable);
-        let rates = [installs, self.remove_unavailable, self.hold, self.short_submit];
+        let rates = [installs, self.remove_unavailable, self.route_unavailable, self.hold, self.short_submit];
         assert!(rates.iter().all(|rate| *rate <= 1000), "rates are thousandths: {self:?}");
         assert!(self.hold_polls <= FAULTY_HOLD, "answers held back for more than {FAULTY_HOLD} polls");
     }
@@ -48,11 +50,11 @@ pub struct Faulty<D> {
     plane: D,
     rates: FaultRates,
     dice: Dice,
-    /// Of each slot, what it has not answered yet, in the order of the commands.
-    under_way: HashMap<Slot, VecDeque<Pending>>,
-    /// Slots with something under way, in the order in which they got it: the order to look at them in, for that of a
+    /// Of each subject, what it has not answered yet, in the order of the commands.
+    under_way: HashMap<Subject, VecDeque<Pending>>,
+    /// Subjects with something under way, in the order in which they got it: the order to look at them in, for that of a
     /// hash map is not the seed's.
-    order: Vec<Slot>,
+    order: Vec<Subject>,
     pending: usize,
     /// Slots whose install was refused here: the decorated plane knows nothing of them. Until the answer is out the
     /// owner may still ask for their removal.
@@ -145,43 +147,46 @@ impl<D: DataPlane> Faulty<D> {
                 assert!(!self.refused.contains(&slot), "read of {slot:?}, which is not installed");
                 None
             }
+            Command::Route { token, .. } => self
+                .dice
+                .chance(self.rates.route_unavailable)
+                .then_some(Completion::Routed { token, result: Err(RouteError::Unavailable) }),
         }
     }
 
-    fn expect_answer(&mut self, slot: Slot, answer: Option<Completion>) {
+    fn expect_answer(&mut self, subject: Subject, answer: Option<Completion>) {
         let late = self.dice.chance(self.rates.hold);
         let hold = if late { 1 + self.dice.below_u32(self.rates.hold_polls) } else { 0 };
-        let queue = self.under_way.entry(slot).or_default();
+        let queue = self.under_way.entry(subject).or_default();
         if queue.is_empty() {
-            self.order.push(slot);
+            self.order.push(subject);
         }
         queue.push_back(Pending { answer, hold });
         self.pending += 1;
     }
 
-    /// Gives each answer of the decorated plane to the oldest command of its slot that waits for one.
+    /// Gives each answer of the decorated plane to the oldest command of its subject that waits for one.
     fn sort_in(&mut self) {
         for completion in self.arrived.drain(..) {
-            let slot = slot_of_completion(&completion);
-            let queue = self.under_way.get_mut(&slot);
+            let queue = self.under_way.get_mut(&completion.subject());
             let waiting = queue.and_then(|queue| queue.iter_mut().find(|pending| pending.answer.is_none()));
             waiting.unwrap_or_else(|| panic!("an answer that nobody waits for: {completion:?}")).answer =
                 Some(completion);
         }
     }
 
-    /// Lets out what may leave. An answer that is held back holds those behind it on its slot, not those of others.
+    /// Lets out what may leave. An answer that is held back holds those behind it on its subject, not those of others.
     fn release(&mut self, completions: &mut Vec<Completion>) {
         let Self { under_way, refused, order, pending, .. } = self;
-        order.retain(|slot| {
-            let queue = under_way.get_mut(slot).expect("a slot in the order has something under way");
+        order.retain(|subject| {
+            let queue = under_way.get_mut(subject).expect("a subject in the order has something under way");
             while let Some(first) = queue.front_mut() {
                 let Some(answer) = first.answer else { break };
                 if first.hold > 0 {
                     first.hold -= 1;
                     break;
                 }
-                if matches!(answer, Completion::Installed { result: Err(_), .. }) {
+                if let Completion::Installed { slot, result: Err(_) } = &answer {
                     refused.remove(slot);
                 }
                 completions.push(answer);
@@ -190,7 +195,7 @@ impl<D: DataPlane> Faulty<D> {
             }
             let busy = !queue.is_empty();
             if !busy {
-                under_way.remove(slot);
+                under_way.remove(subject);
             }
             busy
         });
@@ -220,7 +225,7 @@ impl<D: DataPlane> DataPlane for Faulty<D> {
             {
                 waker.wake();
             }
-            self.expect_answer(slot_of_command(command), answer);
+            self.expect_answer(command.subject(), answer);
         }
         wanted
     }
@@ -242,18 +247,6 @@ impl<D: DataPlane> DataPlane for Faulty<D> {
 
     fn describe(&self) -> Description {
         self.plane.describe()
-    }
-}
-
-const fn slot_of_command(command: &Command) -> Slot {
-    match command {
-        Command::Install { slot, .. } | Command::Remove { slot, .. } | Command::Read { slot, .. } => *slot,
-    }
-}
-
-const fn slot_of_completion(completion: &Completion) -> Slot {
-    match completion {
-        Completion::Installed { slot, .. } | Completion::Removed { slot, .. } | Completion::Read { slot, .. } => *slot,
     }
 }
 

@@ -20,14 +20,16 @@ use opof_wire::SlowPath;
 
 pub use capture::Captured;
 pub use faulty::Faulty;
-pub use pipeline::{Decision, Hit, Outcome, Port, decide};
+pub use pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
 pub use sim::{SimPlane, SimPorts};
 
 /// A fast path that can be programmed. One owner drives it; nothing in it waits.
 ///
 /// Calling order: [`submit`](Self::submit) what the engine asks, [`poll`](Self::poll) until it is pending, feed the
 /// engine what came back, again. Commands take effect in order; each that was taken is answered exactly once. Answers
-/// about one slot come in the order of its commands, those about different slots in any order.
+/// about one [`Subject`] come in the order of its commands, those about different ones in any order.
+///
+/// [`Subject`]: opof_session::plane::Subject
 pub trait DataPlane: Send {
     /// What it can do. Does not change.
     fn capabilities(&self) -> Capabilities;

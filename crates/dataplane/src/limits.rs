@@ -2,6 +2,8 @@
 
 /// Answers that a simulated plane keeps for its owner; it takes no more commands while they wait.
 pub const SIM_COMPLETIONS: usize = 4096;
+/// Next hops of a simulated plane.
+pub const SIM_NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that a faulty plane has under way at once; it takes no more while they are.
 pub const FAULTY_UNDER_WAY: usize = 1024;
 /// Polls that a faulty plane can be asked to hold an answer back for.

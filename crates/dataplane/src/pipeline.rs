@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use opof_session::plane::{FastAction, Slot};
+use opof_session::l3::NextHopId;
+use opof_session::plane::{FastAction, PacketChange, Slot};
 use opof_session::types::{Direction, Lif, MatchKey};
-use opof_wire::{SlowPath, Vid, classify, rewrite_outer_vid};
+use opof_wire::{Edit, Macs, SlowPath, Vid, classify, edit, outer_vid};
 
 use crate::PortRole;
 
@@ -53,11 +54,28 @@ pub struct Hit {
     pub action: FastAction,
 }
 
+/// What a device has been told, to look things up in.
+pub trait Tables {
+    /// The session that has this key.
+    fn session(&self, key: &MatchKey) -> Option<Hit>;
+
+    /// The MAC addresses of a next hop, as they are now.
+    fn next_hop(&self, id: NextHopId) -> Option<Macs>;
+
+    /// The interface whose firewall port gets the slow-path frames of a VLAN, where that is not the one they came in by.
+    fn vlan_flow(&self, vlan: Vid) -> Option<Lif>;
+}
+
 /// What becomes of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Decision {
-    /// From a wire port to the firewall port of the same interface, untouched.
-    SlowPath(SlowPath),
+    /// From a wire port to a firewall port, untouched.
+    SlowPath {
+        /// Why.
+        reason: SlowPath,
+        /// The interface whose firewall port gets it: the one it came in by, or that of its VLAN's flow.
+        to: Lif,
+    },
     /// A hit: out of the wire port of `to`, counted for the session.
     Forward {
         /// Whose packet it is.
@@ -66,8 +84,8 @@ pub enum Decision {
         direction: Direction,
         /// The interface it leaves by.
         to: Lif,
-        /// The VID to write into the outermost tag; `None` leaves the frame untouched.
-        rewrite: Option<Vid>,
+        /// What is changed on the way.
+        edit: Edit,
     },
     /// A hit: discarded, counted for the session.
     Drop {
@@ -94,31 +112,64 @@ pub enum Outcome {
     Dropped,
 }
 
-/// What becomes of `frame` (whole L2 frame without FCS), received on `ingress`. `lookup` is called at most once, and
-/// only for a frame of a wire port that has a flow key.
-pub fn decide(ingress: Port, frame: &[u8], lookup: impl FnOnce(&MatchKey) -> Option<Hit>) -> Decision {
+/// What becomes of `frame` (whole L2 frame without FCS), received on `ingress`:
+///
+/// 1. From a firewall port it goes out of the wire port, without a look at it.
+/// 2. [`classify`] says why it has no key: slow path.
+/// 3. No session has its key: [`SlowPath::Miss`].
+/// 4. The session drops: dropped.
+/// 5. The session translates to addresses of another family than the outermost packet's, or its next hop is not there:
+///    [`SlowPath::Miss`].
+/// 6. The TTL would reach 0 at the next hop: [`SlowPath::TtlExpired`].
+/// 7. It is forwarded.
+///
+/// Only 4 and 7 are packets of the session, for its counters and its timeout. `tables` is asked for a session only for a frame of a wire
+/// port that has a key.
+pub fn decide(ingress: Port, frame: &[u8], tables: &impl Tables) -> Decision {
     if ingress.role == PortRole::Firewall {
         return Decision::FromFirewall;
     }
-    let flow = match classify(frame) {
-        Ok(flow) => flow,
-        Err(reason) => return Decision::SlowPath(reason),
-    };
-    let Some(hit) = lookup(&MatchKey { lif: ingress.lif, flow }) else {
-        return Decision::SlowPath(SlowPath::Miss);
-    };
-    let Hit { slot, direction, action } = hit;
+    hit(ingress, frame, tables).unwrap_or_else(|reason| {
+        let to = tables.vlan_flow(outer_vid(frame)).unwrap_or(ingress.lif);
+        Decision::SlowPath { reason, to }
+    })
+}
+
+/// What a session has to say about a frame, or why none has.
+fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, SlowPath> {
+    let flow = classify(frame)?;
+    let found = tables.session(&MatchKey { lif: ingress.lif, flow });
+    let Hit { slot, direction, action } = found.ok_or(SlowPath::Miss)?;
     match action {
-        FastAction::Drop => Decision::Drop { slot, direction },
-        FastAction::Forward { to, rewrite } => Decision::Forward { slot, direction, to, rewrite },
+        FastAction::Drop => Ok(Decision::Drop { slot, direction }),
+        FastAction::Forward { to, change } => {
+            let edit = resolve(&change, tables)?;
+            if !edit.fits(frame) {
+                return Err(SlowPath::Miss);
+            }
+            if edit::ttl(frame).is_some_and(|ttl| edit.expires(ttl)) {
+                return Err(SlowPath::TtlExpired);
+            }
+            Ok(Decision::Forward { slot, direction, to, edit })
+        }
     }
+}
+
+/// With the MAC addresses that the next hop has now.
+fn resolve(change: &PacketChange, tables: &impl Tables) -> Result<Edit, SlowPath> {
+    let PacketChange { vlan, next_hop, source, destination } = *change;
+    let macs = match next_hop {
+        Some(id) => Some(tables.next_hop(id).ok_or(SlowPath::Miss)?),
+        None => None,
+    };
+    Ok(Edit { vlan, macs, source, destination })
 }
 
 impl Decision {
     /// The port that a frame which came in on `ingress` leaves by; `None` when it is dropped.
     pub const fn egress(&self, ingress: Port) -> Option<Port> {
         match self {
-            Self::SlowPath(_) => Some(Port::firewall(ingress.lif)),
+            Self::SlowPath { to, .. } => Some(Port::firewall(*to)),
             Self::Forward { to, .. } => Some(Port::wire(*to)),
             Self::Drop { .. } => None,
             Self::FromFirewall => Some(Port::wire(ingress.lif)),
@@ -129,8 +180,8 @@ impl Decision {
     pub fn apply(&self, ingress: Port, frame: &[u8]) -> Outcome {
         let Some(port) = self.egress(ingress) else { return Outcome::Dropped };
         let mut frame = frame.to_vec();
-        if let Self::Forward { rewrite: Some(vid), .. } = self {
-            rewrite_outer_vid(&mut frame, *vid);
+        if let Self::Forward { edit, .. } = self {
+            edit.apply(&mut frame);
         }
         Outcome::Out { port, frame }
     }
@@ -138,6 +189,11 @@ impl Decision {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use opof_wire::Endpoint;
+    use opof_wire::ethernet::MacAddress;
+
     use super::*;
 
     const LIFS: [Lif; 2] = [Lif::new(1).unwrap(), Lif::new(2).unwrap()];
@@ -150,76 +206,156 @@ mod tests {
         0, 1, 0, 2, 0, 8, 0, 0,
     ];
 
-    fn hit(action: FastAction) -> Hit {
-        Hit { slot: Slot(7), direction: Direction::Out, action }
+    /// One session for every key.
+    #[derive(Default)]
+    struct One {
+        action: Option<FastAction>,
+        macs: Option<Macs>,
+        flow: Option<(u16, Lif)>,
+        looked_up: RefCell<Vec<String>>,
     }
 
-    fn forward(rewrite: Option<Vid>) -> FastAction {
-        FastAction::Forward { to: LIFS[1], rewrite }
+    impl Tables for One {
+        fn session(&self, key: &MatchKey) -> Option<Hit> {
+            self.looked_up.borrow_mut().push(key.to_string());
+            self.action.map(|action| Hit { slot: Slot(7), direction: Direction::Out, action })
+        }
+
+        fn next_hop(&self, id: NextHopId) -> Option<Macs> {
+            assert_eq!(id, HOP);
+            self.macs
+        }
+
+        fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
+            self.flow.filter(|(vid, _)| *vid == vlan.get()).map(|(_, lif)| lif)
+        }
+    }
+
+    const HOP: NextHopId = NextHopId::MIN;
+    const WIRE: Port = Port::wire(LIFS[0]);
+    const MACS: Macs = Macs { source: MacAddress([2, 0, 0, 0, 0, 8]), destination: MacAddress([2, 0, 0, 0, 0, 9]) };
+
+    fn one(action: FastAction) -> One {
+        One { action: Some(action), ..One::default() }
+    }
+
+    fn forward(change: PacketChange) -> One {
+        one(FastAction::Forward { to: LIFS[1], change })
+    }
+
+    fn routed() -> One {
+        let change = PacketChange { next_hop: Some(HOP), ..PacketChange::default() };
+        One { macs: Some(MACS), ..forward(change) }
+    }
+
+    fn out(port: Port, frame: &[u8]) -> Outcome {
+        Outcome::Out { port, frame: frame.to_vec() }
+    }
+
+    fn slow(reason: SlowPath) -> Decision {
+        Decision::SlowPath { reason, to: LIFS[0] }
     }
 
     #[test]
     fn the_key_has_the_interface_and_the_flow() {
-        let mut seen = None;
-        let decision = decide(Port::wire(LIFS[0]), &UDP, |key| {
-            seen = Some(*key);
-            None
-        });
-        assert_eq!(decision, Decision::SlowPath(SlowPath::Miss));
-        assert_eq!(seen.unwrap().to_string(), "udp 10.0.0.1:1 > 10.0.0.2:2 vlan 100 lif 1");
+        let tables = One::default();
+        assert_eq!(decide(WIRE, &UDP, &tables), slow(SlowPath::Miss));
+        assert_eq!(*tables.looked_up.borrow(), ["udp 10.0.0.1:1 > 10.0.0.2:2 vlan 100 lif 1"]);
     }
 
     #[test]
     fn a_miss_goes_to_the_firewall_untouched() {
-        let ingress = Port::wire(LIFS[0]);
-        let outcome = decide(ingress, &UDP, |_| None).apply(ingress, &UDP);
-        assert_eq!(outcome, Outcome::Out { port: Port::firewall(LIFS[0]), frame: UDP.to_vec() });
+        let outcome = decide(WIRE, &UDP, &One::default()).apply(WIRE, &UDP);
+        assert_eq!(outcome, out(Port::firewall(LIFS[0]), &UDP));
     }
 
     #[test]
     fn a_hit_is_forwarded_untouched() {
-        let ingress = Port::wire(LIFS[0]);
-        let decision = decide(ingress, &UDP, |_| Some(hit(forward(None))));
-        assert_eq!(
-            decision,
-            Decision::Forward { slot: Slot(7), direction: Direction::Out, to: LIFS[1], rewrite: None }
-        );
-        assert_eq!(decision.apply(ingress, &UDP), Outcome::Out { port: Port::wire(LIFS[1]), frame: UDP.to_vec() });
+        let decision = decide(WIRE, &UDP, &forward(PacketChange::default()));
+        let edit = Edit::default();
+        assert_eq!(decision, Decision::Forward { slot: Slot(7), direction: Direction::Out, to: LIFS[1], edit });
+        assert_eq!(decision.apply(WIRE, &UDP), out(Port::wire(LIFS[1]), &UDP));
     }
 
     #[test]
     fn a_rewrite_changes_the_vid_and_nothing_else() {
-        let ingress = Port::wire(LIFS[0]);
-        let outcome = decide(ingress, &UDP, |_| Some(hit(forward(Vid::new(0xABC))))).apply(ingress, &UDP);
-        let mut expected = UDP.to_vec();
+        let outcome = decide(WIRE, &UDP, &forward(PacketChange::vlan(Vid::new(0xABC)))).apply(WIRE, &UDP);
+        let mut expected = UDP;
         expected[14..16].copy_from_slice(&[0xBA, 0xBC]);
-        assert_eq!(outcome, Outcome::Out { port: Port::wire(LIFS[1]), frame: expected });
+        assert_eq!(outcome, out(Port::wire(LIFS[1]), &expected));
+    }
+
+    #[test]
+    fn a_next_hop_is_looked_up_for_each_packet() {
+        let mut tables = routed();
+        let mut expected = UDP;
+        expected[..12].copy_from_slice(&[2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8]);
+        (expected[26], expected[28]) = (63, 1);
+        assert_eq!(decide(WIRE, &UDP, &tables).apply(WIRE, &UDP), out(Port::wire(LIFS[1]), &expected));
+        tables.macs = Some(Macs { source: MACS.destination, destination: MACS.source });
+        (expected[5], expected[11]) = (8, 9);
+        assert_eq!(decide(WIRE, &UDP, &tables).apply(WIRE, &UDP), out(Port::wire(LIFS[1]), &expected));
+        tables.macs = None;
+        assert_eq!(decide(WIRE, &UDP, &tables), slow(SlowPath::Miss));
+    }
+
+    #[test]
+    fn what_would_expire_at_the_next_hop_goes_to_the_firewall_untouched() {
+        for ttl in [0, 1] {
+            let mut frame = UDP;
+            frame[26] = ttl;
+            let decision = decide(WIRE, &frame, &routed());
+            assert_eq!(decision, slow(SlowPath::TtlExpired));
+            assert_eq!(decision.apply(WIRE, &frame), out(Port::firewall(LIFS[0]), &frame));
+            assert!(matches!(decide(WIRE, &frame, &forward(PacketChange::default())), Decision::Forward { .. }));
+        }
+    }
+
+    #[test]
+    fn a_translation_to_another_family_is_not_made() {
+        let source = Some(Endpoint { address: [0xFD00, 0, 0, 0, 0, 0, 0, 1].into(), port: None });
+        let change = PacketChange { source, ..PacketChange::default() };
+        assert_eq!(decide(WIRE, &UDP, &forward(change)), slow(SlowPath::Miss));
+    }
+
+    #[test]
+    fn a_vlan_flow_leads_slow_path_frames_to_its_firewall_port() {
+        let with_flow = |tables: One| One { flow: Some((100, LIFS[1])), ..tables };
+        for frame in [&UDP[..], &UDP[..45], &UDP[..18]] {
+            let decision = decide(WIRE, frame, &with_flow(One::default()));
+            assert_eq!(decision.egress(WIRE), Some(Port::firewall(LIFS[1])), "{frame:?}");
+        }
+        assert_eq!(decide(WIRE, &UDP[..17], &with_flow(One::default())), slow(SlowPath::Truncated), "no whole tag");
+        let hit = decide(WIRE, &UDP, &with_flow(forward(PacketChange::default())));
+        assert_eq!(hit.egress(WIRE), Some(Port::wire(LIFS[1])));
+        let other = One { flow: Some((101, LIFS[1])), ..One::default() };
+        assert_eq!(decide(WIRE, &UDP, &other), slow(SlowPath::Miss));
     }
 
     #[test]
     fn a_drop_is_counted_for_its_session_and_goes_nowhere() {
-        let ingress = Port::wire(LIFS[0]);
-        let decision = decide(ingress, &UDP, |_| Some(hit(FastAction::Drop)));
+        let decision = decide(WIRE, &UDP, &one(FastAction::Drop));
         assert_eq!(decision, Decision::Drop { slot: Slot(7), direction: Direction::Out });
-        assert_eq!(decision.egress(ingress), None);
-        assert_eq!(decision.apply(ingress, &UDP), Outcome::Dropped);
+        assert_eq!(decision.egress(WIRE), None);
+        assert_eq!(decision.apply(WIRE, &UDP), Outcome::Dropped);
     }
 
     #[test]
     fn what_has_no_key_is_not_looked_up() {
-        let ingress = Port::wire(LIFS[0]);
-        let decision = decide(ingress, &UDP[..45], |key| panic!("looked up {key}"));
-        assert_eq!(decision, Decision::SlowPath(SlowPath::Truncated));
+        let tables = one(FastAction::Drop);
+        assert_eq!(decide(WIRE, &UDP[..45], &tables), slow(SlowPath::Truncated));
+        assert!(tables.looked_up.borrow().is_empty());
     }
 
     #[test]
     fn what_the_firewall_sends_is_not_looked_at() {
         let ingress = Port::firewall(LIFS[1]);
         for frame in [&UDP[..], &UDP[..3], &[]] {
-            let decision = decide(ingress, frame, |key| panic!("looked up {key}"));
+            let tables = one(FastAction::Drop);
+            let decision = decide(ingress, frame, &tables);
             assert_eq!(decision, Decision::FromFirewall);
-            let expected = Outcome::Out { port: Port::wire(LIFS[1]), frame: frame.to_vec() };
-            assert_eq!(decision.apply(ingress, frame), expected);
+            assert_eq!(decision.apply(ingress, frame), out(Port::wire(LIFS[1]), frame));
+            assert!(tables.looked_up.borrow().is_empty());
         }
     }
 }

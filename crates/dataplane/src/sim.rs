@@ -7,11 +7,13 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use opof_session::plane::{Capabilities, Command, Completion, FastAction, Rule, Slot};
+use opof_session::l3::NextHopId;
+use opof_session::plane::{Capabilities, Command, Completion, FastAction, Route, RouteError, Rule, Slot};
 use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
+use opof_wire::{Macs, Vid};
 
-use crate::limits::SIM_COMPLETIONS;
-use crate::pipeline::{Decision, Hit, Outcome, Port, decide};
+use crate::limits::{SIM_COMPLETIONS, SIM_NEXT_HOPS};
+use crate::pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
 use crate::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
 
 /// The simulated plane, as its owner drives it. Commands take effect in [`DataPlane::submit`] and are answered by the
@@ -40,9 +42,23 @@ impl SimPlane {
         let shared = Arc::new(Mutex::new(Device::new(lifs, sessions)));
         let plane = Self {
             shared: Arc::clone(&shared),
-            capabilities: Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(sessions) },
+            capabilities: Capabilities {
+                vlan_rewrite: true,
+                next_hops: true,
+                nat: true,
+                vlan_flows: true,
+                ..Capabilities::forwarding(sessions)
+            },
         };
         (plane, SimPorts { shared })
+    }
+}
+
+#[cfg(test)]
+impl SimPlane {
+    /// Where the slow-path frames of a VLAN go instead.
+    pub(crate) fn follows(&self, vlan: Vid) -> Option<Lif> {
+        lock(&self.shared).lookups.vlan_flow(vlan)
     }
 }
 
@@ -109,12 +125,34 @@ fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
 #[derive(Debug)]
 struct Device {
     sessions: u32,
-    table: HashMap<MatchKey, Hit>,
+    lookups: Lookups,
     installed: HashMap<Slot, Installed>,
     /// In the order of [`Description::ports`].
     ports: Vec<(Port, PortCounters)>,
     completions: VecDeque<Completion>,
     waker: Option<Waker>,
+}
+
+/// What frames are looked up in.
+#[derive(Debug, Default)]
+struct Lookups {
+    table: HashMap<MatchKey, Hit>,
+    next_hops: HashMap<NextHopId, Macs>,
+    vlan_flows: HashMap<Vid, Lif>,
+}
+
+impl Tables for Lookups {
+    fn session(&self, key: &MatchKey) -> Option<Hit> {
+        self.table.get(key).copied()
+    }
+
+    fn next_hop(&self, id: NextHopId) -> Option<Macs> {
+        self.next_hops.get(&id).copied()
+    }
+
+    fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
+        self.vlan_flows.get(&vlan).copied()
+    }
 }
 
 /// A session that is being forwarded.
@@ -133,7 +171,7 @@ impl Device {
             .collect();
         let device = Self {
             sessions,
-            table: HashMap::new(),
+            lookups: Lookups::default(),
             installed: HashMap::new(),
             ports,
             completions: VecDeque::new(),
@@ -157,7 +195,28 @@ impl Device {
                 let counters = installed.unwrap_or_else(|| panic!("read of {slot:?}, which is not installed")).counters;
                 Completion::Read { slot, token, counters }
             }
+            Command::Route { route, token } => Completion::Routed { token, result: self.route(&route) },
         }
+    }
+
+    fn route(&mut self, route: &Route) -> Result<(), RouteError> {
+        let Lookups { next_hops, vlan_flows, .. } = &mut self.lookups;
+        match *route {
+            Route::SetNextHop(hop) => {
+                if next_hops.len() >= SIM_NEXT_HOPS && !next_hops.contains_key(&hop.id) {
+                    return Err(RouteError::Full);
+                }
+                next_hops.insert(hop.id, Macs { source: hop.source, destination: hop.destination });
+            }
+            Route::RemoveNextHop(id) => drop(next_hops.remove(&id)),
+            Route::SetVlanFlow(flow) => {
+                vlan_flows.insert(flow.vlan, flow.lif);
+                assert!(self.has_lif(flow.lif), "a VLAN flow to lif {}: the device has none", flow.lif);
+            }
+            Route::RemoveVlanFlow(vlan) => drop(vlan_flows.remove(&vlan)),
+            Route::ClearVlanFlows => vlan_flows.clear(),
+        }
+        Ok(())
     }
 
     fn install(&mut self, slot: Slot, rules: &[Rule; 2]) {
@@ -165,7 +224,7 @@ impl Device {
         for (rule, direction) in rules.iter().zip([Direction::In, Direction::Out]) {
             self.check_rule(rule);
             let hit = Hit { slot, direction, action: rule.action };
-            let before = self.table.insert(rule.key, hit);
+            let before = self.lookups.table.insert(rule.key, hit);
             assert!(before.is_none(), "install of {slot:?}: {} is in the table already, for {before:?}", rule.key);
         }
         let keys = rules.map(|rule| rule.key);
@@ -179,7 +238,7 @@ impl Device {
         let installed = installed.unwrap_or_else(|| panic!("removal of {slot:?}, which is not installed"));
         assert_eq!(installed.keys, keys, "removal of {slot:?} with other keys than it was installed with");
         for key in keys {
-            let hit = self.table.remove(&key);
+            let hit = self.lookups.table.remove(&key);
             assert_eq!(hit.map(|hit| hit.slot), Some(slot), "{key} of an installed session is not in the table");
         }
         self.assert_balanced();
@@ -188,10 +247,14 @@ impl Device {
 
     fn check_rule(&self, rule: &Rule) {
         assert!(self.has_lif(rule.key.lif), "{}: the device has no such lif", rule.key);
-        if let FastAction::Forward { to, rewrite } = rule.action {
+        if let FastAction::Forward { to, change } = rule.action {
             assert!(self.has_lif(to), "forward to lif {to}: the device has none");
             let tagged = !rule.key.flow.vlan.is_untagged();
-            assert!(rewrite.is_none_or(|vid| tagged && !vid.is_untagged()), "{}: a tag is rewritten only", rule.key);
+            assert!(
+                change.vlan.is_none_or(|vid| tagged && !vid.is_untagged()),
+                "{}: a tag is rewritten only",
+                rule.key
+            );
         }
     }
 
@@ -200,16 +263,16 @@ impl Device {
     }
 
     fn assert_balanced(&self) {
-        assert_eq!(self.table.len(), 2 * self.installed.len(), "each session has two keys");
+        assert_eq!(self.lookups.table.len(), 2 * self.installed.len(), "each session has two keys");
     }
 
     fn receive(&mut self, now: Moment, ingress: Port, frame: &[u8]) -> Decision {
-        let decision = decide(ingress, frame, |key| self.table.get(key).copied());
+        let decision = decide(ingress, frame, &self.lookups);
         let counters = self.ports.iter_mut().find(|(port, _)| *port == ingress).map(|(_, counters)| counters);
         let counters = counters.unwrap_or_else(|| panic!("the device has no port {ingress}"));
         count(&mut counters.received, frame);
         match decision {
-            Decision::SlowPath(reason) => count(&mut counters.slow_path[reason as usize], frame),
+            Decision::SlowPath { reason, .. } => count(&mut counters.slow_path[reason as usize], frame),
             Decision::Forward { slot, direction, .. } => {
                 count(&mut counters.forwarded, frame);
                 self.count_hit(now, slot, direction, frame);

@@ -1,15 +1,16 @@
 //! What a case works with: it drives the plane, sends frames, and checks everything that holds in every case.
 //!
-//! That is: each command is answered once and in the order of its slot, wakers are woken, frames come out where they
+//! That is: each command is answered once and in the order of its subject, wakers are woken, frames come out where they
 //! must and nowhere else, and the ports' counters grow by exactly what was sent. What must not be here: single cases.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use opof_session::plane::{Command, Completion, ReadToken, Rule, Slot};
+use opof_session::l3::NextHopId;
+use opof_session::plane::{Capabilities, Command, Completion, ReadToken, Route, RouteToken, Rule, Slot, Subject};
 use opof_session::types::{Counters, DirectionCounters, Lif, MatchKey, Moment};
 use opof_wire::SlowPath;
 
@@ -26,6 +27,10 @@ pub struct Bench<'a> {
     bell: Arc<Bell>,
     waker: Waker,
     installed: BTreeMap<Slot, [MatchKey; 2]>,
+    /// That were ever set.
+    next_hops: BTreeSet<NextHopId>,
+    /// VLAN flows were set.
+    has_flows: bool,
     /// Frames that were left out because the rig can't carry them.
     pub(super) not_carried: usize,
 }
@@ -47,8 +52,8 @@ impl Wake for Bell {
 /// What has to become of a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
-    /// To the firewall port of the same interface, untouched.
-    SlowPath(SlowPath),
+    /// To the firewall port of this interface, untouched.
+    SlowPath(SlowPath, Lif),
     /// Out of the wire port of this interface, as it is there.
     Forwarded(Lif, Vec<u8>),
     /// Nowhere.
@@ -69,7 +74,12 @@ pub(super) struct Step {
 impl Step {
     /// From the wire to the firewall.
     pub(super) fn slow(what: impl Into<String>, lif: Lif, frame: Vec<u8>, reason: SlowPath) -> Self {
-        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason) }
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, lif) }
+    }
+
+    /// From the wire to the firewall port of another interface.
+    pub(super) fn steered(what: impl Into<String>, lif: Lif, frame: Vec<u8>, reason: SlowPath, to: Lif) -> Self {
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, to) }
     }
 
     /// From wire to wire, untouched.
@@ -95,7 +105,7 @@ impl Step {
 
     fn expected(&self) -> Option<(Port, &[u8])> {
         match &self.fate {
-            Fate::SlowPath(_) => Some((Port::firewall(self.ingress.lif), &self.frame)),
+            Fate::SlowPath(_, lif) => Some((Port::firewall(*lif), &self.frame)),
             Fate::Forwarded(to, frame) => Some((Port::wire(*to), frame)),
             Fate::Dropped => None,
             Fate::FromFirewall => Some((Port::wire(self.ingress.lif), &self.frame)),
@@ -107,7 +117,15 @@ impl<'a> Bench<'a> {
     pub(super) fn new(rig: &'a mut dyn Rig) -> Self {
         let bell = Arc::new(Bell { rung: AtomicBool::new(false), owner: thread::current() });
         let waker = Waker::from(Arc::clone(&bell));
-        Self { rig, bell, waker, installed: BTreeMap::new(), not_carried: 0 }
+        Self {
+            rig,
+            bell,
+            waker,
+            installed: BTreeMap::new(),
+            next_hops: BTreeSet::new(),
+            has_flows: false,
+            not_carried: 0,
+        }
     }
 
     /// The two interfaces of the rig.
@@ -120,8 +138,9 @@ impl<'a> Bench<'a> {
         self.rig.now()
     }
 
-    pub(super) fn can_rewrite(&mut self) -> bool {
-        self.rig.plane().capabilities().vlan_rewrite
+    /// What the plane claims to do.
+    pub(super) fn can(&mut self) -> Capabilities {
+        self.rig.plane().capabilities()
     }
 
     /// Fails when the plane has less room than the suite needs.
@@ -209,6 +228,21 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
+    /// Changes what packets are sent by.
+    pub(super) fn route(&mut self, route: Route) -> Result<(), Failure> {
+        match self.command(&[Command::Route { route, token: RouteToken(u64::MAX) }])?[0] {
+            Completion::Routed { result: Ok(()), .. } => {}
+            Completion::Routed { result: Err(error), .. } => return Err(Failure::NotRouted { route, error }),
+            answer => return Err(Failure::WrongAnswer { answer: Box::new(answer), command: None }),
+        }
+        match route {
+            Route::SetNextHop(hop) => drop(self.next_hops.insert(hop.id)),
+            Route::SetVlanFlow(_) => self.has_flows = true,
+            Route::RemoveNextHop(_) | Route::RemoveVlanFlow(_) | Route::ClearVlanFlows => {}
+        }
+        Ok(())
+    }
+
     /// The final counters.
     pub(super) fn remove(&mut self, slot: Slot) -> Result<Counters, Failure> {
         let keys = *self.installed.get(&slot).expect("a case removes what it installed");
@@ -287,32 +321,36 @@ impl<'a> Bench<'a> {
         for slot in slots {
             self.remove(slot)?;
         }
+        for id in std::mem::take(&mut self.next_hops) {
+            self.route(Route::RemoveNextHop(id))?;
+        }
+        if std::mem::take(&mut self.has_flows) {
+            self.route(Route::ClearVlanFlows)?;
+        }
         self.rig.received(0);
         Ok(())
     }
 }
 
-/// Commands that were taken and not answered, by slot, in their order.
+/// Commands that were taken and not answered, by subject, in their order.
 #[derive(Debug, Default)]
 struct Unanswered {
-    by_slot: HashMap<Slot, VecDeque<Command>>,
+    by_subject: HashMap<Subject, VecDeque<Command>>,
     count: usize,
 }
 
 impl Unanswered {
     fn push(&mut self, command: Command) {
-        let (Command::Install { slot, .. } | Command::Remove { slot, .. } | Command::Read { slot, .. }) = command;
-        self.by_slot.entry(slot).or_default().push_back(command);
+        self.by_subject.entry(command.subject()).or_default().push_back(command);
         self.count += 1;
     }
 
     fn settle(&mut self, answer: &Completion) -> Result<(), Failure> {
-        let (Completion::Installed { slot, .. } | Completion::Removed { slot, .. } | Completion::Read { slot, .. }) =
-            answer;
-        let command = self.by_slot.get_mut(slot).and_then(VecDeque::pop_front);
+        let command = self.by_subject.get_mut(&answer.subject()).and_then(VecDeque::pop_front);
         let fits = match (command, answer) {
             (Some(Command::Install { .. }), Completion::Installed { .. })
-            | (Some(Command::Remove { .. }), Completion::Removed { .. }) => true,
+            | (Some(Command::Remove { .. }), Completion::Removed { .. })
+            | (Some(Command::Route { .. }), Completion::Routed { .. }) => true,
             (Some(Command::Read { token: asked, .. }), Completion::Read { token, .. }) => asked == *token,
             _ => false,
         };
@@ -400,7 +438,7 @@ fn expected_growth(port: Port, steps: &[Step]) -> PortCounters {
         received: sum(&|_| true),
         forwarded: sum(&|fate| matches!(fate, Fate::Forwarded(..))),
         dropped: sum(&|fate| *fate == Fate::Dropped),
-        slow_path: SlowPath::ALL.map(|reason| sum(&|fate| *fate == Fate::SlowPath(reason))),
+        slow_path: SlowPath::ALL.map(|reason| sum(&|fate| matches!(fate, Fate::SlowPath(of, _) if *of == reason))),
     }
 }
 

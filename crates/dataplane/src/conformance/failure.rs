@@ -2,7 +2,7 @@
 //!
 //! What must not be here: the checks themselves.
 
-use opof_session::plane::{Command, Completion, InstallError, RemoveError, Slot};
+use opof_session::plane::{Command, Completion, InstallError, RemoveError, Route, RouteError, Slot};
 use opof_session::types::{Counters, Moment};
 
 use crate::pipeline::Port;
@@ -39,8 +39,8 @@ pub enum Failure {
         /// What it did.
         appended: usize,
     },
-    /// It answered what nobody asked, or in another order than that of the slot's commands.
-    #[error("answer {answer:?} where the oldest unanswered command of its slot is {command:?}")]
+    /// It answered what nobody asked, or in another order than that of the subject's commands.
+    #[error("answer {answer:?} where the oldest unanswered command of its subject is {command:?}")]
     WrongAnswer {
         /// What came.
         answer: Box<Completion>,
@@ -54,6 +54,14 @@ pub enum Failure {
         slot: Slot,
         /// The plane's reason.
         error: InstallError,
+    },
+    /// It did not change what packets are sent by.
+    #[error("{route:?} was not carried out: {error}")]
+    NotRouted {
+        /// What it was to do.
+        route: Route,
+        /// The plane's reason.
+        error: RouteError,
     },
     /// It did not remove a session.
     #[error("{slot:?} was not removed: {error}")]

@@ -1,6 +1,6 @@
 //! The frames that the suite sends, put together byte by byte and marked as the suite's own.
 //!
-//! Deliberately without any code of the planes under test: nothing here parses. Checksums are left zero, for no plane
+//! Deliberately without any code of the planes under test: nothing here parses. Checksums are left zero where no plane
 //! looks at them. What must not be here: expectations.
 
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
@@ -9,6 +9,8 @@ use opof_wire::{Addresses, FlowKey, Transport, Vid};
 const DESTINATION: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x01];
 /// The source address that marks a frame.
 const SOURCE: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x02];
+/// What the last byte of both addresses of a routed frame has on top: the mark stays a mark.
+const ROUTED: u8 = 0x80;
 
 /// IEEE 802.1Q, table 9-1: customer tag.
 pub(crate) const CTAG: u16 = 0x8100;
@@ -24,7 +26,85 @@ pub(crate) const ACK: u8 = 0x10;
 
 /// True for a frame that the suite may have sent; what is shorter than the mark is compared as far as it goes.
 pub fn is_marked(frame: &[u8]) -> bool {
-    frame.iter().zip(DESTINATION.iter().chain(&SOURCE)).all(|(a, b)| a == b)
+    let mark = DESTINATION.iter().chain(&SOURCE);
+    frame.iter().zip(mark).enumerate().all(|(at, (a, b))| a == b || (at % 6 == 5 && *a & ROUTED != 0))
+}
+
+/// MAC addresses of a next hop: source, destination. Those of different numbers, at most 127, differ in both.
+pub(crate) fn routed_macs(number: u8) -> ([u8; 6], [u8; 6]) {
+    assert!(number < ROUTED, "a number of 7 bits");
+    let with_last = |mut address: [u8; 6]| {
+        address[5] = ROUTED | number;
+        address
+    };
+    (with_last(SOURCE), with_last(DESTINATION))
+}
+
+/// The frame as next hop `number` gets it, one hop on; its checksums are still those of the old TTL.
+pub(crate) fn routed(frame: &[u8], number: u8) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let (source, destination) = routed_macs(number);
+    frame[..6].copy_from_slice(&destination);
+    frame[6..12].copy_from_slice(&source);
+    let at = hops_at(&frame);
+    frame[at] -= 1;
+    frame
+}
+
+/// The frame with this TTL or hop limit.
+pub(crate) fn with_hops(frame: &[u8], hops: u8) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let at = hops_at(&frame);
+    frame[at] = hops;
+    frame
+}
+
+/// Where IP begins, in a frame of the suite with at most one tag.
+fn ip_at(frame: &[u8]) -> usize {
+    if frame[12..14] == CTAG.to_be_bytes() { 18 } else { 14 }
+}
+
+fn is_v4(frame: &[u8]) -> bool {
+    frame[ip_at(frame)] >> 4 == 4
+}
+
+fn hops_at(frame: &[u8]) -> usize {
+    ip_at(frame) + if is_v4(frame) { 8 } else { 7 }
+}
+
+/// The frame with the right checksums in its IPv4 and TCP or UDP header (RFC 1071); with `udp` false a UDP checksum stays 0.
+pub(crate) fn with_checksums(frame: &[u8], udp: bool) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let ip = ip_at(&frame);
+    let (protocol, addresses, transport) = if is_v4(&frame) {
+        (frame[ip + 9], ip + 12..ip + 20, ip + 20)
+    } else {
+        (frame[ip + 6], ip + 8..ip + 40, ip + 40)
+    };
+    if is_v4(&frame) {
+        frame[ip + 10..ip + 12].fill(0);
+        let sum = checksum(&frame[ip..ip + 20]);
+        frame[ip + 10..ip + 12].copy_from_slice(&sum.to_be_bytes());
+    }
+    let at = transport + if protocol == Transport::Tcp.number() { 16 } else { 6 };
+    if protocol == Transport::Tcp.number() || udp {
+        frame[at..at + 2].fill(0);
+        let length = u32::try_from(frame.len() - transport).expect("a small frame").to_be_bytes();
+        let covered = [&frame[addresses], &length, &[0, 0, 0, protocol], &frame[transport..]].concat();
+        let sum = match checksum(&covered) {
+            0 if protocol == Transport::Udp.number() => 0xFFFF,
+            sum => sum,
+        };
+        frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    frame
+}
+
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0)));
+    let folded = words.fold(0, |sum, word| (sum + word) % 0xFFFF);
+    // No sum here is over zeros alone, so 0 stands for 0xFFFF.
+    u16::try_from(if folded == 0 { 0 } else { 0xFFFF - folded }).expect("less than 2^16")
 }
 
 /// A tag: TPID and the whole TCI.

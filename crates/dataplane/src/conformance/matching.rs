@@ -166,7 +166,7 @@ pub(super) fn pcp_and_dei_are_kept(bench: &mut Bench<'_>) -> Result<Verdict, Fai
 }
 
 pub(super) fn vlan_is_rewritten(bench: &mut Bench<'_>) -> Result<Verdict, Failure> {
-    if !bench.can_rewrite() {
+    if !bench.can().vlan_rewrite {
         return Ok(Verdict::NotApplicable("the plane does not rewrite VLANs"));
     }
     let lifs = bench.lifs();

@@ -16,6 +16,7 @@ mod forwarding;
 pub(crate) mod frames;
 mod lifecycle;
 mod matching;
+mod routing;
 mod session;
 mod slow_path;
 #[cfg(test)]
@@ -133,6 +134,12 @@ cases! {
     matching::priority_tag_is_untagged,
     matching::pcp_and_dei_are_kept,
     matching::vlan_is_rewritten,
+    routing::next_hop_rewrites_macs_and_ttl,
+    routing::an_expiring_packet_is_not_sent_on,
+    routing::a_next_hop_is_replaced_and_removed_for_all,
+    routing::nat_translates_there_and_back,
+    routing::everything_is_changed_at_once,
+    routing::vlan_flow_steers_the_slow_path,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

@@ -2,7 +2,7 @@
 //!
 //! What must not be here: frames, expectations.
 
-use opof_session::plane::{Command, FastAction, Rule, Slot};
+use opof_session::plane::{Command, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Lif, MatchKey};
 use opof_wire::{FlowKey, Vid};
 
@@ -47,8 +47,8 @@ impl Session {
     pub(super) fn rules(&self) -> [Rule; 2] {
         let rewritten = self.flow.vlan != self.out_vlan;
         let action = |to, vlan| {
-            let rewrite = rewritten.then_some(vlan);
-            if self.drop { FastAction::Drop } else { FastAction::Forward { to, rewrite } }
+            let change = PacketChange::vlan(rewritten.then_some(vlan));
+            if self.drop { FastAction::Drop } else { FastAction::Forward { to, change } }
         };
         let [inward, outward] = self.keys();
         [

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
-use opof_session::plane::{FastAction, ReadToken, Rule};
+use opof_session::l3::VlanFlow;
+use opof_session::plane::{FastAction, PacketChange, ReadToken, Route, RouteToken, Rule};
 use opof_session::types::Lif;
-use opof_wire::Transport;
+use opof_wire::{Transport, Vid};
 use proptest::prelude::*;
 
 use super::*;
@@ -24,6 +25,7 @@ const ALL: FaultRates = FaultRates {
     install_full: 100,
     install_unavailable: 100,
     remove_unavailable: 300,
+    route_unavailable: 300,
     hold: 500,
     hold_polls: 6,
     short_submit: 300,
@@ -32,7 +34,7 @@ const ALL: FaultRates = FaultRates {
 fn rules(n: u32) -> [Rule; 2] {
     let flow = flow(Family::V4, Transport::Udp, 0, n);
     let key = |lif, flow| MatchKey { lif, flow };
-    let forward = |to| FastAction::Forward { to, rewrite: None };
+    let forward = |to| FastAction::Forward { to, change: PacketChange::default() };
     [Rule { key: key(A, flow), action: forward(B) }, Rule { key: key(B, flow.reversed()), action: forward(A) }]
 }
 
@@ -53,6 +55,13 @@ fn poll(plane: &mut impl DataPlane) -> Vec<Completion> {
     let mut completions = Vec::new();
     while plane.poll(&mut Context::from_waker(Waker::noop()), &mut completions).is_ready() {}
     completions
+}
+
+fn slot_of(answer: &Completion) -> Slot {
+    match answer.subject() {
+        Subject::Session(slot) => slot,
+        Subject::Route(_) => panic!("{answer:?}"),
+    }
 }
 
 /// True when flow `n` takes the fast path.
@@ -123,7 +132,7 @@ impl Owner {
 
     fn take_answers(&mut self) {
         for answer in poll(&mut self.plane) {
-            let slot = slot_of_completion(&answer).0;
+            let slot = slot_of(&answer).0;
             let command =
                 self.unanswered.get_mut(&slot).and_then(VecDeque::pop_front).expect("an answer has a command");
             self.settle(slot, command, answer);
@@ -217,6 +226,34 @@ fn every_fault_happens() {
 }
 
 #[test]
+fn a_route_fails_and_changes_nothing_or_is_done() {
+    let (mut plane, _) = faulty(FaultRates { route_unavailable: 500, hold: 500, hold_polls: 4, ..ALL }, 7);
+    let vlan = Vid::new(100).unwrap();
+    let (mut done, mut failed) = (0, 0);
+    for token in (0..100).map(RouteToken) {
+        let route = Route::SetVlanFlow(VlanFlow { vlan, lif: B });
+        while plane.submit(Moment(0), &[Command::Route { route, token }]) == 0 {}
+        let answer = loop {
+            if let [answer] = poll(&mut plane)[..] {
+                break answer;
+            }
+        };
+        let steered = plane.plane.follows(vlan);
+        match answer {
+            Completion::Routed { token: told, result: Ok(()) } if told == token && steered == Some(B) => done += 1,
+            Completion::Routed { token: told, result: Err(RouteError::Unavailable) } if told == token => {
+                assert_eq!(steered, None);
+                failed += 1;
+            }
+            wrong => panic!("{wrong:?}"),
+        }
+        plane.plane.submit(Moment(0), &[Command::Route { route: Route::ClearVlanFlows, token }]);
+        poll(&mut plane.plane);
+    }
+    assert!(done > 20 && failed > 20, "{done} {failed}");
+}
+
+#[test]
 fn answers_of_other_slots_overtake() {
     let overtakes = (0..20).any(|seed| {
         let (mut plane, _) = faulty(FaultRates { hold: 500, hold_polls: 9, ..FaultRates::default() }, seed);
@@ -225,7 +262,7 @@ fn answers_of_other_slots_overtake() {
         while answers.len() < 2 {
             answers.extend(poll(&mut plane));
         }
-        slot_of_completion(&answers[0]) == Slot(1)
+        slot_of(&answers[0]) == Slot(1)
     });
     assert!(overtakes);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
-use opof_session::plane::ReadToken;
+use opof_session::plane::{PacketChange, ReadToken};
 use opof_wire::{SlowPath, Transport, Vid, classify};
 use proptest::prelude::*;
 
@@ -24,8 +24,8 @@ fn rules(n: u32, vlan: u16, actions: [FastAction; 2]) -> [Rule; 2] {
 }
 
 fn forward(rewrite: Option<u16>) -> [FastAction; 2] {
-    let rewrite = rewrite.map(|vid| Vid::new(vid).unwrap());
-    [FastAction::Forward { to: B, rewrite }, FastAction::Forward { to: A, rewrite }]
+    let change = PacketChange::vlan(rewrite.map(|vid| Vid::new(vid).unwrap()));
+    [FastAction::Forward { to: B, change }, FastAction::Forward { to: A, change }]
 }
 
 fn poll(plane: &mut SimPlane) -> Vec<Completion> {
@@ -163,10 +163,10 @@ impl Model {
                 add(&mut counters.dropped);
                 Outcome::Dropped
             }
-            FastAction::Forward { to, rewrite } => {
+            FastAction::Forward { to, change } => {
                 add(&mut counters.forwarded);
                 let mut frame = frame.to_vec();
-                if let Some(vid) = rewrite {
+                if let Some(vid) = change.vlan {
                     frame[14] = frame[14] & 0xF0 | u8::try_from(vid.get() >> 8).unwrap();
                     frame[15] = u8::try_from(vid.get() & 0xFF).unwrap();
                 }

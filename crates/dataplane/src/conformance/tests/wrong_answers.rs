@@ -283,6 +283,7 @@ impl DataPlane for Clinging {
                 Command::Remove { slot, keys } => self.remove(now, slot, keys),
                 Command::Install { slot, rules } => self.install(now, slot, rules),
                 Command::Read { slot, token } => self.read(now, slot, token),
+                Command::Route { .. } => self.execute(now, *command),
             };
             self.answers.push(answer);
         }

@@ -267,3 +267,83 @@ fn frames_of_others_are_counted_and_forgiven_only_where_the_rig_says_so() {
     let report = run_all(&mut rig);
     assert!(report.passed(), "{report}");
 }
+
+/// What leaves by a wire port other than it came in on has `change` made to it.
+fn bent(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8], change: fn(&[u8], &mut Vec<u8>)) -> Out {
+    let mut out = honest(ports, now, ingress, frame);
+    for (port, left) in &mut out {
+        if port.role == PortRole::Wire && port.lif != ingress.lif {
+            change(frame, left);
+        }
+    }
+    out
+}
+
+#[test]
+fn routes_without_a_hop() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        bent(ports, now, ingress, frame, |came, left| left[14..].copy_from_slice(&came[14..]))
+    }
+    caught(wire_side, "next_hop_rewrites_macs_and_ttl");
+}
+
+#[test]
+fn forgets_the_checksum_of_a_hop() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        bent(ports, now, ingress, frame, |came, left| left[24..26].copy_from_slice(&came[24..26]))
+    }
+    caught(wire_side, "next_hop_rewrites_macs_and_ttl");
+    caught(wire_side, "nat_translates_there_and_back");
+}
+
+#[test]
+fn leaves_one_mac_address() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        bent(ports, now, ingress, frame, |came, left| left[6..12].copy_from_slice(&came[6..12]))
+    }
+    caught(wire_side, "a_next_hop_is_replaced_and_removed_for_all");
+    caught(wire_side, "everything_is_changed_at_once");
+}
+
+#[test]
+fn sends_expired_packets_on() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let instead = with_byte(&with_byte(frame, 22, |ttl| ttl.max(2)), 21, |hops| hops.max(2));
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    caught(wire_side, "an_expiring_packet_is_not_sent_on");
+}
+
+#[test]
+fn translates_addresses_alone() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        bent(ports, now, ingress, frame, |came, left| left[34..38].copy_from_slice(&came[34..38]))
+    }
+    caught(wire_side, "nat_translates_there_and_back");
+}
+
+#[test]
+fn makes_a_checksum_where_there_is_none() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        bent(ports, now, ingress, frame, |_, left| {
+            if left.len() > 41 && left[23] == 17 && left[40..42] == [0, 0] {
+                left[40..42].copy_from_slice(&[0xFF, 0xFF]);
+            }
+        })
+    }
+    caught(wire_side, "nat_translates_there_and_back");
+}
+
+#[test]
+fn steers_misses_alone() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let mut out = honest(ports, now, ingress, frame);
+        if classify(frame).is_err() {
+            out.iter_mut()
+                .filter(|(port, _)| port.role == PortRole::Firewall)
+                .for_each(|(port, _)| port.lif = ingress.lif);
+        }
+        out
+    }
+    caught(wire_side, "vlan_flow_steers_the_slow_path");
+}
