@@ -11,6 +11,7 @@
 /* Bounds; limits.rs has the same ones. */
 #define OPOF_MAX_LIFS 32
 #define OPOF_MAX_PORTS (2 * OPOF_MAX_LIFS)
+#define OPOF_NEXT_HOPS (1 << 21)
 
 /* Why a frame takes the slow path: wire::SlowPath, the same numbers. */
 enum opof_reason {
@@ -28,7 +29,8 @@ enum opof_reason {
 	OPOF_IPV6_MALFORMED = 11,
 	OPOF_TCP_MALFORMED = 12,
 	OPOF_UDP_MALFORMED = 13,
-	OPOF_REASONS = 14,
+	OPOF_TTL_EXPIRED = 14,
+	OPOF_REASONS = 15,
 };
 
 /* Besides a reason, what parse() can say: the frame has a key. */
@@ -63,6 +65,7 @@ struct opof_key6 {
 /* opof_entry.flags */
 #define OPOF_OUTWARD 0x01 /* counts in the second direction of the record */
 #define OPOF_DROP 0x02	  /* discard; without it, redirect to `port` */
+#define OPOF_EDIT 0x04	  /* change what the slot's entry of `edits_of_slot` says */
 
 /* opof_entry.rewrite: leave the tag alone */
 #define OPOF_KEEP_VID 0xffff
@@ -94,6 +97,39 @@ struct opof_entry {
 #define OPOF_CHECK_4 0x510e527fade682d1ULL
 #define OPOF_CHECK_5 0x9b05688c2b3e6c1fULL
 
+/* opof_edit.flags: what is there to be written. */
+#define OPOF_SOURCE_V4 0x01
+#define OPOF_SOURCE_V6 0x02
+#define OPOF_SOURCE_PORT 0x04
+#define OPOF_DESTINATION_V4 0x10
+#define OPOF_DESTINATION_V6 0x20
+#define OPOF_DESTINATION_PORT 0x40
+
+/* What one direction of a session changes in its packets, besides the tag. Everything as on the wire but the number. */
+struct opof_edit {
+	__u8 source[16]; /* an IPv4 address is in the first four bytes */
+	__u8 destination[16];
+	__u8 source_port[2];
+	__u8 destination_port[2];
+	__u32 next_hop; /* in `next_hops`; 0: none, and the TTL stays */
+	__u8 flags;
+	__u8 zero[7];
+};
+
+/* By slot. It is there before the session's entries are, and goes when no program can have found them any more. */
+struct opof_edits {
+	struct opof_edit direction[2];
+};
+
+/*
+ * What is written over the MAC addresses. `check` is check_next_hop() of number and addresses: the kernel reuses the
+ * memory of one that was replaced at once, so a program may find half of another's.
+ */
+struct opof_next_hop {
+	__u64 check;
+	__u8 macs[16]; /* destination, source, zero */
+};
+
 /* One direction of a session. `last_seen` is CLOCK_MONOTONIC in ns, as fine as the kernel's tick; 0: never. */
 struct opof_direction {
 	__u64 packets;
@@ -114,7 +150,7 @@ enum opof_kind {
 	OPOF_FORWARDED = 1,
 	OPOF_DROPPED = 2,
 	OPOF_SLOW = 3, /* + reason */
-	OPOF_KINDS = 17,
+	OPOF_KINDS = 18,
 };
 
 struct opof_tally {
@@ -147,6 +183,12 @@ OPOF_AT(opof_key6, transport, 40);
 OPOF_SIZE(opof_hit, 8);
 OPOF_SIZE(opof_entry, 16);
 OPOF_AT(opof_entry, hit, 8);
+OPOF_SIZE(opof_edit, 48);
+OPOF_AT(opof_edit, source_port, 32);
+OPOF_AT(opof_edit, next_hop, 36);
+OPOF_AT(opof_edit, flags, 40);
+OPOF_SIZE(opof_edits, 96);
+OPOF_SIZE(opof_next_hop, 24);
 OPOF_SIZE(opof_record, 64);
 OPOF_SIZE(opof_tally, 16);
 OPOF_SIZE(opof_probed, 80);

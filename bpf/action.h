@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What is done with a frame once it is understood: look up, count, rewrite, send on.
+ * What is done with a frame once it is understood: look up, count, send on. What is changed in it is in edit.h.
  *
  * Atomics only where CPUs meet: a session's packets can arrive on several, the statistics are one set a CPU.
  */
@@ -95,21 +95,24 @@ static __always_inline void count_session(const struct opof_hit *hit, __u32 leng
 	*(volatile __u64 *)&direction->last_seen = bpf_ktime_get_coarse_ns();
 }
 
-/* Writes `vid` into the outermost tag; priority and drop eligibility stay. The key had a VLAN, so there is a tag. */
-static __always_inline void rewrite_vid(struct xdp_md *ctx, __u16 vid)
-{
-	struct ethernet_header *eth = (void *)(long)ctx->data;
-	struct vlan_tag *tag = (void *)(eth + 1);
-
-	if ((void *)(tag + 1) > (void *)(long)ctx->data_end)
-		return;
-	tag->tci = (tag->tci & bpf_htons((__u16)~VID_MASK)) | bpf_htons(vid);
-}
-
 /* Out of a port, by our index. A port that has gone away fails loudly: XDP_ABORTED can be traced. */
 static __always_inline int send(__u32 port)
 {
 	return bpf_redirect_map(&ports, port, XDP_ABORTED);
+}
+
+/* To the firewall: by the port of this LIF, or by that of the VLAN's flow. */
+static __always_inline int send_slow(const struct opof_packet *p)
+{
+	__u32 vlan = p->vlan, port = opof_other;
+
+	if (vlan) {
+		__u32 *flow = bpf_map_lookup_elem(&vlan_flows, &vlan);
+
+		if (flow && *flow)
+			port = *flow - 1;
+	}
+	return send(port);
 }
 
 #endif

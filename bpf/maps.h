@@ -42,6 +42,32 @@ struct {
 	__type(value, struct opof_record);
 } records SEC(".maps");
 
+/* By slot, for sessions that change more than the tag. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct opof_edits);
+} edits_of_slot SEC(".maps");
+
+/* By the firewall's number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, OPOF_NEXT_HOPS);
+	__type(key, __u32);
+	__type(value, struct opof_next_hop);
+} next_hops SEC(".maps");
+
+/* By VID: our index of the firewall port that gets its slow-path frames, plus one; 0 for none. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u32);
+} vlan_flows SEC(".maps");
+
 /* Ports by our index, to their interface. */
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);

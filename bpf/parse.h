@@ -20,6 +20,8 @@ struct opof_packet {
 	__u16 vlan;   /* outermost VID, 0 untagged */
 	__u8 family;  /* 4 or 6 with a key, else 0 */
 	__u8 tags;
+	__u8 outer_family;   /* of the outermost IP header; set with a key */
+	__u8 outer_protocol; /* what that carries */
 	union {
 		struct opof_key4 key4;
 		struct opof_key6 key6;
@@ -297,6 +299,8 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u1
 	if (said != OPOF_HAS_KEY)
 		return said;
 
+	p->outer_family = p->family;
+	p->outer_protocol = protocol;
 	said = protocol == PROTOCOL_TCP ? parse_tcp(&c, ports) : parse_udp(&c, ports);
 	if (said == OPOF_HAS_KEY)
 		finish_key(p, ports, lif, protocol);

@@ -5,7 +5,8 @@
  * abi.h    what user space and the programs agree on
  * maps.h   tables, counters, ports
  * parse.h  from a frame to a key, or to a reason
- * action.h lookup, counters, rewrite, redirect
+ * action.h lookup, counters, redirect
+ * edit.h   what is changed in a frame on its way
  *
  * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by the session's port, or is dropped as its
  * session asks.
@@ -17,22 +18,35 @@
 #include "maps.h"
 #include "parse.h"
 #include "action.h"
+#include "edit.h"
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
+
+/* OPOF_HAS_KEY, *hit and, with OPOF_EDIT, *change filled; or why the frame goes to the firewall. */
+static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit,
+				 struct opof_change *change)
+{
+	int said = parse(ctx, packet, opof_lif);
+
+	if (said != OPOF_HAS_KEY)
+		return said;
+	if (!find(packet, hit))
+		return OPOF_MISS;
+	return hit->flags & OPOF_EDIT ? resolve(ctx, packet, hit, change) : OPOF_HAS_KEY;
+}
 
 /* From the network: a hit is acted on, everything else goes to the firewall. */
 SEC("xdp.frags")
 int opof_wire(struct xdp_md *ctx)
 {
 	struct opof_packet packet;
+	struct opof_change change;
 	struct opof_hit hit;
-	int said = parse(ctx, &packet, opof_lif);
+	int said = judge(ctx, &packet, &hit, &change);
 
-	if (said == OPOF_HAS_KEY && !find(&packet, &hit))
-		said = OPOF_MISS;
 	if (said != OPOF_HAS_KEY) {
 		count_port(OPOF_SLOW + said, packet.length);
-		return send(opof_other);
+		return send_slow(&packet);
 	}
 	count_session(&hit, packet.length);
 	if (hit.flags & OPOF_DROP) {
@@ -42,6 +56,8 @@ int opof_wire(struct xdp_md *ctx)
 	count_port(OPOF_FORWARDED, packet.length);
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
+	if (hit.flags & OPOF_EDIT)
+		apply(ctx, &packet, &change);
 	return send(hit.port);
 }
 
@@ -68,20 +84,20 @@ int opof_probe(struct xdp_md *ctx)
 	__u32 zero = 0;
 	struct opof_probed *out = bpf_map_lookup_elem(&probed, &zero);
 	struct opof_packet packet;
+	struct opof_change change;
 	struct opof_hit hit = {};
-	int said = parse(ctx, &packet, opof_lif);
+	int said = judge(ctx, &packet, &hit, &change);
 
 	if (!out)
 		return XDP_ABORTED;
 	__builtin_memset(out, 0, sizeof(*out));
-	if (said == OPOF_HAS_KEY) {
+	/* A miss has a key, and what expires had a session as well. */
+	if (said == OPOF_HAS_KEY || said == OPOF_MISS || said == OPOF_TTL_EXPIRED) {
 		out->family = packet.family;
 		if (packet.family == 4)
 			out->key4 = packet.key4;
 		else
 			out->key6 = packet.key6;
-		if (!find(&packet, &hit))
-			said = OPOF_MISS;
 	}
 	out->verdict = said;
 	out->hit = hit;

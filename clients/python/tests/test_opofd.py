@@ -163,15 +163,16 @@ def test_a_reset_closes_what_is_there(connect, profile):
     assert sorted(report.id for report in client.closed()) == list(range(10))
 
 
-def test_next_hops_are_kept_and_a_data_plane_without_them_says_so(connect, profile):
+def test_a_session_goes_by_a_next_hop_and_closes_with_it(connect, profile):
     client = connect("v1beta1", profile)
     for number in (11, 12, 12):
         client.set_next_hop(number, "02:00:00:00:00:01", "02:00:00:00:00:02")
-    outcome = client.add([session(7, out_link=opof.Link(next_hop=11)), session(8)])
-    assert (outcome.accepted, [one.id for one in outcome.refused]) == (1, [7])
+    outcome = client.add([session(7, out_link=opof.Link(next_hop=11)), session(8), session(9, out_link=opof.Link(next_hop=5))])
+    assert (outcome.accepted, [one.id for one in outcome.refused]) == (2, [9])
     field = "action.actionParams_outLif.nextHopId"
-    assert outcome.messages == (f"session 7: {field}: this device's data plane has no next hops",)
+    assert outcome.messages == (f"session 9: {field}: no next hop 5 for IPv4",)
     client.destroy_next_hop(11)
+    assert [report.id for report in client.closed()] == [7]
     with pytest.raises(opof.RequestRefused):
         client.destroy_next_hop(11)
     client.clear_next_hops()

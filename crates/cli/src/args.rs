@@ -140,8 +140,8 @@ const ADD_EXAMPLES: &str = r#"Examples:
 A session file has one JSON object a line, with the names of the options:
   {"id": 1, "in-lif": 1, "out-lif": 2, "source": "10.0.0.1:12345", "destination": "10.1.0.3:80", "protocol": "tcp"}
 
-Not every data plane can mirror or snoop, send to next hops, translate addresses or see into tunnels. A device that
-can't do what a session asks for refuses the session, and names the field."#;
+Not every data plane can do all of this. A device that can't do what a session asks for refuses the session, and names the
+field."#;
 
 /// A session, or where sessions are.
 #[derive(ClapArgs, Debug)]
@@ -193,9 +193,9 @@ pub(crate) struct AddArgs {
 
 /// What happens to packets on their way out of either interface. Answers to translated packets are translated back.
 #[derive(ClapArgs, Clone, Copy, Debug, Default)]
-#[command(next_help_heading = "Routed sessions (v1beta1); refused where the data plane has no next hops or no NAT")]
+#[command(next_help_heading = "Routed sessions (v1beta1)")]
 pub(crate) struct LinkArgs {
-    /// Send what leaves by --out-lif to this next hop
+    /// Send what leaves by --out-lif to this next hop, which was set before
     #[arg(long, value_name = "ID", conflicts_with = "file")]
     pub(crate) out_next_hop: Option<u32>,
     /// Send what leaves by --in-lif to this next hop
@@ -207,10 +207,10 @@ pub(crate) struct LinkArgs {
     /// Replace the destination of what leaves by --out-lif
     #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
     pub(crate) out_dnat: Option<NatText>,
-    /// Replace the source of what leaves by --in-lif
+    /// Replace the source of what leaves by --in-lif; without a tunnel this is implied by --out-dnat
     #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
     pub(crate) in_snat: Option<NatText>,
-    /// Replace the destination of what leaves by --in-lif
+    /// Replace the destination of what leaves by --in-lif; without a tunnel this is implied by --out-snat
     #[arg(long, value_name = "ADDRESS[:PORT]", conflicts_with = "file")]
     pub(crate) in_dnat: Option<NatText>,
     /// Rewrite the VLAN of what leaves by --out-lif [default: as --vlan and --out-vlan imply]

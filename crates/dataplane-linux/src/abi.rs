@@ -3,9 +3,13 @@
 //! Keys and values are byte arrays behind constructors, so that nothing is ever undefined in them; numbers are in the
 //! host's order, addresses and ports as on the wire.
 
+mod edits;
+
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
 use opof_wire::{Addresses, SlowPath, Transport, Vid};
+
+pub use edits::{Edits, NextHop, VLANS, vlan_flow};
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;
@@ -13,6 +17,8 @@ pub const HAS_KEY: u32 = 255;
 pub const OUTWARD: u8 = 0x01;
 /// Flag of an entry: discard.
 pub const DROP: u8 = 0x02;
+/// Flag of an entry: the slot's edits are made.
+pub const EDIT: u8 = 0x04;
 /// Rewrite of an entry: leave the tag alone.
 pub const KEEP_VID: u16 = 0xFFFF;
 /// 64-bit words of a record.
@@ -20,7 +26,7 @@ pub const RECORD_WORDS: usize = 8;
 /// 64-bit words of one direction in it: packets, bytes, last seen.
 pub const DIRECTION_WORDS: usize = 3;
 /// What a port counts.
-pub const KINDS: u32 = 17;
+pub const KINDS: u32 = 18;
 /// Frames that came in, on a firewall port.
 pub const KIND_RECEIVED: u32 = 0;
 /// Hits that were redirected.
@@ -130,14 +136,27 @@ pub struct Hit {
     pub slot: Slot,
     /// Which of its keys.
     pub direction: Direction,
-    /// `None` discards; else the index of the port to leave by, and the VID to write.
-    pub forward: Option<(u8, Option<Vid>)>,
+    /// `None` discards.
+    pub forward: Option<Forward>,
+}
+
+/// How a packet is sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// Index of the port to leave by.
+    pub port: u8,
+    /// The VID to write.
+    pub vlan: Option<Vid>,
+    /// The slot's [`Edits`] are made.
+    pub edits: bool,
 }
 
 impl Hit {
     fn to_bytes(self) -> [u8; 8] {
         let (port, rewrite, action) = match self.forward {
-            Some((port, rewrite)) => (port, rewrite.map_or(KEEP_VID, Vid::get), 0),
+            Some(Forward { port, vlan, edits }) => {
+                (port, vlan.map_or(KEEP_VID, Vid::get), if edits { EDIT } else { 0 })
+            }
             None => (0, KEEP_VID, DROP),
         };
         let direction = if self.direction == Direction::Out { OUTWARD } else { 0 };
@@ -151,7 +170,8 @@ impl Hit {
 
     fn from_bytes(bytes: [u8; 8]) -> Self {
         let [.., port, flags] = bytes;
-        let forward = (flags & DROP == 0).then_some((port, Vid::new(u16::from_ne_bytes(array(&bytes, 4)))));
+        let vlan = Vid::new(u16::from_ne_bytes(array(&bytes, 4)));
+        let forward = (flags & DROP == 0).then_some(Forward { port, vlan, edits: flags & EDIT != 0 });
         let direction = if flags & OUTWARD == 0 { Direction::In } else { Direction::Out };
         Self { slot: Slot(u32::from_ne_bytes(array(&bytes, 0))), direction, forward }
     }
@@ -269,7 +289,7 @@ mod tests {
     const HEADER: &str = include_str!("../../../bpf/abi.h");
 
     /// The value of `#define name value` or of `name = value,` in `bpf/abi.h`.
-    fn constant(name: &str) -> u64 {
+    pub(super) fn constant(name: &str) -> u64 {
         let value = HEADER
             .lines()
             .find_map(|line| {
@@ -296,6 +316,7 @@ mod tests {
             ("OPOF_MAX_LIFS", limits::LIFS as u64),
             ("OPOF_OUTWARD", OUTWARD.into()),
             ("OPOF_DROP", DROP.into()),
+            ("OPOF_EDIT", EDIT.into()),
             ("OPOF_KEEP_VID", KEEP_VID.into()),
             ("OPOF_RECEIVED", KIND_RECEIVED.into()),
             ("OPOF_FORWARDED", KIND_FORWARDED.into()),
@@ -342,7 +363,8 @@ mod tests {
 
     #[test]
     fn hits_there_and_back() {
-        let forwards = [None, Some((7, None)), Some((63, Vid::new(4094)))];
+        let forward = |port, vlan, edits| Some(Forward { port, vlan, edits });
+        let forwards = [None, forward(7, None, false), forward(63, Vid::new(4094), false), forward(1, None, true)];
         for forward in forwards {
             for direction in [Direction::In, Direction::Out] {
                 let hit = Hit { slot: Slot(0x0102_0304), direction, forward };

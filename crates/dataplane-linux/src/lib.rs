@@ -25,6 +25,7 @@ mod ports;
 pub mod probe;
 mod records;
 mod redirect;
+mod routes;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;

@@ -4,6 +4,8 @@
 pub const LIFS: usize = 32;
 /// Ports: a wire port and a firewall port each.
 pub const PORTS: usize = 2 * LIFS;
+/// Next hops. As in `bpf/abi.h`.
+pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that were taken and whose answers have not been fetched.
 pub const UNDER_WAY: usize = 16_384;
 /// Entries that one batch system call inserts or deletes.
@@ -20,4 +22,5 @@ pub const PIN_TRIES: u32 = 8;
 pub const FEATURE_WORDS: usize = 8;
 
 const _: () = assert!(PORTS <= u8::MAX as usize, "a port's index is one byte of an entry");
+const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");
 const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 2, "a session has two entries");

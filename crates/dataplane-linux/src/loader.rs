@@ -14,7 +14,8 @@ use crate::error::OpenError;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const SHARED_MAPS: [&str; 5] = ["sessions4", "sessions6", "records", "ports", "statistics"];
+pub(crate) const SHARED_MAPS: [&str; 8] =
+    ["sessions4", "sessions6", "records", "edits_of_slot", "next_hops", "vlan_flows", "ports", "statistics"];
 
 /// What differs between ports: the constants of `bpf/maps.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,7 +35,7 @@ pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &st
     // Nothing in the programs depends on the kernel's own types.
     loader.btf(None);
     loader.map_max_entries("sessions4", 2 * sessions).map_max_entries("sessions6", 2 * sessions);
-    loader.map_max_entries("records", sessions);
+    loader.map_max_entries("records", sessions).map_max_entries("edits_of_slot", sessions);
     for name in SHARED_MAPS {
         loader.map_pin_path(name, pins.join(name));
     }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
-use opof_session::plane::{Capabilities, Command, Completion, FastAction, InstallError, RemoveError, Rule, Slot};
+use opof_session::plane::{
+    Capabilities, Command, Completion, FastAction, InstallError, PacketChange, RemoveError, Rule, Slot,
+};
 use opof_session::types::{Direction, Lif, Moment};
 use opof_wire::SlowPath;
 
-use crate::abi::{self, Hit, Key};
+use crate::abi::{self, Edits, Forward, Hit, Key};
 use crate::attach::{Attachments, mode_name};
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
@@ -19,6 +21,7 @@ use crate::loader::{self, Loaded, PortConstants, SHARED_MAPS};
 use crate::pin::PinDir;
 use crate::ports::Port;
 use crate::records::Records;
+use crate::routes::Routes;
 use crate::sys::bpf;
 use crate::sys::map::{Map, PerCpuArray};
 use crate::table::{Entries, Table, install_error};
@@ -91,6 +94,9 @@ pub struct XdpPlane {
     lifs: Vec<Lif>,
     sessions: u32,
     table: Table,
+    /// Slots with an entry in the table of edits.
+    edited: HashSet<Slot>,
+    routes: Routes,
     records: Records,
     statistics: PerCpuArray<abi::Tally>,
     grace: Grace,
@@ -163,6 +169,8 @@ impl XdpPlane {
             lifs: config.lifs.iter().map(|lif| lif.lif).collect(),
             sessions: config.sessions,
             table: made.table,
+            edited: HashSet::new(),
+            routes: made.routes,
             records: made.records,
             statistics: made.statistics,
             grace,
@@ -204,6 +212,16 @@ impl XdpPlane {
         &self.table
     }
 
+    /// Our index of a LIF's firewall port.
+    fn firewall_port(&self, lif: Lif) -> Option<u32> {
+        self.position(lif).map(|position| u32::try_from(wire_port(position) + 1).expect("ports are few"))
+    }
+
+    /// What a slot's packets have changed, the tag left aside.
+    pub(crate) fn change(&self, slot: Slot, direction: Direction) -> std::io::Result<PacketChange> {
+        Ok(self.table.edits.get(&slot.0)?.change(direction == Direction::Out))
+    }
+
     fn position(&self, lif: Lif) -> Option<usize> {
         self.lifs.iter().position(|known| *known == lif)
     }
@@ -216,6 +234,10 @@ impl XdpPlane {
             match self.hits(*slot, rules) {
                 Ok(hits) => {
                     self.records.clear(*slot);
+                    if let Some(edits) = edits(rules) {
+                        self.edited.insert(*slot);
+                        entries.insert_edits(*slot, edits, owner);
+                    }
                     for (rule, hit) in rules.iter().zip(hits) {
                         entries.insert(&Key::from(&rule.key), hit, owner);
                     }
@@ -235,13 +257,14 @@ impl XdpPlane {
         if slot.0 >= self.sessions {
             return Err(InstallError::Full);
         }
+        let edits = edits(rules).is_some();
         let hit = |direction, rule: &Rule| {
             let forward = match rule.action {
                 FastAction::Drop => None,
-                FastAction::Forward { to, rewrite } => {
+                FastAction::Forward { to, change } => {
                     let position = self.position(to).ok_or(InstallError::Unavailable)?;
                     let port = u8::try_from(wire_port(position)).expect("limits.rs: a port's index is one byte");
-                    Some((port, rewrite))
+                    Some(Forward { port, vlan: change.vlan, edits })
                 }
             };
             Ok(Hit { slot, direction, forward })
@@ -298,15 +321,22 @@ impl XdpPlane {
 
     fn finish(&mut self, ended: Ended) {
         let over = self.waiting.iter().take_while(|waiting| waiting.epoch <= ended.through).count();
+        let mut forgotten = Vec::new();
         for Waiting { slot, what, .. } in self.waiting.drain(..over) {
-            self.ready.push_back(match what {
+            let completion = match what {
                 After::FailedInstall(error) => Completion::Installed { slot, result: Err(error) },
                 After::Removal(result) => {
                     let result = if ended.waited { result } else { Err(RemoveError::Unavailable) };
                     Completion::Removed { slot, result: result.map(|()| self.records.read(slot)) }
                 }
-            });
+            };
+            let is_out = ended.waited && !matches!(completion, Completion::Removed { result: Err(_), .. });
+            if is_out && self.edited.remove(&slot) {
+                forgotten.push(slot);
+            }
+            self.ready.push_back(completion);
         }
+        self.table.forget_edits(&forgotten);
     }
 
     fn counters(&self, index: usize, role: PortRole) -> PortCounters {
@@ -344,6 +374,14 @@ const fn add(a: Tally, b: Tally) -> Tally {
     Tally { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
+/// What both directions of a session change besides the tag; `None` for nothing.
+fn edits(rules: &[Rule; 2]) -> Option<Edits> {
+    Edits::new([rules[0], rules[1]].map(|rule| match rule.action {
+        FastAction::Forward { change, .. } => change,
+        FastAction::Drop => PacketChange::default(),
+    }))
+}
+
 /// One kind of command is carried out together.
 fn same_kind(a: &Command, b: &Command) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
@@ -351,7 +389,13 @@ fn same_kind(a: &Command, b: &Command) -> bool {
 
 impl DataPlane for XdpPlane {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(self.sessions) }
+        Capabilities {
+            vlan_rewrite: true,
+            next_hops: true,
+            nat: true,
+            vlan_flows: true,
+            ..Capabilities::forwarding(self.sessions)
+        }
     }
 
     fn submit(&mut self, _now: Moment, commands: &[Command]) -> usize {
@@ -366,6 +410,13 @@ impl DataPlane for XdpPlane {
                         let Command::Read { slot, token } = *command else { unreachable!("a run of reads") };
                         let counters = self.records.read(slot);
                         self.ready.push_back(Completion::Read { slot, token, counters });
+                    }
+                }
+                Command::Route { .. } => {
+                    for command in run {
+                        let Command::Route { route, token } = *command else { unreachable!("a run of routes") };
+                        let result = self.routes.change(&route, |lif| self.firewall_port(lif));
+                        self.ready.push_back(Completion::Routed { token, result });
                     }
                 }
             }
@@ -414,6 +465,7 @@ impl Drop for XdpPlane {
 /// What loading makes.
 struct Made {
     table: Table,
+    routes: Routes,
     records: Records,
     statistics: PerCpuArray<abi::Tally>,
     programs: Vec<Loaded>,
@@ -435,13 +487,18 @@ impl Made {
             }
             let records = open("records")?;
             Ok((
-                Table { four: Map::new(open("sessions4")?)?, six: Map::new(open("sessions6")?)? },
+                Table {
+                    four: Map::new(open("sessions4")?)?,
+                    six: Map::new(open("sessions6")?)?,
+                    edits: Map::new(open("edits_of_slot")?)?,
+                },
+                Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },
                 Records::new(std::os::fd::AsFd::as_fd(&records), config.sessions)?,
                 PerCpuArray::new(open("statistics")?)?,
             ))
         };
-        let (table, records, statistics) = maps().map_err(OpenError::system("setting up the BPF maps"))?;
-        Ok(Self { table, records, statistics, programs })
+        let (table, routes, records, statistics) = maps().map_err(OpenError::system("setting up the BPF maps"))?;
+        Ok(Self { table, routes, records, statistics, programs })
     }
 }
 

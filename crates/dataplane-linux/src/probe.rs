@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::AsFd;
 
 use opof_dataplane::PortRole;
-use opof_session::plane::FastAction;
+use opof_session::plane::{FastAction, PacketChange};
 use opof_session::types::{Lif, MatchKey};
 use opof_wire::SlowPath;
 
-use crate::abi::{self, HAS_KEY, Probed};
+use crate::abi::{self, Forward, HAS_KEY, Probed};
 use crate::error::OpenError;
 use crate::loader::Loaded;
 use crate::plane::XdpPlane;
@@ -56,7 +56,7 @@ impl Probe {
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let key = probed.key().map(|key| key.to_match_key().ok_or_else(invalid)).transpose()?;
         let verdict = match probed.verdict() {
-            HAS_KEY => Ok(hit(plane, probed.hit()).ok_or_else(invalid)?),
+            HAS_KEY => Ok(hit(plane, probed.hit())?.ok_or_else(invalid)?),
             reason => {
                 let reason = u8::try_from(reason).ok().and_then(SlowPath::from_number);
                 Err(reason.ok_or_else(invalid)?)
@@ -66,12 +66,17 @@ impl Probe {
     }
 }
 
-fn hit(plane: &XdpPlane, hit: abi::Hit) -> Option<opof_dataplane::Hit> {
-    let action = match hit.forward {
+fn hit(plane: &XdpPlane, hit: abi::Hit) -> io::Result<Option<opof_dataplane::Hit>> {
+    let abi::Hit { slot, direction, forward } = hit;
+    let action = match forward {
         None => FastAction::Drop,
-        Some((port, rewrite)) => FastAction::Forward { to: plane.lif_of_port(port)?, rewrite },
+        Some(Forward { port, vlan, edits }) => {
+            let Some(to) = plane.lif_of_port(port) else { return Ok(None) };
+            let change = if edits { plane.change(slot, direction)? } else { PacketChange::default() };
+            FastAction::Forward { to, change: PacketChange { vlan, ..change } }
+        }
     };
-    Some(opof_dataplane::Hit { slot: hit.slot, direction: hit.direction, action })
+    Ok(Some(opof_dataplane::Hit { slot, direction, action }))
 }
 
 /// A way to run a port's program from any thread, while its owner drives the plane.

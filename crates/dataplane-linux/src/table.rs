@@ -1,39 +1,42 @@
-//! The session table: two hash maps in the kernel, filled and emptied in batches.
+//! The session table: two hash maps in the kernel, and one with what sessions change in their packets, filled and emptied in
+//! batches.
 //!
 //! What must not be here: counters, answers, waiting. A deleted key is out of the table at once; a program that found
-//! it before may still be at work until a grace period is over.
+//! it before may still be at work until a grace period is over, and needs the session's edits until then.
 
 use std::io;
 use std::thread;
 
-use opof_session::plane::InstallError;
+use opof_session::plane::{InstallError, Slot};
 
-use crate::abi::{Entry, Hit, Key, Key4, Key6};
+use crate::abi::{Edits, Entry, Hit, Key, Key4, Key6};
 use crate::limits::{BATCH, MAP_TRIES};
-use crate::sys::map::{Batch, Map, Plain};
+use crate::sys::map::{Batch, Map, Plain, is_passing};
 
-/// Both families.
+/// Both families, and the edits by slot.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) four: Map<Key4, Entry>,
     pub(crate) six: Map<Key6, Entry>,
+    pub(crate) edits: Map<u32, Edits>,
 }
 
 /// Entries of one call, by family, each with the position of the command that it belongs to.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    four: Side<Key4>,
-    six: Side<Key6>,
+    four: Side<Key4, Entry>,
+    six: Side<Key6, Entry>,
+    edits: Side<u32, Edits>,
 }
 
 #[derive(Debug)]
-struct Side<K> {
+struct Side<K, V> {
     keys: Vec<K>,
-    values: Vec<Entry>,
+    values: Vec<V>,
     owners: Vec<usize>,
 }
 
-impl<K> Default for Side<K> {
+impl<K, V> Default for Side<K, V> {
     fn default() -> Self {
         Self { keys: Vec::new(), values: Vec::new(), owners: Vec::new() }
     }
@@ -48,6 +51,11 @@ impl Entries {
         }
     }
 
+    /// Adds what a session changes in its packets.
+    pub(crate) fn insert_edits(&mut self, slot: Slot, edits: Edits, owner: usize) {
+        self.edits.push(slot.0, edits, owner);
+    }
+
     /// Adds a key that is to go.
     pub(crate) fn remove(&mut self, key: &Key, owner: usize) {
         match key {
@@ -57,18 +65,18 @@ impl Entries {
     }
 }
 
-impl<K: Plain> Side<K> {
-    fn push(&mut self, key: K, value: Entry, owner: usize) {
+impl<K: Plain, V: Plain> Side<K, V> {
+    fn push(&mut self, key: K, value: V, owner: usize) {
         self.keys.push(key);
         self.values.push(value);
         self.owners.push(owner);
     }
 
-    fn insert_into(&self, map: &Map<K, Entry>, failed: &mut impl FnMut(usize, io::Error)) {
+    fn insert_into(&self, map: &Map<K, V>, failed: &mut impl FnMut(usize, io::Error)) {
         self.sweep(failed, |from, to| map.set_all(&self.keys[from..to], &self.values[from..to]));
     }
 
-    fn remove_from(&self, map: &Map<K, Entry>, failed: &mut impl FnMut(usize, io::Error)) {
+    fn remove_from(&self, map: &Map<K, V>, failed: &mut impl FnMut(usize, io::Error)) {
         let mut report = |owner, error: io::Error| {
             // A key that is not there is as good as deleted.
             if error.raw_os_error() != Some(libc::ENOENT) {
@@ -100,8 +108,9 @@ impl<K: Plain> Side<K> {
 }
 
 impl Table {
-    /// Inserts all. `failed` is told the owner of each entry that is not in the table now, and why.
+    /// Inserts all, what sessions change before what leads to it. `failed` is told the owner of each entry that is not in the table now, and why.
     pub(crate) fn insert(&self, entries: &Entries, mut failed: impl FnMut(usize, io::Error)) {
+        entries.edits.insert_into(&self.edits, &mut failed);
         entries.four.insert_into(&self.four, &mut failed);
         entries.six.insert_into(&self.six, &mut failed);
     }
@@ -111,11 +120,19 @@ impl Table {
         entries.four.remove_from(&self.four, &mut failed);
         entries.six.remove_from(&self.six, &mut failed);
     }
-}
 
-/// Memory that comes back, a bucket that is being changed, a signal.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EBUSY | libc::EAGAIN | libc::EINTR))
+    /// Takes out what these sessions change. Only when no program can have found their entries any more.
+    pub(crate) fn forget_edits(&self, slots: &[Slot]) {
+        let mut side = Side::<u32, Edits>::default();
+        for slot in slots {
+            side.push(slot.0, Edits::default(), 0);
+        }
+        // What stays is overwritten by the next session of the slot that changes something, and unreachable until then.
+        side.remove_from(
+            &self.edits,
+            &mut |_, error| tracing::error!(%error, "could not take out what a session changed"),
+        );
+    }
 }
 
 /// What the engine is told.
@@ -132,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn side(entries: usize) -> Side<u32> {
+    fn side(entries: usize) -> Side<u32, Entry> {
         let mut side = Side::default();
         (0..entries).for_each(|n| side.push(u32::try_from(n).unwrap(), Entry::default(), n / 2));
         side

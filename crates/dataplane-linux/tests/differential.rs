@@ -5,34 +5,61 @@
 mod common;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 
 use common::{Lab, command, install, lifs};
-use opof_dataplane::pipeline::{Decision, Hit, Outcome, Port, decide};
+use opof_dataplane::pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
 use opof_dataplane::{DataPlane, PortCounters, PortRole, Tally};
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{DROPPED, PortRunner, Probe, REDIRECTED};
-use opof_session::plane::{Command, Completion, FastAction, ReadToken, Rule, Slot};
+use opof_session::l3::{Family, NextHop, NextHopId, VlanFlow};
+use opof_session::plane::{Command, Completion, FastAction, PacketChange, ReadToken, Route, RouteToken, Rule, Slot};
 use opof_session::types::{Counters, Direction, Lif, MatchKey};
-use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames};
+use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames, Rng};
 use opof_testkit::packet::Packet;
-use opof_wire::{FlowKey, Vid, classify};
+use opof_wire::ethernet::MacAddress;
+use opof_wire::{Addresses, Endpoint, FlowKey, Macs, SlowPath, Vid, classify};
 
 const RANDOM_FRAMES: usize = 100_000;
+/// With other sessions each.
+const ROUNDS: usize = 10;
 const SEED: u64 = 0x6f70_6f66;
 
 /// Both implementations on the same table.
 struct Pair {
     plane: XdpPlane,
     probes: Vec<(Lif, Probe, PortRunner)>,
-    table: HashMap<MatchKey, Hit>,
+    tables: HashTables,
     sessions: u32,
     records: HashMap<Slot, Counters>,
     ports: HashMap<Lif, PortCounters>,
     verdicts: BTreeMap<String, u64>,
 }
 
+/// What the pipeline looks things up in.
+#[derive(Default)]
+struct HashTables {
+    sessions: HashMap<MatchKey, Hit>,
+    next_hops: HashMap<NextHopId, Macs>,
+    vlan_flows: HashMap<Vid, Lif>,
+}
+
+impl Tables for HashTables {
+    fn session(&self, key: &MatchKey) -> Option<Hit> {
+        self.sessions.get(key).copied()
+    }
+
+    fn next_hop(&self, id: NextHopId) -> Option<Macs> {
+        self.next_hops.get(&id).copied()
+    }
+
+    fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
+        self.vlan_flows.get(&vlan).copied()
+    }
+}
+
 impl Pair {
-    fn new(lab: &Lab) -> Self {
+    fn new(lab: &Lab, rng: &mut Rng) -> Self {
         let plane = lab.plane(4096);
         let probes = lifs()
             .into_iter()
@@ -41,59 +68,102 @@ impl Pair {
                 (lif, probe, PortRunner::new(&plane, lif, PortRole::Wire).unwrap())
             })
             .collect();
-        let (table, records, ports) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut pair = Self { plane, probes, table, sessions: 0, records, ports, verdicts: BTreeMap::new() };
-        pair.fill();
+        let (tables, records, ports) = (HashTables::default(), HashMap::new(), HashMap::new());
+        let mut pair = Self { plane, probes, tables, sessions: 0, records, ports, verdicts: BTreeMap::new() };
+        pair.fill(rng);
         pair
     }
 
-    /// Of every four keys one is missing, one forwarded, one forwarded with another VID, one dropped; on both LIFs.
-    fn fill(&mut self) {
+    /// Of every five keys one is missing, one dropped, one forwarded as it is, two forwarded with random changes; on both
+    /// LIFs.
+    fn fill(&mut self, rng: &mut Rng) {
+        self.set_routes(rng);
         let fixtures = frames::whole().into_iter().filter_map(|fixture| fixture.expect.ok());
         let keys: Vec<FlowKey> = fixtures.chain(frames::pool()).collect();
-        for (n, flow) in keys.into_iter().enumerate() {
+        for flow in keys {
             let [a, b] = lifs();
-            let [from, to] = if n % 8 < 4 { [a, b] } else { [b, a] };
-            let (action, out_vlan) = match n % 4 {
-                0 => continue,
-                2 if !flow.vlan.is_untagged() => (Some(Vid::new(4000)), Vid::new(4000).unwrap()),
-                1 | 2 => (Some(None), flow.vlan),
-                _ => (None, flow.vlan),
-            };
+            let [from, to] = if rng.chance(50) { [a, b] } else { [b, a] };
+            let kind = rng.below(5);
+            if kind == 0 {
+                continue;
+            }
             let mut answer = flow.reversed();
-            answer.vlan = out_vlan;
-            let act = |to, back: Vid| match action {
-                Some(rewrite) => FastAction::Forward { to, rewrite: rewrite.map(|_| back) },
-                None => FastAction::Drop,
+            if !flow.vlan.is_untagged() && rng.chance(30) {
+                answer.vlan = Vid::new(4000).unwrap();
+            }
+            let mut action = |to, key: &FlowKey| match kind {
+                1 => FastAction::Drop,
+                2 => FastAction::Forward { to, change: PacketChange::default() },
+                _ => FastAction::Forward { to, change: change(rng, key) },
             };
             let rules = [
-                Rule { key: MatchKey { lif: from, flow }, action: act(to, out_vlan) },
-                Rule { key: MatchKey { lif: to, flow: answer }, action: act(from, flow.vlan) },
+                Rule { key: MatchKey { lif: from, flow }, action: action(to, &flow) },
+                Rule { key: MatchKey { lif: to, flow: answer }, action: action(from, &answer) },
             ];
-            if rules.iter().any(|rule| self.table.contains_key(&rule.key)) {
+            if rules.iter().any(|rule| self.tables.sessions.contains_key(&rule.key)) {
                 continue;
             }
             install(&mut self.plane, self.sessions, rules);
             let slot = Slot(self.sessions);
             for (rule, direction) in rules.into_iter().zip([Direction::In, Direction::Out]) {
-                self.table.insert(rule.key, Hit { slot, direction, action: rule.action });
+                self.tables.sessions.insert(rule.key, Hit { slot, direction, action: rule.action });
             }
             self.records.insert(slot, Counters::default());
             self.sessions += 1;
         }
     }
 
+    /// Of the next hops that sessions refer to one is missing.
+    fn set_routes(&mut self, rng: &mut Rng) {
+        for id in HOPS.into_iter().skip(1) {
+            let mut mac = || MacAddress(rng.bytes(6).try_into().unwrap());
+            let (id, source, destination) = (NextHopId::new(id).unwrap(), mac(), mac());
+            self.tables.next_hops.insert(id, Macs { source, destination });
+            self.route(Route::SetNextHop(NextHop { id, family: Family::V4, source, destination }));
+        }
+        self.route(Route::ClearVlanFlows);
+        self.tables.vlan_flows.clear();
+        for vlan in [100, 4094, 1 + rng.below(4094)] {
+            let (vlan, lif) = (Vid::new(vlan.try_into().unwrap()).unwrap(), rng.pick(&lifs()));
+            self.tables.vlan_flows.insert(vlan, lif);
+            self.route(Route::SetVlanFlow(VlanFlow { vlan, lif }));
+        }
+    }
+
+    fn route(&mut self, route: Route) {
+        let token = RouteToken(9);
+        let answers = command(&mut self.plane, &[Command::Route { route, token }]);
+        assert_eq!(answers, [Completion::Routed { token, result: Ok(()) }]);
+    }
+
+    /// Takes all sessions out, with their counters compared, and puts others in.
+    fn refill(&mut self, rng: &mut Rng) {
+        self.compare_counters();
+        let mut keys: HashMap<Slot, [Option<MatchKey>; 2]> = HashMap::new();
+        for (key, hit) in self.tables.sessions.drain() {
+            keys.entry(hit.slot).or_default()[hit.direction as usize] = Some(key);
+        }
+        for (slot, keys) in keys {
+            let answers = command(&mut self.plane, &[Command::Remove { slot, keys: keys.map(Option::unwrap) }]);
+            let [Completion::Removed { result: Ok(counters), .. }] = answers[..] else { panic!("{answers:?}") };
+            assert_eq!(counters.inward, self.records[&slot].inward, "{slot:?}");
+        }
+        self.records.clear();
+        self.sessions = 0;
+        self.fill(rng);
+    }
+
     fn compare(&mut self, name: &str, frame: &[u8]) {
         for (lif, probe, runner) in &mut self.probes {
             let port = Port::wire(*lif);
-            let decision = decide(port, frame, |key| self.table.get(key).copied());
+            let decision = decide(port, frame, &self.tables);
 
             let judged = probe.judge(&self.plane, frame).unwrap();
             let key = classify(frame).ok().map(|flow| MatchKey { lif: *lif, flow });
             assert_eq!(judged.key, key, "key of {name}: {frame:02x?}");
             let expected = match decision {
-                Decision::SlowPath(reason) => Err(reason),
-                _ => Ok(self.table[&key.unwrap()]),
+                Decision::SlowPath { reason, .. } => Err(reason),
+                _ => Ok(self.tables.sessions[&key.unwrap()]),
             };
             assert_eq!(judged.verdict, expected, "verdict on {name}: {frame:02x?}");
 
@@ -133,7 +203,7 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
     };
     add(&mut port.received);
     match decision {
-        Decision::SlowPath(reason) => add(&mut port.slow_path[*reason as usize]),
+        Decision::SlowPath { reason, .. } => add(&mut port.slow_path[*reason as usize]),
         Decision::Forward { .. } => add(&mut port.forwarded),
         Decision::Drop { .. } => add(&mut port.dropped),
         Decision::FromFirewall => unreachable!("all frames come from wire ports"),
@@ -147,18 +217,53 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
 
 fn word(decision: &Decision) -> String {
     match decision {
-        Decision::SlowPath(reason) => format!("slow path, {reason}"),
-        Decision::Forward { rewrite: None, .. } => "hit, forward".to_owned(),
-        Decision::Forward { .. } => "hit, forward with another VID".to_owned(),
+        Decision::SlowPath { reason, .. } => format!("slow path, {reason}"),
+        Decision::Forward { edit, .. } => {
+            let parts = [
+                ("VID", edit.vlan.is_some()),
+                ("next hop", edit.macs.is_some()),
+                ("source", edit.source.is_some()),
+                ("destination", edit.destination.is_some()),
+            ];
+            let changed: Vec<_> = parts.iter().filter(|(_, changed)| *changed).map(|(name, _)| *name).collect();
+            format!("hit, forward {}", changed.join(" + "))
+        }
         Decision::Drop { .. } => "hit, drop".to_owned(),
         Decision::FromFirewall => unreachable!("all frames come from wire ports"),
     }
 }
 
+/// Numbers of next hops; the first is never set.
+const HOPS: [u32; 4] = [1, 2, 0x0102_0304, u32::MAX];
+
+/// Anything that can be changed in packets with this key, and what can't: an address of the other family.
+fn change(rng: &mut Rng, key: &FlowKey) -> PacketChange {
+    let other_family = rng.chance(5);
+    let is_v4 = matches!(key.addresses, Addresses::V4 { .. }) != other_family;
+    let mut endpoint = |percent| {
+        let address = if is_v4 {
+            IpAddr::from(<[u8; 4]>::try_from(rng.bytes(4)).unwrap())
+        } else {
+            IpAddr::from(<[u8; 16]>::try_from(rng.bytes(16)).unwrap())
+        };
+        let any = u16::try_from(rng.below(0x1_0000)).unwrap();
+        let port = rng.chance(60).then_some(rng.pick(&[0, 1, 0xFFFF, any]));
+        rng.chance(percent).then_some(Endpoint { address, port })
+    };
+    let (source, destination) = (endpoint(50), endpoint(50));
+    let vlan = (!key.vlan.is_untagged() && rng.chance(40)).then_some(rng.pick(&[1, 100, 4094]));
+    PacketChange {
+        vlan: vlan.and_then(Vid::new),
+        next_hop: if rng.chance(50) { NextHopId::new(rng.pick(&HOPS)) } else { None },
+        source,
+        destination,
+    }
+}
+
 #[test]
 fn xdp_and_the_pipeline_agree() {
-    let lab = Lab::new();
-    let mut pair = Pair::new(&lab);
+    let (lab, mut rng) = (Lab::new(), Rng::new(SEED));
+    let mut pair = Pair::new(&lab, &mut rng);
     let mut too_short = 0;
     for fixture in frames::fixtures() {
         if fixture.frame.len() < MIN_FRAME_LEN {
@@ -170,24 +275,30 @@ fn xdp_and_the_pipeline_agree() {
         }
         pair.compare(&fixture.name, &fixture.frame);
     }
+    let mut sessions = 0;
     for (n, frame) in RandomFrames::new(SEED).take(RANDOM_FRAMES).enumerate() {
+        if n % (RANDOM_FRAMES / ROUNDS) == 0 {
+            sessions += pair.sessions;
+            pair.refill(&mut rng);
+        }
         pair.compare(&format!("random frame {n} of seed {SEED:#x}"), &frame);
     }
     pair.compare_counters();
-    println!("{} sessions; fixtures that the kernel can't run: {too_short}", pair.sessions);
+    println!("{sessions} sessions; fixtures that the kernel can't run: {too_short}");
     for (verdict, frames) in &pair.verdicts {
         println!("{frames:>8} {verdict}");
     }
-    // 14 reasons and 3 kinds of hits.
-    assert_eq!(pair.verdicts.len(), 17, "a verdict that no frame gets is not tested");
+    // All reasons, drops, and all mixtures of four changes.
+    assert_eq!(pair.verdicts.len(), SlowPath::COUNT + 1 + 16, "a verdict that no frame gets is not tested");
 }
 
 /// Such a frame is not in one piece: behind the first page the programs see its length only.
 #[test]
 fn jumbo_frames_are_judged_by_their_whole_length() {
     let lab = Lab::new();
-    let mut pair = Pair::new(&lab);
-    let hits: Vec<FlowKey> = pair.table.keys().filter(|key| key.lif == lifs()[0]).map(|key| key.flow).collect();
+    let mut pair = Pair::new(&lab, &mut Rng::new(SEED));
+    let keys = pair.tables.sessions.keys();
+    let hits: Vec<FlowKey> = keys.filter(|key| key.lif == lifs()[0]).map(|key| key.flow).collect();
     for key in hits {
         let packet = Packet::with_key(&key).payload(&[0xA5; 8900]);
         let frame = packet.clone().build();
@@ -199,7 +310,7 @@ fn jumbo_frames_are_judged_by_their_whole_length() {
     pair.compare_counters();
     println!("{:?}", pair.verdicts);
     assert!(
-        ["hit, forward", "hit, drop", "hit, forward with another VID", "slow path, truncated"]
+        ["hit, forward ", "hit, drop", "hit, forward next hop", "hit, forward VID + source", "slow path, truncated"]
             .iter()
             .all(|verdict| pair.verdicts.contains_key(*verdict))
     );

@@ -180,7 +180,7 @@ async fn a_refused_session_is_explained_beside_the_codes() {
 }
 
 #[tokio::test]
-async fn next_hops_are_stored_and_a_session_that_needs_one_is_told_that_this_plane_has_none() {
+async fn a_session_goes_by_a_next_hop_and_closes_with_it() {
     let fixture = start().await;
     let mut client = fixture.rpc(Dialect::V1Beta1).await;
     let mac = |last| vec![2, 0, 0, 0, 0, last];
@@ -195,9 +195,11 @@ async fn next_hops_are_stored_and_a_session_that_needs_one_is_told_that_this_pla
     let action = v1beta1::ActionParameters { action_type: 1, action_params_out_lif: Some(link), ..Default::default() };
     let routed = v1beta1::SessionRequest { action: Some(action), ..session(1) };
     let response = client.add_session(tokio_stream::iter([routed])).await.unwrap();
+    assert_eq!(response.into_inner().response_error, []);
+    let other = v1beta1::NextHopParameters { ip_version: 1, ..hop.clone() };
+    let response = client.set_next_hop(other).await.unwrap();
     let told = response.metadata().get(metadata::REFUSED).unwrap().to_str().unwrap();
-    assert_eq!(told, "session 1: action.actionParams_outLif.nextHopId: this device's data plane has no next hops");
-    assert_eq!(response.into_inner().response_error[0].error_status, 1);
+    assert_eq!(told, "next hop 7: ipVersion: next hop 7 is in use by IPv4 sessions");
 
     let short = v1beta1::NextHopParameters {
         mac_rewrite: Some(v1beta1::MacRewrite { src_mac: vec![1], dst_mac: mac(2) }),
@@ -208,6 +210,9 @@ async fn next_hops_are_stored_and_a_session_that_needs_one_is_told_that_this_pla
     assert_eq!(told, "next hop 7: macRewrite.srcMac: 1 bytes, a MAC address has 6");
     assert_eq!(response.into_inner().error_status, 1);
     assert_eq!(client.destroy_next_hop(hop.clone()).await.unwrap().into_inner().error_status, 0);
+    let mut closed = client.get_closed_sessions(v1beta1::SessionRequestArgs::default()).await.unwrap().into_inner();
+    let record = closed.message().await.unwrap().expect("the session that went with it");
+    assert_eq!((record.session_id, record.session_close_code().as_str_name()), (1, "_UNKNOWN_CLOSE_CODE"));
     assert_eq!(client.destroy_next_hop(hop.clone()).await.unwrap().into_inner().error_status, 1, "it is gone");
     assert_eq!(client.clear_next_hops(hop).await.unwrap().into_inner().error_status, 0);
 }

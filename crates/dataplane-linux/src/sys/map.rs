@@ -30,7 +30,7 @@ macro_rules! plain_bytes {
 }
 
 plain_bytes!(crate::abi::Key4: 20, crate::abi::Key6: 44, crate::abi::Entry: 16, crate::abi::Tally: 16);
-plain_bytes!(crate::abi::Probed: 80, crate::abi::Device: 8);
+plain_bytes!(crate::abi::Probed: 80, crate::abi::Device: 8, crate::abi::Edits: 96, crate::abi::NextHop: 24);
 
 /// `struct bpf_map_info`, as far as it is read here.
 #[repr(C)]
@@ -67,6 +67,11 @@ pub struct Batch {
     pub done: usize,
     /// Why the one behind them was not; `None` when all were.
     pub error: Option<io::Error>,
+}
+
+/// True for what may go well when it is tried again: memory that comes back, a bucket that is being changed, a signal.
+pub fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOMEM | libc::EBUSY | libc::EAGAIN | libc::EINTR))
 }
 
 /// A map with keys `K` and values `V`, one value an element.

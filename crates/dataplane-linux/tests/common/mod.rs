@@ -12,7 +12,7 @@ use std::time::Duration;
 use opof_dataplane::DataPlane;
 use opof_dataplane::pipeline::Port as PlanePort;
 use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, XdpConfig, XdpPlane};
-use opof_session::plane::{Command, Completion, FastAction, Rule, Slot};
+use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require;
@@ -165,7 +165,7 @@ pub fn keys(flow: FlowKey) -> [MatchKey; 2] {
 pub fn forward(flow: FlowKey) -> [Rule; 2] {
     let [a, b] = lifs();
     let [inward, outward] = keys(flow);
-    let to = |to| FastAction::Forward { to, rewrite: None };
+    let to = |to| FastAction::Forward { to, change: PacketChange::default() };
     [Rule { key: inward, action: to(b) }, Rule { key: outward, action: to(a) }]
 }
 
