@@ -1,8 +1,9 @@
 //! What must hold for any bytes at all: one body for unit tests, property tests and the fuzz target.
 
+use opof_wire::geneve::{self, OptionId};
 use opof_wire::tcp::Flags;
 use opof_wire::{Addresses, FlowKey, SlowPath, Transport, Vid};
-use opof_wire::{classify, ethernet, ipv4, ipv6, ipv6_ext, rewrite_outer_vid, tcp, udp, vlan};
+use opof_wire::{classify, encap, ethernet, ipv4, ipv6, ipv6_ext, rewrite_outer_vid, tcp, udp, vlan};
 
 /// Calls every accessor and every checksum setter of every header that accepts `bytes`.
 ///
@@ -46,6 +47,26 @@ fn read_everything(bytes: &[u8]) {
     if let Ok(packet) = udp::Packet::new_checked(bytes) {
         let _ = (packet.source_port(), packet.destination_port(), packet.length(), packet.checksum());
         let _ = (packet.verify_checksum(&addresses), packet.payload());
+    }
+    if let Ok(packet) = geneve::Packet::new_checked(bytes) {
+        let _ = (packet.version(), packet.header_len(), packet.is_oam(), packet.has_critical_options());
+        let _ = (packet.protocol(), packet.vni(), packet.payload());
+        let in_options: usize = packet.options().map(|option| geneve::OPTION_HEADER_LEN + option.data.len()).sum();
+        assert_eq!(geneve::HEADER_LEN + in_options, packet.header_len());
+    }
+    check_geneve(bytes);
+    let _ = encap::flow_hash(encap::link_words(bytes));
+}
+
+/// What parses as our GENEVE header is the same when it was emitted and parsed again.
+fn check_geneve(bytes: &[u8]) {
+    // The name that the bytes themselves have where our option usually is, or one that they hardly have.
+    let class = bytes.get(8..10).map_or(0, |class| u16::from_be_bytes([class[0], class[1]]));
+    let id = bytes.get(10).and_then(|kind| OptionId::new(class, *kind)).unwrap_or_default();
+    if let Ok(repr) = geneve::Repr::parse(bytes, id) {
+        let mut again = [0; geneve::EMITTED_LEN];
+        repr.emit(&mut again).expect("what was parsed fits");
+        assert_eq!(geneve::Repr::parse(&again, id), Ok(repr));
     }
 }
 

@@ -3,8 +3,10 @@
 
 use opof_testkit::frames::RandomFrames;
 use opof_testkit::headers::{check_headers, check_verdict};
+use opof_wire::encap::{self, Template, Tunnel};
 use opof_wire::ethernet::{self, MacAddress};
-use opof_wire::{ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::geneve::{self, Metadata, OptionId};
+use opof_wire::{Addresses, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 use proptest::prelude::*;
 
 #[test]
@@ -115,5 +117,60 @@ proptest! {
         let repr = udp::Repr { source_port, destination_port, payload_len };
         let bytes = emitted(repr.buffer_len(), payload_len, |out| repr.emit(out));
         prop_assert_eq!(udp::Repr::parse(&bytes), Ok(repr));
+    }
+    #[test]
+    fn geneve(
+        vni in 0..1_u32 << 24,
+        (class, kind) in (any::<u16>(), 0..0x80_u8),
+        (in_lif, out_lif, key) in any::<(u32, u32, u32)>(),
+        tail in 0..50_usize,
+    ) {
+        let option = OptionId::new(class, kind).expect("not critical");
+        let repr = geneve::Repr { vni, option, metadata: Metadata { in_lif, out_lif, key } };
+        let bytes = emitted(repr.buffer_len(), tail, |out| repr.emit(out));
+        prop_assert_eq!(geneve::Repr::parse(&bytes, option), Ok(repr));
+        prop_assert_eq!(geneve::Packet::new_unchecked(&bytes[..]).payload().len(), tail);
+    }
+
+    /// What a tunnel puts in front of a frame parses, header by header, to what the tunnel is.
+    #[test]
+    fn encapsulation(
+        (source_mac, destination_mac, hash) in any::<([u8; 6], [u8; 6], u32)>(),
+        addresses in prop_oneof![
+            any::<([u8; 4], [u8; 4])>().prop_map(|(source, destination)| Addresses::V4 { source, destination }),
+            any::<([u8; 16], [u8; 16])>().prop_map(|(source, destination)| Addresses::V6 { source, destination }),
+        ],
+        vni in 0..1_u32 << 24,
+        (in_lif, out_lif, key) in any::<(u32, u32, u32)>(),
+        frame in prop::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let (source_mac, destination_mac) = (MacAddress(source_mac), MacAddress(destination_mac));
+        let metadata = Metadata { in_lif, out_lif, key };
+        let tunnel = Tunnel { source_mac, destination_mac, addresses, vni, option: OptionId::DEFAULT };
+        let template = Template::new(&tunnel).expect("the VNI fits");
+        let mut packet = vec![0xff; encap::MAX_LEN];
+        let len = template.encapsulate(frame.len(), encap::source_port(hash), metadata, &mut packet).expect("it fits");
+        packet.truncate(len);
+        packet.extend(&frame);
+
+        let link = ethernet::Repr::parse(&packet).expect("Ethernet");
+        prop_assert_eq!((link.source, link.destination), (source_mac, destination_mac));
+        let rest = &packet[link.buffer_len()..];
+        let payload = if let Addresses::V4 { .. } = addresses {
+            let ip = ipv4::Packet::new_checked(rest).expect("IPv4");
+            prop_assert!(ip.verify_checksum() && ip.dont_fragment() && !ip.is_fragment());
+            prop_assert_eq!((ip.addresses(), ip.ttl(), ip.protocol()), (addresses, encap::HOPS, 17));
+            ip.payload()
+        } else {
+            let ip = ipv6::Packet::new_checked(rest).expect("IPv6");
+            prop_assert_eq!((ip.addresses(), ip.hop_limit(), ip.next_header()), (addresses, encap::HOPS, 17));
+            ip.payload()
+        };
+        let udp = udp::Packet::new_checked(payload).expect("UDP");
+        prop_assert_eq!((udp.length(), udp.checksum(), udp.destination_port()), (payload.len(), 0, geneve::PORT));
+        prop_assert_eq!(u32::from(udp.source_port()), 0xc000 | hash & 0x3fff);
+        let header = geneve::Repr::parse(udp.payload(), OptionId::DEFAULT);
+        prop_assert_eq!(header, Ok(geneve::Repr { vni, option: OptionId::DEFAULT, metadata }));
+        prop_assert_eq!(geneve::Packet::new_unchecked(udp.payload()).payload(), &frame[..]);
     }
 }
