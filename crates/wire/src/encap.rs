@@ -16,7 +16,7 @@
 //! - A damaged outer header does little harm: to another address or port the packet finds no receiver, or one that knows no
 //!   such VNI or no such option; a receiver has to compare the outer source address with the tunnel's (requirement 3), and
 //!   a wrong number in the option names no interface or the wrong one of the same device.
-//! - No tunnel's state is changed by what it carries, and nothing is forwarded on the tunnel's word alone.
+//! - A tunnel has no state that a damaged packet could change.
 //!
 //! A checksum over every frame would cost the fast path more than all else it does. A receiver must be told to take
 //! packets without one (Linux: `udp6zerocsumrx`; tshark calls them illegal until `udp.ignore_ipv6_zero_checksum` is set).
@@ -81,9 +81,16 @@ impl Layout {
         }
     }
 
-    /// The largest frame that fits behind the template.
+    /// The largest frame that fits behind the template, in bytes.
     pub const fn frame_len_max(&self) -> usize {
         u16::MAX as usize - self.ip_length_base
+    }
+
+    /// The largest frame that goes through a path that takes IP packets of `mtu` bytes, in bytes; 0 when not even an empty
+    /// one does. Without Ethernet header and tags, what is left of it is the MTU that [`crate::packet_too_big`] tells.
+    pub const fn frame_len_of_mtu(&self, mtu: usize) -> usize {
+        let room = mtu.saturating_sub(self.len - ethernet::HEADER_LEN);
+        if room < self.frame_len_max() { room } else { self.frame_len_max() }
     }
 }
 
@@ -399,6 +406,20 @@ mod tests {
             assert_eq!(template.encapsulate(60, 0, METADATA, &mut out[..len - 1]), Err(Error::Truncated));
         }
         assert_eq!(Template::new(&Tunnel { vni: 1 << 24, ..v4() }), Err(Error::Value));
+    }
+
+    #[test]
+    fn the_path_bounds_the_frame() {
+        assert_eq!((Layout::V4.frame_len_of_mtu(1500), Layout::V6.frame_len_of_mtu(1500)), (1448, 1428));
+        assert_eq!((Layout::V4.frame_len_of_mtu(52), Layout::V6.frame_len_of_mtu(0)), (0, 0));
+        assert_eq!(Layout::V4.frame_len_of_mtu(usize::MAX), Layout::V4.frame_len_max());
+        let mut out = [0; MAX_LEN];
+        for tunnel in [v4(), v6()] {
+            let template = Template::new(&tunnel).unwrap();
+            let frame_len = template.layout().frame_len_of_mtu(1500);
+            let len = template.encapsulate(frame_len, 0, METADATA, &mut out).unwrap();
+            assert_eq!(len + frame_len, ethernet::HEADER_LEN + 1500);
+        }
     }
 
     fn key(addresses: Addresses, source_port: u16, destination_port: u16) -> FlowKey {
