@@ -19,6 +19,8 @@ mod error;
 mod grace;
 pub mod limits;
 mod loader;
+pub mod neighbour;
+mod netlink;
 mod pin;
 mod plane;
 mod ports;

@@ -20,6 +20,10 @@ pub const READ_TRIES: u32 = 8;
 pub const PIN_TRIES: u32 = 8;
 /// Feature words of a driver that are looked at: 32 features each. Kernels have two.
 pub const FEATURE_WORDS: usize = 8;
+/// Bytes of an answer by netlink. An interface without its statistics takes less than 2 KiB.
+pub const NETLINK_ANSWER: usize = 32 * 1024;
+/// Answers to earlier requests, which failed before they were read, that are passed over.
+pub const NETLINK_STALE: usize = 8;
 
 const _: () = assert!(PORTS <= u8::MAX as usize, "a port's index is one byte of an entry");
 const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use opof_wire::edit::rewrite_outer_vid;
 use opof_wire::ethernet::MacAddress;
+use opof_wire::geneve::{self, OptionId};
+use opof_wire::packet_too_big::{self, Silence, answer, must_answer};
 use opof_wire::tcp::Flags;
 use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, SlowPath, Transport, Vid};
-use opof_wire::{classify, ethernet, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::{classify, encap, ethernet, icmp, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 
 /// Calls every accessor and every checksum setter of every header that accepts `bytes`.
 ///
@@ -51,6 +53,29 @@ fn read_everything(bytes: &[u8]) {
         let _ = (packet.source_port(), packet.destination_port(), packet.length(), packet.checksum());
         let _ = (packet.verify_checksum(&addresses), packet.payload());
     }
+    if let Ok(packet) = geneve::Packet::new_checked(bytes) {
+        let _ = (packet.version(), packet.header_len(), packet.is_oam(), packet.has_critical_options());
+        let _ = (packet.protocol(), packet.vni(), packet.payload());
+        let in_options: usize = packet.options().map(|option| geneve::OPTION_HEADER_LEN + option.data.len()).sum();
+        assert_eq!(geneve::HEADER_LEN + in_options, packet.header_len());
+    }
+    if let Ok(packet) = icmp::Packet::new_checked(bytes) {
+        let _ = (packet.kind(), packet.code(), packet.checksum(), packet.verify_checksum(&addresses), packet.payload());
+    }
+    check_geneve(bytes);
+    let _ = encap::flow_hash(encap::link_words(bytes));
+}
+
+/// What parses as our GENEVE header is the same when it was emitted and parsed again.
+fn check_geneve(bytes: &[u8]) {
+    // The name that the bytes themselves have where our option usually is, or one that they hardly have.
+    let class = bytes.get(8..10).map_or(0, |class| u16::from_be_bytes([class[0], class[1]]));
+    let id = bytes.get(10).and_then(|kind| OptionId::new(class, *kind)).unwrap_or_default();
+    if let Ok(repr) = geneve::Repr::parse(bytes, id) {
+        let mut again = [0; geneve::EMITTED_LEN];
+        repr.emit(&mut again).expect("what was parsed fits");
+        assert_eq!(geneve::Repr::parse(&again, id), Ok(repr));
+    }
 }
 
 fn write_everything(bytes: &mut [u8]) {
@@ -64,6 +89,10 @@ fn write_everything(bytes: &mut [u8]) {
         assert!(packet.verify_checksum(&addresses));
     }
     if let Ok(mut packet) = udp::Packet::new_checked(&mut *bytes) {
+        packet.fill_checksum(&addresses);
+        assert!(packet.verify_checksum(&addresses));
+    }
+    if let Ok(mut packet) = icmp::Packet::new_checked(&mut *bytes) {
         packet.fill_checksum(&addresses);
         assert!(packet.verify_checksum(&addresses));
     }
@@ -120,4 +149,60 @@ fn reparsed(frame: &[u8]) -> Result<FlowKey, opof_wire::Error> {
     };
     let vlan = Vid::new(outer.unwrap_or(0)).expect("a frame with a key has a valid VID");
     Ok(FlowKey { vlan, addresses, source_port, destination_port, transport })
+}
+
+/// Asks for the answer to `frame` when it does not fit, as it is and with an IPv4 checksum that is right: an answer goes
+/// back to where the frame came from, quotes its packet, has right lengths and checksums, and is not answered itself.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn check_answer(frame: &[u8]) {
+    check_answer_as_is(frame);
+    let mut repaired = frame.to_vec();
+    // Behind one tag or two as well; in the wrong place it does no harm.
+    for start in [14, 18, 22] {
+        if let Some(mut packet) = repaired.get_mut(start..).and_then(|rest| ipv4::Packet::new_checked(rest).ok()) {
+            packet.fill_checksum();
+            check_answer_as_is(&repaired);
+        }
+    }
+}
+
+fn check_answer_as_is(frame: &[u8]) {
+    for mtu in [0, packet_too_big::MTU_MIN_V4, 576, packet_too_big::MTU_MIN_V6] {
+        let mut out = [0xff; packet_too_big::MAX_LEN];
+        match answer(frame, mtu, &mut out) {
+            Ok(len) => check_answer_to(frame, mtu, &out[..len]),
+            Err(Silence::MtuTooSmall | Silence::Fits) => assert!(must_answer(frame).is_ok()),
+            Err(silence) => assert_eq!(must_answer(frame), Err(silence)),
+        }
+    }
+}
+
+fn check_answer_to(frame: &[u8], mtu: u16, answer: &[u8]) {
+    let subject = must_answer(frame).expect("what was answered must be");
+    let (link, rest) = answer.split_at(subject.link_len);
+    assert_eq!((&link[..6], &link[6..12], &link[12..]), (&frame[6..12], &frame[..6], &frame[12..subject.link_len]));
+    let (addresses, protocol, message) = match subject.addresses {
+        Addresses::V4 { .. } => {
+            let packet = ipv4::Packet::new_checked(rest).expect("an IPv4 packet");
+            assert!(packet.verify_checksum() && packet.total_len() == rest.len());
+            (packet.addresses(), packet.protocol(), packet.payload())
+        }
+        Addresses::V6 { .. } => {
+            let packet = ipv6::Packet::new_checked(rest).expect("an IPv6 packet");
+            assert_eq!(ipv6::HEADER_LEN + packet.payload_len(), rest.len());
+            (packet.addresses(), packet.next_header(), packet.payload())
+        }
+    };
+    assert_eq!(addresses, subject.addresses.reversed());
+    let says = match icmp::Repr::parse(message, protocol).expect("one of the two messages") {
+        icmp::Repr::FragmentationNeeded { mtu } => u32::from(mtu),
+        icmp::Repr::PacketTooBig { mtu } => mtu,
+    };
+    assert_eq!(says, u32::from(mtu));
+    let message = icmp::Packet::new_unchecked(message);
+    assert!(message.verify_checksum(&addresses));
+    assert!(subject.packet.len() > usize::from(mtu) && subject.packet.starts_with(message.payload()));
+    assert_eq!(must_answer(answer), Err(Silence::IcmpError));
 }
