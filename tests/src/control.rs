@@ -4,7 +4,6 @@ use std::fs;
 use std::time::Duration;
 
 use opof_client::{Client, ClientConfig, CloseCode, Device, DirectionCounters, SessionReport};
-use opof_session::l3::Tunnel;
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_wire::FlowKey;
 use serde_json::{Value, json};
@@ -64,16 +63,7 @@ impl From<SessionReport> for Counted {
 pub fn session(id: u64, flow: FlowKey) -> SessionSpec {
     let [in_lif, out_lif] = [1, 2].map(|lif| Lif::new(lif).expect("1 and 2 are not 0"));
     let action = Action::Forward;
-    SessionSpec {
-        id: SessionId(id),
-        in_lif,
-        out_lif,
-        flow,
-        out_vlan: flow.vlan,
-        tunnel: Tunnel::None,
-        action,
-        timeout_seconds: LONG,
-    }
+    SessionSpec { id: SessionId(id), in_lif, out_lif, flow, out_vlan: flow.vlan, action, timeout_seconds: LONG }
 }
 
 impl Opofd {

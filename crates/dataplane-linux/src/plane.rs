@@ -351,7 +351,7 @@ fn same_kind(a: &Command, b: &Command) -> bool {
 
 impl DataPlane for XdpPlane {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(self.sessions) }
+        Capabilities { vlan_rewrite: true, gtpu: true, ..Capabilities::forwarding(self.sessions) }
     }
 
     fn submit(&mut self, _now: Moment, commands: &[Command]) -> usize {

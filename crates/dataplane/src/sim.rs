@@ -40,7 +40,7 @@ impl SimPlane {
         let shared = Arc::new(Mutex::new(Device::new(lifs, sessions)));
         let plane = Self {
             shared: Arc::clone(&shared),
-            capabilities: Capabilities { vlan_rewrite: true, ..Capabilities::forwarding(sessions) },
+            capabilities: Capabilities { vlan_rewrite: true, gtpu: true, ..Capabilities::forwarding(sessions) },
         };
         (plane, SimPorts { shared })
     }

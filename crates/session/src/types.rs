@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use opof_wire::{Addresses, FlowKey, Vid};
 
-use crate::l3::{Family, Links, Tunnel};
+use crate::l3::{Family, Links};
 
 /// The number that the firewall gave a session. Any 64-bit value, 0 included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -119,13 +119,11 @@ pub struct SessionSpec {
     pub in_lif: Lif,
     /// Where the "in" direction leaves, and the "out" direction enters.
     pub out_lif: Lif,
-    /// The key of the "in" direction; its VLAN is the one on the `in_lif` side.
+    /// The key of the "in" direction; its VLAN is the one on the `in_lif` side, its tunnel that of both directions.
     pub flow: FlowKey,
     /// The VLAN on the `out_lif` side. Both sides are tagged, or neither; different tags are rewritten on the way, unless
     /// [`Action::Route`] says what happens to them.
     pub out_vlan: Vid,
-    /// What its packets are wrapped in.
-    pub tunnel: Tunnel,
     /// What to do with its packets.
     pub action: Action,
     /// Idle time after which it closes, in whole seconds; 0 asks for the device's default.

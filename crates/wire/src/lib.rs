@@ -10,6 +10,7 @@ pub mod classify;
 mod error;
 pub mod ethernet;
 pub mod flow;
+pub mod gtpu;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ipv6_ext;
@@ -19,4 +20,4 @@ pub mod vlan;
 
 pub use classify::{classify, rewrite_outer_vid};
 pub use error::Error;
-pub use flow::{Addresses, FlowKey, SlowPath, Transport, Vid};
+pub use flow::{Addresses, FlowKey, SlowPath, Transport, Tunnel, Vid};

@@ -4,7 +4,7 @@
 use opof_testkit::frames::RandomFrames;
 use opof_testkit::headers::{check_headers, check_verdict};
 use opof_wire::ethernet::{self, MacAddress};
-use opof_wire::{ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::{gtpu, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 use proptest::prelude::*;
 
 #[test]
@@ -115,5 +115,26 @@ proptest! {
         let repr = udp::Repr { source_port, destination_port, payload_len };
         let bytes = emitted(repr.buffer_len(), payload_len, |out| repr.emit(out));
         prop_assert_eq!(udp::Repr::parse(&bytes), Ok(repr));
+    }
+
+    #[test]
+    fn gtpu(
+        (message_type, teid) in any::<(u8, u32)>(),
+        (sequence, n_pdu, next_extension) in any::<(Option<u16>, Option<u8>, Option<u8>)>(),
+        payload_len in 0..100_usize,
+    ) {
+        let repr = gtpu::Repr { message_type, teid, sequence, n_pdu, next_extension, payload_len };
+        let bytes = emitted(repr.buffer_len(), payload_len, |out| repr.emit(out));
+        prop_assert_eq!(gtpu::Repr::parse(&bytes), Ok(repr));
+    }
+
+    #[test]
+    fn gtpu_extension(
+        next_extension: u8,
+        content in (0..255_usize).prop_flat_map(|units| prop::collection::vec(any::<u8>(), units * 4 + 2)),
+    ) {
+        let repr = gtpu::ExtensionRepr { content: &content, next_extension };
+        let bytes = emitted(repr.buffer_len(), 0, |out| repr.emit(out));
+        prop_assert_eq!(gtpu::ExtensionRepr::parse(&bytes), Ok(repr));
     }
 }

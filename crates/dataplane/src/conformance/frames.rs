@@ -3,7 +3,7 @@
 //! Deliberately without any code of the planes under test: nothing here parses. Checksums are left zero, for no plane
 //! looks at them. What must not be here: expectations.
 
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 /// What every destination address of the suite begins with: locally administered, not multicast.
 const DESTINATION: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x01];
@@ -161,7 +161,7 @@ pub(crate) fn flow(family: Family, transport: Transport, vlan: u16, n: u32) -> F
         }
     };
     let vlan = Vid::new(vlan).expect("the suite uses VIDs that name a VLAN");
-    FlowKey { vlan, addresses, source_port: 40_000, destination_port: 443, transport }
+    FlowKey { vlan, tunnel: Tunnel::None, addresses, source_port: 40_000, destination_port: 443, transport }
 }
 
 /// One flow of each kind: IPv4 and IPv6, TCP and UDP, untagged and on a VLAN.

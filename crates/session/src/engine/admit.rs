@@ -52,7 +52,7 @@ impl Policy {
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
             return Err(AddError::VlanOneSided);
         }
-        if spec.tunnel == Tunnel::Gtpu {
+        if spec.flow.tunnel == Tunnel::Gtpu {
             self.must(self.can.gtpu, "encapType", "GTP-U")?;
         }
         match &spec.action {
