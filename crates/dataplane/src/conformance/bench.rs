@@ -124,6 +124,10 @@ impl<'a> Bench<'a> {
         self.rig.plane().capabilities().vlan_rewrite
     }
 
+    pub(super) fn can_gtpu(&mut self) -> bool {
+        self.rig.plane().capabilities().gtpu
+    }
+
     /// Fails when the plane has less room than the suite needs.
     pub(super) fn needs_sessions(&mut self, needed: u32) -> Result<(), Failure> {
         let sessions = self.rig.plane().capabilities().sessions;

@@ -14,6 +14,7 @@ mod bench;
 mod failure;
 mod forwarding;
 pub(crate) mod frames;
+mod gtpu;
 mod lifecycle;
 mod matching;
 mod session;
@@ -133,6 +134,14 @@ cases! {
     matching::priority_tag_is_untagged,
     matching::pcp_and_dei_are_kept,
     matching::vlan_is_rewritten,
+    gtpu::gtpu_hit_is_forwarded_both_ways,
+    gtpu::gtpu_session_and_plain_session_are_two,
+    gtpu::gtpu_vlan_is_rewritten,
+    gtpu::gtpu_messages_go_to_the_firewall,
+    gtpu::gtpu_tcp_control_goes_to_the_firewall,
+    gtpu::malformed_gtpu_goes_to_the_firewall,
+    gtpu::gtpu_cut_at_every_byte_goes_to_the_firewall,
+    gtpu::the_port_of_gtpu_has_no_plain_key,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,
