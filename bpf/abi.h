@@ -12,6 +12,8 @@
 #define OPOF_MAX_LIFS 32
 #define OPOF_MAX_PORTS (2 * OPOF_MAX_LIFS)
 #define OPOF_NEXT_HOPS (1 << 21)
+/* wire::classify has the same one. */
+#define OPOF_MAX_GTPU_EXTENSIONS 4
 
 /* Why a frame takes the slow path: wire::SlowPath, the same numbers. */
 enum opof_reason {
@@ -30,14 +32,23 @@ enum opof_reason {
 	OPOF_TCP_MALFORMED = 12,
 	OPOF_UDP_MALFORMED = 13,
 	OPOF_TTL_EXPIRED = 14,
-	OPOF_REASONS = 15,
+	OPOF_GTPU_MALFORMED = 15,
+	OPOF_GTPU_CONTROL = 16,
+	OPOF_GTPU_EXTENSIONS = 17,
+	OPOF_REASONS = 18,
 };
 
 /* Besides a reason, what parse() can say: the frame has a key. */
 #define OPOF_HAS_KEY 255
 
+/* What the packet with the key is wrapped in: wire::Tunnel, the same numbers. */
+enum opof_tunnel {
+	OPOF_NO_TUNNEL = 0,
+	OPOF_GTPU = 1,
+};
+
 /*
- * The two table keys. Addresses and ports as on the wire, LIF and VLAN as the host has numbers. No byte is left
+ * The two table keys: of the innermost packet that is looked at, and the outermost VLAN. Addresses and ports as on the wire, LIF and VLAN as the host has numbers. No byte is left
  * undefined: hash tables compare all of them.
  */
 struct opof_key4 {
@@ -48,7 +59,8 @@ struct opof_key4 {
 	__u16 lif;
 	__u16 vlan;
 	__u8 transport;
-	__u8 zero[3];
+	__u8 tunnel; /* enum opof_tunnel */
+	__u8 zero[2];
 };
 
 struct opof_key6 {
@@ -59,7 +71,8 @@ struct opof_key6 {
 	__u16 lif;
 	__u16 vlan;
 	__u8 transport;
-	__u8 zero[3];
+	__u8 tunnel; /* enum opof_tunnel */
+	__u8 zero[2];
 };
 
 /* opof_entry.flags */
@@ -150,7 +163,7 @@ enum opof_kind {
 	OPOF_FORWARDED = 1,
 	OPOF_DROPPED = 2,
 	OPOF_SLOW = 3, /* + reason */
-	OPOF_KINDS = 18,
+	OPOF_KINDS = 21,
 };
 
 struct opof_tally {
@@ -176,10 +189,12 @@ OPOF_SIZE(opof_key4, 20);
 OPOF_AT(opof_key4, source_port, 8);
 OPOF_AT(opof_key4, lif, 12);
 OPOF_AT(opof_key4, transport, 16);
+OPOF_AT(opof_key4, tunnel, 17);
 OPOF_SIZE(opof_key6, 44);
 OPOF_AT(opof_key6, source_port, 32);
 OPOF_AT(opof_key6, lif, 36);
 OPOF_AT(opof_key6, transport, 40);
+OPOF_AT(opof_key6, tunnel, 41);
 OPOF_SIZE(opof_hit, 8);
 OPOF_SIZE(opof_entry, 16);
 OPOF_AT(opof_entry, hit, 8);

@@ -18,14 +18,15 @@
 struct opof_packet {
 	__u32 length; /* whole frame without FCS */
 	__u16 vlan;   /* outermost VID, 0 untagged */
-	__u8 family;  /* 4 or 6 with a key, else 0 */
+	__u8 family;  /* of the key: 4 or 6; without a key it says nothing */
 	__u8 tags;
-	__u8 outer_family;   /* of the outermost IP header; set with a key */
-	__u8 outer_protocol; /* what that carries */
 	union {
 		struct opof_key4 key4;
 		struct opof_key6 key6;
 	};
+	/* Of the outermost IP header, with a key. Within a tunnel they may differ from those of the key. */
+	__u8 outer_family;
+	__u8 outer_protocol;
 };
 
 /* IEEE 802.1Q clause 9 */
@@ -39,6 +40,15 @@ struct opof_packet {
 #define ETHER_TYPE_IPV6 0x86dd
 #define PROTOCOL_TCP 6
 #define PROTOCOL_UDP 17
+
+/* 3GPP TS 29.281: 4.4.2, 5.1 and 6.1 */
+#define GTPU_PORT 2152
+#define GTPU_VERSION_PT 0xf0
+#define GTPU_VERSION_1_GTP 0x30
+#define GTPU_E 0x04
+#define GTPU_E_S_PN 0x07
+#define GTPU_G_PDU 255
+#define GTPU_EXTENSION_UNIT 4
 
 struct ethernet_header {
 	__u8 addresses[12];
@@ -90,6 +100,20 @@ struct udp_header {
 	__u8 destination_port[2];
 	__be16 length;
 	__be16 checksum;
+};
+
+struct gtpu_header {
+	__u8 flags;
+	__u8 type;
+	__be16 length; /* of all behind this header */
+	__be32 teid;
+};
+
+/* There when any of the flags E, S and PN is set. */
+struct gtpu_optional {
+	__be16 sequence;
+	__u8 n_pdu;
+	__u8 next; /* evaluated with E only */
 };
 
 /* What the layers hand to the next one. `at` is where it begins; `left` counts the bytes from there to the end of
@@ -254,19 +278,134 @@ static __always_inline int parse_udp(const struct opof_cursor *c, __u8 ports[4])
 }
 
 /* Completes the key of the family that was found. */
-static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u16 lif, __u8 protocol)
+static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u16 lif, __u8 protocol,
+				       enum opof_tunnel tunnel)
 {
 	if (p->family == 4) {
 		__builtin_memcpy(p->key4.source_port, ports, 4);
 		p->key4.lif = lif;
 		p->key4.vlan = p->vlan;
 		p->key4.transport = protocol;
+		p->key4.tunnel = tunnel;
 	} else {
 		__builtin_memcpy(p->key6.source_port, ports, 4);
 		p->key6.lif = lif;
 		p->key6.vlan = p->vlan;
 		p->key6.transport = protocol;
+		p->key6.tunnel = tunnel;
 	}
+}
+
+static __always_inline int parse_transport(const struct opof_cursor *c, __u8 protocol, __u8 ports[4])
+{
+	return protocol == PROTOCOL_TCP ? parse_tcp(c, ports) : parse_udp(c, ports);
+}
+
+/* Leaves the cursor, which stands on the first extension header or on the packet, on the packet. */
+static __always_inline int skip_extensions(struct opof_cursor *c, __u8 next)
+{
+#pragma unroll
+	for (int i = 0; i <= OPOF_MAX_GTPU_EXTENSIONS; i++) {
+		__u8 *units = c->at, *last;
+		__u32 length;
+
+		if (next == 0)
+			break;
+		if (i == OPOF_MAX_GTPU_EXTENSIONS)
+			return OPOF_GTPU_EXTENSIONS;
+		if (c->left < 1 || (void *)(units + 1) > c->end)
+			return OPOF_TRUNCATED;
+		if (*units == 0)
+			return OPOF_GTPU_MALFORMED;
+		length = *units * GTPU_EXTENSION_UNIT;
+		if (length > c->left)
+			return OPOF_TRUNCATED;
+		/* The verifier knows a bound where it was compared: it has to be compared at the byte that is read. */
+		last = units + (length - 1);
+		if ((void *)(last + 1) > c->end)
+			return OPOF_TRUNCATED;
+		next = *last;
+		c->at = last + 1;
+		c->left -= length;
+	}
+	return OPOF_HAS_KEY;
+}
+
+/* Rule 8 up to the packet inside, on which it leaves the cursor. */
+static __always_inline int parse_g_pdu(struct opof_cursor *c)
+{
+	struct gtpu_header *gtpu = c->at;
+	struct gtpu_optional *optional = (void *)(gtpu + 1);
+	__u16 length;
+	__u8 flags;
+
+	if (c->left < sizeof(*gtpu) || (void *)(gtpu + 1) > c->end)
+		return OPOF_TRUNCATED;
+	flags = gtpu->flags;
+	if ((flags & GTPU_VERSION_PT) != GTPU_VERSION_1_GTP)
+		return OPOF_GTPU_MALFORMED;
+	if (gtpu->type != GTPU_G_PDU)
+		return OPOF_GTPU_CONTROL;
+	length = bpf_ntohs(gtpu->length);
+	c->left -= sizeof(*gtpu);
+	if (length > c->left)
+		return OPOF_TRUNCATED;
+	if (length < c->left)
+		return OPOF_GTPU_MALFORMED;
+	c->at = optional;
+	if (!(flags & GTPU_E_S_PN))
+		return OPOF_HAS_KEY;
+	if (c->left < sizeof(*optional) || (void *)(optional + 1) > c->end)
+		return OPOF_TRUNCATED;
+	c->at = optional + 1;
+	c->left -= sizeof(*optional);
+	return flags & GTPU_E ? skip_extensions(c, optional->next) : OPOF_HAS_KEY;
+}
+
+/*
+ * Rule 8, `at` behind the UDP header, with `left` bytes to the end of what that carries: replaces the key by the one
+ * of the packet inside. A function of its own, so that the code of other frames stays as short as it is without it.
+ */
+static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u32 left, __u16 lif)
+{
+	struct opof_cursor c = { .at = at, .end = end, .left = left };
+	__u8 protocol = 0, ports[4];
+	__u32 size, header;
+	int said;
+
+	said = parse_g_pdu(&c);
+	if (said != OPOF_HAS_KEY)
+		return said;
+	if (c.left < 1 || c.at + 1 > c.end)
+		return OPOF_TRUNCATED;
+	/* The outer key may be the longer one. */
+	__builtin_memset(&p->key6, 0, sizeof(p->key6));
+	size = c.left;
+	switch (*(__u8 *)c.at >> 4) {
+	case 4:
+		said = parse_ipv4(&c, p, &protocol);
+		header = sizeof(struct ipv4_header);
+		break;
+	case 6:
+		said = parse_ipv6(&c, p, &protocol);
+		header = sizeof(struct ipv6_header);
+		break;
+	default:
+		return OPOF_GTPU_MALFORMED;
+	}
+	if (said != OPOF_HAS_KEY)
+		return said;
+	if (header + c.left < size)
+		return OPOF_GTPU_MALFORMED;
+	said = parse_transport(&c, protocol, ports);
+	if (said == OPOF_HAS_KEY)
+		finish_key(p, ports, lif, protocol, OPOF_GTPU);
+	return said;
+}
+
+static __always_inline int is_gtpu(__u8 protocol, const __u8 ports[4])
+{
+	return protocol == PROTOCOL_UDP && ports[2] == GTPU_PORT >> 8 && ports[3] == (GTPU_PORT & 0xff);
 }
 
 /* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. */
@@ -301,10 +440,13 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u1
 
 	p->outer_family = p->family;
 	p->outer_protocol = protocol;
-	said = protocol == PROTOCOL_TCP ? parse_tcp(&c, ports) : parse_udp(&c, ports);
-	if (said == OPOF_HAS_KEY)
-		finish_key(p, ports, lif, protocol);
-	return said;
+	said = parse_transport(&c, protocol, ports);
+	if (said != OPOF_HAS_KEY)
+		return said;
+	if (is_gtpu(protocol, ports))
+		return parse_gtpu(p, c.at + sizeof(struct udp_header), c.end, c.left - sizeof(struct udp_header), lif);
+	finish_key(p, ports, lif, protocol, OPOF_NO_TUNNEL);
+	return OPOF_HAS_KEY;
 }
 
 #endif

@@ -3,8 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use opof_client::{Client, ClientConfig, CloseCode, Device, DirectionCounters, SessionReport};
-use opof_session::l3::Tunnel;
+use opof_client::{Client, ClientConfig, CloseCode, Device, Dialect, DirectionCounters, SessionReport};
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_wire::FlowKey;
 use serde_json::{Value, json};
@@ -64,22 +63,18 @@ impl From<SessionReport> for Counted {
 pub fn session(id: u64, flow: FlowKey) -> SessionSpec {
     let [in_lif, out_lif] = [1, 2].map(|lif| Lif::new(lif).expect("1 and 2 are not 0"));
     let action = Action::Forward;
-    SessionSpec {
-        id: SessionId(id),
-        in_lif,
-        out_lif,
-        flow,
-        out_vlan: flow.vlan,
-        tunnel: Tunnel::None,
-        action,
-        timeout_seconds: LONG,
-    }
+    SessionSpec { id: SessionId(id), in_lif, out_lif, flow, out_vlan: flow.vlan, action, timeout_seconds: LONG }
 }
 
 impl Opofd {
     /// Offloads a session; an error when it was refused.
     pub fn add(&self, session: SessionSpec) -> Result<(), Error> {
-        let outcome = self.call("add a session", async |client| client.add([session.into()]).await)?;
+        self.add_in(Dialect::V1, session)
+    }
+
+    /// The same in one of the published dialects.
+    pub fn add_in(&self, dialect: Dialect, session: SessionSpec) -> Result<(), Error> {
+        let outcome = self.call_in(dialect, "add a session", async |client| client.add([session.into()]).await)?;
         match outcome.refused.first() {
             None => Ok(()),
             Some(refused) => Err(self.error("add a session", &refused.reason.to_string())),
@@ -107,14 +102,24 @@ impl Opofd {
         self.call("describe the device", async |client| client.device().await)
     }
 
-    /// Connects from within the namespace and asks.
+    /// In the first dialect, which has all that most tests need.
     fn call<T: Send>(
         &self,
         what: &str,
         ask: impl AsyncFnOnce(&mut Client) -> Result<T, opof_client::Error> + Send,
     ) -> Result<T, Error> {
+        self.call_in(Dialect::V1, what, ask)
+    }
+
+    /// Connects from within the namespace and asks.
+    fn call_in<T: Send>(
+        &self,
+        dialect: Dialect,
+        what: &str,
+        ask: impl AsyncFnOnce(&mut Client) -> Result<T, opof_client::Error> + Send,
+    ) -> Result<T, Error> {
         let pem = fs::read(self.certificate()).map_err(Error::io("read the certificate"))?;
-        let config = ClientConfig::new(format!("https://{ADDRESS}")).ca_pem(pem).deadline(CALL_BOUND);
+        let config = ClientConfig::new(format!("https://{ADDRESS}")).ca_pem(pem).deadline(CALL_BOUND).dialect(dialect);
         let asked = self.namespace().run(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(Error::io("make a runtime"))?;

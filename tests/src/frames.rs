@@ -3,7 +3,7 @@
 use opof_testkit::netns::RawSocket;
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::Pacer;
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 use crate::Error;
 
@@ -27,7 +27,8 @@ pub fn keys() -> Vec<FlowKey> {
     for transport in [Transport::Tcp, Transport::Udp] {
         for addresses in [v4, v6] {
             for vlan in [Vid::UNTAGGED, vlan] {
-                keys.push(FlowKey { vlan, addresses, source_port: 40_000, destination_port: 443, transport });
+                let (tunnel, source_port, destination_port) = (Tunnel::None, 40_000, 443);
+                keys.push(FlowKey { vlan, tunnel, addresses, source_port, destination_port, transport });
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod control;
+pub mod dissect;
 mod error;
 pub mod frames;
 pub mod iperf;

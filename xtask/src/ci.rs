@@ -114,6 +114,7 @@ fn summary(results: &[(&Step, Duration, Option<String>)]) -> String {
 fn packages() -> Result<()> {
     require::require(PROGRAMS)?;
     require::require(require::NETWORK)?;
+    require::require(require::DISSECTORS)?;
     if shell::output(shell::command("python3").args(["-c", "import ensurepip"])).is_err() {
         require::require(&[VENV])?;
     }

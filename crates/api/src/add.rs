@@ -136,6 +136,7 @@ impl Reader<'_> {
         let Sides { in_lif, in_vlan, out_lif, out_vlan } = lif::decode(self.request, self.dialect)?;
         let flow = FlowKey {
             vlan: in_vlan,
+            tunnel: self.tunnel()?,
             addresses: self.addresses()?,
             source_port: self.port("sourcePort", self.request.source_port)?,
             destination_port: self.port("destinationPort", self.request.destination_port)?,
@@ -159,7 +160,6 @@ impl Reader<'_> {
             out_lif,
             flow,
             out_vlan,
-            tunnel: self.tunnel()?,
             action,
             timeout_seconds: self.request.cache_timeout,
         })
@@ -248,7 +248,7 @@ pub fn session_request(
     profile: &Profile,
 ) -> Result<SessionRequest, Inexpressible> {
     let lacks = |what, instead| Inexpressible { id: spec.id, dialect, what, instead };
-    if spec.tunnel != Tunnel::None && !dialect.has_tunnel() {
+    if spec.flow.tunnel != Tunnel::None && !dialect.has_tunnel() {
         return Err(lacks("GTP-U", "v1.1 or v1beta1"));
     }
     if matches!(spec.action, Action::Route(_)) && !dialect.has_links() {
@@ -276,7 +276,7 @@ pub fn session_request(
             request.destination_ip_v6 = destination.to_vec();
         }
     }
-    if spec.tunnel == Tunnel::Gtpu {
+    if spec.flow.tunnel == Tunnel::Gtpu {
         request.set_encap_type(TunnelType::Gtpu);
     }
     Ok(request)

@@ -160,7 +160,7 @@ fn what_must_be_rejected_is_rejected_by_its_field() {
 
 fn meaning(dialect: Dialect, profile: &Profile, name: &str) -> String {
     let spec = session_spec(&request(dialect, name), dialect, profile).expect(name);
-    format!("{} {:?} {:?} {}", spec.flow, spec.tunnel, spec.action, spec.timeout_seconds)
+    format!("{} {:?} {}", spec.flow, spec.action, spec.timeout_seconds)
 }
 
 #[test]
@@ -169,28 +169,28 @@ fn what_need_not_be_rejected_is_accepted_and_means_what_it_says() {
         let meaning = |name| meaning(dialect, &Profile::SPEC, name);
         assert_eq!(
             meaning("add_v6_tcp_forward"),
-            "tcp [2001:db8:85a3::8a2e:370:7332]:4430 > [2001:db8:85a3::8a03:370:234f]:80 None Forward 0"
+            "tcp [2001:db8:85a3::8a2e:370:7332]:4430 > [2001:db8:85a3::8a03:370:234f]:80 Forward 0"
         );
-        assert_eq!(meaning("add_v4_udp_drop_vlan100"), "udp 192.0.2.1:5000 > 198.51.100.9:53 vlan 100 None Drop 30");
-        assert_eq!(
-            meaning("add_v4_udp_mirror"),
-            "udp 10.0.0.1:12345 > 10.1.0.4:80 None Mirror { collector: 12.2.3.4 } 0"
-        );
+        assert_eq!(meaning("add_v4_udp_drop_vlan100"), "udp 192.0.2.1:5000 > 198.51.100.9:53 vlan 100 Drop 30");
+        assert_eq!(meaning("add_v4_udp_mirror"), "udp 10.0.0.1:12345 > 10.1.0.4:80 Mirror { collector: 12.2.3.4 } 0");
         assert_eq!(
             meaning("add_v6_udp_snoop_max"),
-            "udp [2001:db8::1]:1 > [2001:db8::2]:65535 None Snoop { collector: 2001:db8::c0 } 4294967295"
+            "udp [2001:db8::1]:1 > [2001:db8::2]:65535 Snoop { collector: 2001:db8::c0 } 4294967295"
         );
     }
-    assert_eq!(meaning(Dialect::V1_1, &Profile::SPEC, "add_gtpu_inner"), "udp 10.0.0.1:1 > 10.1.0.4:2 Gtpu Forward 0");
+    assert_eq!(
+        meaning(Dialect::V1_1, &Profile::SPEC, "add_gtpu_inner"),
+        "udp 10.0.0.1:1 > 10.1.0.4:2 in gtp-u Forward 0"
+    );
     let v2 = meaning(Dialect::V2, &Profile::SPEC, "add_v4_tcp_forward_inet_pton");
-    assert_eq!(v2, "tcp 10.0.0.1:12345 > 10.1.0.3:80 None Forward 0");
+    assert_eq!(v2, "tcp 10.0.0.1:12345 > 10.1.0.3:80 Forward 0");
 }
 
 #[test]
 fn the_l3_dialect_means_what_it_says() {
     let meaning = |name| meaning(Dialect::V1Beta1, &HOST, name);
     let l3 = meaning("add_l3_snat_vlan_rewrite");
-    assert!(l3.starts_with("tcp 10.0.0.1:40000 > 203.0.113.7:443 vlan 100 None Route"), "{l3}");
+    assert!(l3.starts_with("tcp 10.0.0.1:40000 > 203.0.113.7:443 vlan 100 Route"), "{l3}");
     for part in [
         "towards_in: Link { next_hop: Some(NextHopId(11)), snat: None, dnat: None, vlan: Some(Vid(100)) }",
         "towards_out: Link { next_hop: Some(NextHopId(12)), snat: Some(Nat { address: 198.51.100.20, port: Some(61000) })",
@@ -199,6 +199,6 @@ fn the_l3_dialect_means_what_it_says() {
         assert!(l3.contains(part), "{part} is not in {l3}");
     }
     let gtpu = meaning("add_v6_gtpu_dnat");
-    assert!(gtpu.starts_with("udp [2001:db8::1]:40000 > [2001:db8:ffff::7]:443 Gtpu Route"), "{gtpu}");
+    assert!(gtpu.starts_with("udp [2001:db8::1]:40000 > [2001:db8:ffff::7]:443 in gtp-u Route"), "{gtpu}");
     assert!(gtpu.contains("dnat: Some(Nat { address: 2001:db8:1::7, port: Some(8443) })"), "{gtpu}");
 }

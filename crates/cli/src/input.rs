@@ -308,7 +308,7 @@ mod tests {
         let spec =
             routed(r#""tunnel": "gtpu", "out-next-hop": 7, "out-snat": "192.0.2.1:4000", "in-dnat": "192.0.2.2""#);
         let spec = spec.unwrap();
-        assert_eq!(spec.tunnel, Tunnel::Gtpu);
+        assert_eq!(spec.flow.tunnel, Tunnel::Gtpu);
         let Action::Route(links) = spec.action else { panic!("routed") };
         assert_eq!(links.towards_out.next_hop.map(opof_client::NextHopId::get), Some(7));
         let snat = links.towards_out.snat.unwrap();

@@ -65,6 +65,7 @@ impl Session {
         };
         let flow = FlowKey {
             vlan: Vid::UNTAGGED,
+            tunnel: Tunnel::None,
             addresses,
             source_port: source.port(),
             destination_port: destination.port(),
@@ -77,7 +78,6 @@ impl Session {
             out_lif,
             flow,
             out_vlan: Vid::UNTAGGED,
-            tunnel: Tunnel::None,
             action: Action::Forward,
             timeout_seconds: 0,
         }))
@@ -116,7 +116,7 @@ impl Session {
     /// v1beta1 have words for it.
     #[must_use]
     pub fn tunnel(mut self, tunnel: Tunnel) -> Self {
-        self.0.tunnel = tunnel;
+        self.0.flow.tunnel = tunnel;
         self
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let links = Links { towards_in: back, towards_out: out };
         assert_eq!(both.spec().action, Action::Route(Box::new(links)));
         assert_eq!(both, plain.links(links).unwrap());
-        assert_eq!(both.spec().tunnel, Tunnel::Gtpu);
+        assert_eq!(both.spec().flow.tunnel, Tunnel::Gtpu);
     }
 
     #[test]

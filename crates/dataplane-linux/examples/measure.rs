@@ -21,7 +21,7 @@ use opof_testkit::frames::Rng;
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::Stopwatch;
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, FlowKey, Transport};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
 const REPEAT: u32 = 1_000_000;
@@ -30,8 +30,8 @@ const SAMPLES: u32 = 50_000;
 fn main() {
     let asked: Vec<u32> = std::env::args().skip(1).map(|arg| arg.parse().expect("a number of sessions")).collect();
     let lab = Lab::new();
-    println!("                        one flow |           random flows |  sessions/s  | bytes a session");
-    println!("sessions  hit miss TCP control harness | hit miss harness | install remove | table + record");
+    println!("                                      one flow |     random flows |     sessions/s | bytes a session");
+    println!("sessions  hit miss TCP-control UDP GTP-U harness | hit miss harness | install remove | table + record");
     for sessions in if asked.is_empty() { SIZES.to_vec() } else { asked } {
         for family in [4, 6] {
             measure(&lab, sessions, family);
@@ -50,7 +50,8 @@ fn key(n: u32, family: u8) -> FlowKey {
 }
 
 fn measure(lab: &Lab, sessions: u32, family: u8) {
-    let mut plane = lab.plane(sessions);
+    // Room for the two that are measured once.
+    let mut plane = lab.plane(sessions + 2);
     let empty = table_memory(&plane).expect("fdinfo");
     let installs: Vec<_> =
         (0..sessions).map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, family)) }).collect();
@@ -62,8 +63,16 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
     let hit = frame(key(0, family), Flags(0x10));
     let miss = frame(key(sessions, family), Flags(0x10));
     let control = frame(key(0, family), Flags(0x02));
-    let warm = [(&wire, &hit), (&wire, &miss), (&wire, &control), (&firewall, &hit)]
-        .map(|(runner, frame)| runner.run(frame, REPEAT).expect("a test run").mean.as_nanos());
+    let udp = FlowKey { transport: Transport::Udp, ..key(0, family) };
+    let gtpu = FlowKey { tunnel: Tunnel::Gtpu, ..key(0, family) };
+    for (slot, flow) in (sessions..).zip([udp, gtpu]) {
+        rate(&mut plane, &[Command::Install { slot: Slot(slot), rules: forward(flow) }]);
+    }
+    let datagram = Packet::with_key(&udp).pad_to(60).build();
+    let tunnelled = frame(gtpu, Flags(0x10));
+    let warm =
+        [(&wire, &hit), (&wire, &miss), (&wire, &control), (&wire, &datagram), (&wire, &tunnelled), (&firewall, &hit)]
+            .map(|(runner, frame)| runner.run(frame, REPEAT).expect("a test run").mean.as_nanos());
     let cold =
         [(&wire, 0), (&wire, sessions), (&firewall, 0)].map(|(runner, from)| random(runner, from, sessions, family));
 
@@ -72,11 +81,13 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
     let removed = rate(&mut plane, &removals);
     let each = u64::from(sessions);
     println!(
-        "{sessions:>8} IPv{family}  {} {} {} {} | {} {} {} | {installed} {removed} | {} of which empty table {}, + 64",
+        "{sessions:>8} IPv{family}  {} {} {} {} {} {} | {} {} {} | {installed} {removed} | {} of which empty table {}, + 64",
         warm[0],
         warm[1],
         warm[2],
         warm[3],
+        warm[4],
+        warm[5],
         cold[0],
         cold[1],
         cold[2],

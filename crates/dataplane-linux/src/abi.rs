@@ -7,7 +7,7 @@ mod edits;
 
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
-use opof_wire::{Addresses, SlowPath, Transport, Vid};
+use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
 pub use edits::{Edits, NextHop, VLANS, vlan_flow};
 
@@ -26,7 +26,7 @@ pub const RECORD_WORDS: usize = 8;
 /// 64-bit words of one direction in it: packets, bytes, last seen.
 pub const DIRECTION_WORDS: usize = 3;
 /// What a port counts.
-pub const KINDS: u32 = 18;
+pub const KINDS: u32 = 21;
 /// Frames that came in, on a firewall port.
 pub const KIND_RECEIVED: u32 = 0;
 /// Hits that were redirected.
@@ -101,6 +101,7 @@ fn tail(bytes: &mut [u8], key: &MatchKey) {
     bytes[4..6].copy_from_slice(&key.lif.get().to_ne_bytes());
     bytes[6..8].copy_from_slice(&key.flow.vlan.get().to_ne_bytes());
     bytes[8] = key.flow.transport.number();
+    bytes[9] = key.flow.tunnel.number();
 }
 
 impl Key4 {
@@ -262,7 +263,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 impl Key {
     /// The key as the engine names it; `None` when no frame could have it.
     pub fn to_match_key(self) -> Option<MatchKey> {
-        let (addresses, tail): (_, [u8; 9]) = match self {
+        let (addresses, tail): (_, [u8; 10]) = match self {
             Self::V4(Key4(bytes)) => {
                 (Addresses::V4 { source: array(&bytes, 0), destination: array(&bytes, 4) }, array(&bytes, 8))
             }
@@ -272,6 +273,7 @@ impl Key {
         };
         let flow = opof_wire::FlowKey {
             vlan: Vid::new(u16::from_ne_bytes(array(&tail, 6)))?,
+            tunnel: Tunnel::from_number(tail[9])?,
             addresses,
             source_port: u16::from_be_bytes(array(&tail, 0)),
             destination_port: u16::from_be_bytes(array(&tail, 2)),
@@ -313,6 +315,9 @@ mod tests {
         let same = [
             ("OPOF_REASONS", SlowPath::COUNT as u64),
             ("OPOF_HAS_KEY", HAS_KEY.into()),
+            ("OPOF_NO_TUNNEL", Tunnel::None.number().into()),
+            ("OPOF_GTPU", Tunnel::Gtpu.number().into()),
+            ("OPOF_MAX_GTPU_EXTENSIONS", opof_wire::classify::MAX_GTPU_EXTENSIONS as u64),
             ("OPOF_MAX_LIFS", limits::LIFS as u64),
             ("OPOF_OUTWARD", OUTWARD.into()),
             ("OPOF_DROP", DROP.into()),
@@ -335,6 +340,7 @@ mod tests {
     fn key(addresses: Addresses) -> MatchKey {
         let flow = opof_wire::FlowKey {
             vlan: Vid::new(0x123).unwrap(),
+            tunnel: Tunnel::Gtpu,
             addresses,
             source_port: 0x0102,
             destination_port: 0x0304,
@@ -348,7 +354,7 @@ mod tests {
         let four = key(Addresses::V4 { source: [10, 1, 2, 3], destination: [192, 0, 2, 9] });
         let [lif, vlan] = [0x0506_u16.to_ne_bytes(), 0x123_u16.to_ne_bytes()];
         let mut expected = vec![10, 1, 2, 3, 192, 0, 2, 9, 1, 2, 3, 4];
-        let tail = [&lif[..], &vlan, &[17, 0, 0, 0]].concat();
+        let tail = [&lif[..], &vlan, &[17, 1, 0, 0]].concat();
         expected.extend(&tail);
         let made = Key::from(&four);
         assert_eq!(made, Key::V4(Key4(expected.try_into().unwrap())));

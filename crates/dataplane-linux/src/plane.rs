@@ -393,6 +393,7 @@ impl DataPlane for XdpPlane {
             vlan_rewrite: true,
             next_hops: true,
             nat: true,
+            gtpu: true,
             vlan_flows: true,
             ..Capabilities::forwarding(self.sessions)
         }

@@ -18,7 +18,7 @@ use opof_session::types::{Counters, Direction, Lif, MatchKey};
 use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames, Rng};
 use opof_testkit::packet::Packet;
 use opof_wire::ethernet::MacAddress;
-use opof_wire::{Addresses, Endpoint, FlowKey, Macs, SlowPath, Vid, classify};
+use opof_wire::{Addresses, Endpoint, FlowKey, Macs, SlowPath, Tunnel, Vid, classify};
 
 const RANDOM_FRAMES: usize = 100_000;
 /// With other sessions each.
@@ -177,7 +177,7 @@ impl Pair {
             }
             let len = frame.len() as u64;
             count(self.ports.entry(*lif).or_default(), &mut self.records, &decision, len);
-            *self.verdicts.entry(word(&decision)).or_default() += 1;
+            *self.verdicts.entry(word(&decision, key.map(|key| key.flow.tunnel))).or_default() += 1;
         }
     }
 
@@ -215,8 +215,9 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
     counters.bytes += len;
 }
 
-fn word(decision: &Decision) -> String {
-    match decision {
+/// What became of a frame, and whether the key that it had is of a tunnelled packet.
+fn word(decision: &Decision, tunnel: Option<Tunnel>) -> String {
+    let word = match decision {
         Decision::SlowPath { reason, .. } => format!("slow path, {reason}"),
         Decision::Forward { edit, .. } => {
             let parts = [
@@ -230,7 +231,8 @@ fn word(decision: &Decision) -> String {
         }
         Decision::Drop { .. } => "hit, drop".to_owned(),
         Decision::FromFirewall => unreachable!("all frames come from wire ports"),
-    }
+    };
+    if tunnel == Some(Tunnel::Gtpu) { format!("{word}, in GTP-U") } else { word }
 }
 
 /// Numbers of next hops; the first is never set.
@@ -288,8 +290,9 @@ fn xdp_and_the_pipeline_agree() {
     for (verdict, frames) in &pair.verdicts {
         println!("{frames:>8} {verdict}");
     }
-    // All reasons, drops, and all mixtures of four changes.
-    assert_eq!(pair.verdicts.len(), SlowPath::COUNT + 1 + 16, "a verdict that no frame gets is not tested");
+    // All reasons; drops, misses, packets that expire, and all mixtures of four changes, each with and without GTP-U.
+    let reasons = SlowPath::ALL.into_iter().filter(|reason| reason.is_of_the_parser()).count();
+    assert_eq!(pair.verdicts.len(), reasons + 2 * (1 + 1 + 1 + 16), "a verdict that no frame gets is not tested");
 }
 
 /// Such a frame is not in one piece: behind the first page the programs see its length only.
@@ -310,9 +313,16 @@ fn jumbo_frames_are_judged_by_their_whole_length() {
     pair.compare_counters();
     println!("{:?}", pair.verdicts);
     assert!(
-        ["hit, forward ", "hit, drop", "hit, forward next hop", "hit, forward VID + source", "slow path, truncated"]
-            .iter()
-            .all(|verdict| pair.verdicts.contains_key(*verdict))
+        [
+            "hit, forward ",
+            "hit, drop",
+            "hit, forward next hop",
+            "hit, forward VID + source",
+            "slow path, truncated",
+            "hit, forward , in GTP-U"
+        ]
+        .iter()
+        .all(|verdict| pair.verdicts.contains_key(*verdict))
     );
 }
 

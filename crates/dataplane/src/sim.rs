@@ -46,6 +46,7 @@ impl SimPlane {
                 vlan_rewrite: true,
                 next_hops: true,
                 nat: true,
+                gtpu: true,
                 vlan_flows: true,
                 ..Capabilities::forwarding(sessions)
             },

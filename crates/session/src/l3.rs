@@ -6,6 +6,7 @@ use core::fmt;
 use core::net::IpAddr;
 use core::num::{NonZeroU16, NonZeroU32};
 
+pub use opof_wire::Tunnel;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::{Endpoint, FlowKey, Vid};
 
@@ -162,16 +163,6 @@ impl LinkFields {
         dnat: "action.actionParams_outLif.dnat",
         vlan: "action.actionParams_outLif.vlan",
     };
-}
-
-/// What a session's packets are wrapped in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Tunnel {
-    /// Nothing.
-    #[default]
-    None,
-    /// GTP-U (3GPP TS 29.281): the flow key is that of the inner packet.
-    Gtpu,
 }
 
 /// Where the misses of a VLAN go.

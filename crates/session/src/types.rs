@@ -119,13 +119,11 @@ pub struct SessionSpec {
     pub in_lif: Lif,
     /// Where the "in" direction leaves, and the "out" direction enters.
     pub out_lif: Lif,
-    /// The key of the "in" direction; its VLAN is the one on the `in_lif` side.
+    /// The key of the "in" direction; its VLAN is the one on the `in_lif` side, its tunnel that of both directions.
     pub flow: FlowKey,
     /// The VLAN on the `out_lif` side. Both sides are tagged, or neither; different tags are rewritten on the way, unless
     /// [`Action::Route`] says what happens to them.
     pub out_vlan: Vid,
-    /// What its packets are wrapped in.
-    pub tunnel: Tunnel,
     /// What to do with its packets.
     pub action: Action,
     /// Idle time after which it closes, in whole seconds; 0 asks for the device's default.
@@ -145,7 +143,7 @@ impl SessionSpec {
     /// leaves alone.
     fn translation(&self) -> Option<&Links> {
         match &self.action {
-            Action::Route(links) if self.tunnel == Tunnel::None && links.translates() => Some(links),
+            Action::Route(links) if self.flow.tunnel == Tunnel::None && links.translates() => Some(links),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! ones. What a plane does with a verdict is its own tests' business.
 
 mod fixtures;
+mod gtpu;
 mod random;
 
 pub use fixtures::{Fixture, cuts, fixtures, whole};

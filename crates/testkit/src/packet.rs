@@ -3,11 +3,17 @@
 //! Lengths and checksums come out right; what a test wants wrong it says with [`Packet::overwrite`] and
 //! [`Packet::cut_to`]. Which verdict a frame should get is not known here.
 
+mod gtpu;
+#[cfg(test)]
+mod tests;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use opof_wire::ethernet::{self, MacAddress};
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, FlowKey, Transport, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+
+pub use gtpu::Gtpu;
 
 /// Source address of a frame that names none.
 pub const SOURCE_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 0x0a]);
@@ -23,9 +29,13 @@ const FITS: &str = "the parts of a test packet fit their fields";
 pub enum Layer {
     /// The first byte of the frame.
     Link,
-    /// The first byte behind Ethernet header and tags.
+    /// The first byte of the outermost IP header: behind Ethernet header and tags.
+    Outer,
+    /// The first byte of the GTP-U header.
+    Tunnel,
+    /// The first byte of the innermost IP header; without a tunnel the same as [`Layer::Outer`].
     Network,
-    /// The first byte behind the IP header, its options and its extension headers.
+    /// The first byte behind that header, its options and its extension headers.
     Transport,
 }
 
@@ -79,6 +89,7 @@ pub struct Packet {
     source: MacAddress,
     destination: MacAddress,
     tags: Vec<Tag>,
+    tunnel: Option<Box<gtpu::Around>>,
     network: Network,
     hops: u8,
     upper: Upper,
@@ -94,6 +105,7 @@ impl Default for Packet {
             source: SOURCE_MAC,
             destination: DESTINATION_MAC,
             tags: Vec::new(),
+            tunnel: None,
             // A local experiment (IEEE 802, 9.2.4): the frame says nothing yet.
             network: Network::Raw(0x88b5),
             hops: 64,
@@ -114,12 +126,22 @@ impl Packet {
         Self::default()
     }
 
-    /// A packet with this key; TCP has the ACK flag. A VLAN of the key is a customer tag.
+    /// A packet with this key; TCP has the ACK flag. A VLAN of the key is a customer tag, a tunnel [`Gtpu::default`] over
+    /// IPv4.
     pub fn with_key(key: &FlowKey) -> Self {
         let packet = if key.vlan.is_untagged() { Self::new() } else { Self::new().vlan(key.vlan.get()) };
+        let packet = match key.tunnel {
+            Tunnel::None => packet,
+            Tunnel::Gtpu => packet.gtpu4(Gtpu::default()),
+        };
+        packet.flow(key)
+    }
+
+    /// IP and transport header of this key, without its VLAN and its tunnel; TCP has the ACK flag.
+    pub fn flow(self, key: &FlowKey) -> Self {
         let packet = match key.addresses {
-            Addresses::V4 { source, destination } => packet.ipv4(source, destination),
-            Addresses::V6 { source, destination } => packet.ipv6(source, destination),
+            Addresses::V4 { source, destination } => self.ipv4(source, destination),
+            Addresses::V6 { source, destination } => self.ipv6(source, destination),
         };
         match key.transport {
             Transport::Tcp => packet.tcp(key.source_port, key.destination_port),
@@ -307,12 +329,21 @@ impl Packet {
     pub fn build(self) -> Vec<u8> {
         let network = self.network_bytes();
         let mut frame = self.link_bytes();
+        let outer_at = frame.len();
+        let mut tunnel_at = outer_at;
+        if let Some(around) = &self.tunnel {
+            let front = around.bytes(&network);
+            tunnel_at += front.tunnel_at;
+            frame.extend_from_slice(&front.bytes);
+        }
         let network_at = frame.len();
         frame.extend_from_slice(&network);
         frame.resize(frame.len().max(self.pad_to), 0);
         for (layer, offset, bytes) in &self.overwrites {
             let start = match layer {
                 Layer::Link => 0,
+                Layer::Outer => outer_at,
+                Layer::Tunnel => tunnel_at,
                 Layer::Network => network_at,
                 Layer::Transport => network_at + self.network_header_len(),
             };
@@ -326,8 +357,8 @@ impl Packet {
 /// From the packet to its bytes, outside in.
 impl Packet {
     fn link_bytes(&self) -> Vec<u8> {
-        let innermost = match self.network {
-            Network::Raw(ether_type) => ether_type,
+        let innermost = match self.tunnel.as_ref().map_or(&self.network, |around| around.network()) {
+            &Network::Raw(ether_type) => ether_type,
             Network::V4 { .. } => ethernet::IPV4,
             Network::V6 { .. } => ethernet::IPV6,
         };
@@ -466,58 +497,4 @@ fn extension_bytes(extensions: &[Extension], last: u8) -> (u8, Vec<u8>) {
         (next_header, bytes) = (number, header);
     }
     (next_header, bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tagged_datagram_byte_by_byte() {
-        let frame = Packet::new().tag(vlan::TPID_CUSTOMER, 5, true, 100).ipv4([192, 0, 2, 1], [192, 0, 2, 2]);
-        let frame = frame.udp(0xc000, 53).payload(b"x").pad_to(52).build();
-        let expect = [
-            2, 0, 0, 0, 0, 0xb, 2, 0, 0, 0, 0, 0xa, 0x81, 0x00, 0xb0, 0x64, 0x08, 0x00, //
-            0x45, 0, 0, 0x1d, 0x4f, 0x4f, 0x40, 0, 64, 17, 0x67, 0x7d, 192, 0, 2, 1, 192, 0, 2, 2, //
-            0xc0, 0, 0, 53, 0, 9, 0x43, 0xa2, b'x', 0, 0, 0, 0, 0,
-        ];
-        assert_eq!(frame, expect);
-    }
-
-    #[test]
-    fn extension_headers_are_chained_in_order() {
-        let frame = Packet::new().ipv6([0; 16], [1; 16]).hop_by_hop().fragment(2, true).tcp(1, 2).build();
-        assert_eq!(frame.len(), 14 + 40 + 8 + 8 + 20);
-        assert_eq!(frame[14 + 4..][..3], [0, 36, ipv6_ext::HOP_BY_HOP]);
-        assert_eq!(frame[54..62], [ipv6_ext::FRAGMENT, 0, 1, 4, 0, 0, 0, 0]);
-        assert_eq!(frame[62..70], [6, 0, 0, 17, 0x4f, 0x4f, 0x4f, 0x4f]);
-    }
-
-    #[test]
-    fn overwrites_count_from_their_layer_and_come_last() {
-        let packet = Packet::new().vlan(7).ipv6([0; 16], [1; 16]).routing().udp(1, 2).payload(&[9; 4]);
-        let plain = packet.clone().build();
-        let edited = packet.overwrite(Layer::Network, 6, &[200]).overwrite(Layer::Transport, 4, &[1, 2]).build();
-        let changed: Vec<_> = (0..plain.len()).filter(|&at| plain[at] != edited[at]).collect();
-        assert_eq!(changed, [18 + 6, 18 + 48 + 4, 18 + 48 + 5]);
-    }
-
-    #[test]
-    fn checksums_are_right() {
-        let frame = Packet::new().ipv6([1; 16], [2; 16]).tcp(1, 2).tcp_options(&[1; 8]).payload(b"odd").build();
-        let ip = ipv6::Packet::new_checked(&frame[14..]).unwrap();
-        assert!(tcp::Packet::new_checked(ip.payload()).unwrap().verify_checksum(&ip.addresses()));
-
-        let frame = Packet::new().ipv4([1; 4], [2; 4]).ipv4_options(&[1; 4]).udp(1, 2).payload(b"odd").build();
-        let ip = ipv4::Packet::new_checked(&frame[14..]).unwrap();
-        assert!(ip.verify_checksum());
-        assert!(udp::Packet::new_checked(ip.payload()).unwrap().verify_checksum(&ip.addresses()));
-    }
-
-    #[test]
-    fn cut_and_pad() {
-        assert_eq!(Packet::new().pad_to(60).build().len(), 60);
-        assert_eq!(Packet::new().payload(&[1; 90]).pad_to(60).build().len(), 104);
-        assert_eq!(Packet::new().pad_to(60).cut_to(3).build().len(), 3);
-    }
 }

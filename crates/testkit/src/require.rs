@@ -23,6 +23,12 @@ pub const NETWORK: &[Program] = &[
     Program { name: "iperf3", package: "iperf3" },
 ];
 
+/// What makes and reads packets without our code: scapy, for Debian's own Python, and tshark.
+pub const DISSECTORS: &[Program] = &[
+    Program { name: "/usr/lib/python3/dist-packages/scapy/contrib/gtp.py", package: "python3-scapy" },
+    Program { name: "tshark", package: "tshark" },
+];
+
 /// What could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum RequireError {

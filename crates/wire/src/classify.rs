@@ -4,11 +4,14 @@
 //! Nothing here looks a session up.
 
 use crate::error::Error;
-use crate::flow::{Addresses, FlowKey, SlowPath, Transport, Vid};
-use crate::{ethernet, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use crate::flow::{Addresses, FlowKey, SlowPath, Transport, Tunnel, Vid};
+use crate::{ethernet, gtpu, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 
 /// How many tags a frame with a flow key may have.
 const MAX_TAGS: usize = 2;
+/// How many GTP-U extension headers a G-PDU with a flow key may have. On N3 there is one, between base stations two or
+/// three.
+pub const MAX_GTPU_EXTENSIONS: usize = 4;
 
 type Verdict<T> = Result<T, SlowPath>;
 
@@ -31,12 +34,24 @@ type Verdict<T> = Result<T, SlowPath>;
 ///    the end `Truncated`; SYN, FIN or RST `TcpControl`.
 /// 7. UDP, within what IP carries: fewer than 8 bytes `Truncated`; length below 8 `UdpMalformed`; length greater than
 ///    what IP carries `Truncated`, smaller `UdpMalformed`.
+/// 8. UDP to port 2152 is GTP-U (3GPP TS 29.281), always: it has the key of the packet inside, or none. Within what UDP
+///    carries: fewer than 8 bytes `Truncated`; version not 1 or protocol type not 1 `GtpuMalformed`; message type not 255
+///    `GtpuControl`; length greater than what is behind the first 8 bytes `Truncated`, smaller `GtpuMalformed`; E, S or PN
+///    set and fewer than 4 more bytes `Truncated`. With E set, for each extension header, which is there when the type
+///    in front of it is not 0: a fifth one is [`SlowPath::GtpuExtensions`]; no more bytes `Truncated`; length 0
+///    `GtpuMalformed`; length past the end of the message `Truncated`. Then the packet inside: no more bytes `Truncated`;
+///    version neither 4 nor 6 `GtpuMalformed`; rule 4 or 5, with the end of the message for the end of the frame; bytes
+///    behind the IP packet `GtpuMalformed`; rule 6 or 7. Rule 8 is not applied again: GTP-U in GTP-U has the key of the
+///    datagram that is inside the outer tunnel.
 ///
-/// Bytes behind the IP packet are Ethernet padding and are not looked at. Checksums are not verified: a frame
+/// The key has the outermost VID of the frame, whatever it carries. GTP-U flags and types are those that TS 29.281 has a
+/// receiver look at: spare bits and the fields whose flag is not set are not evaluated. The TEID is not part of the key.
+///
+/// Bytes behind the outermost IP packet are Ethernet padding and are not looked at. Checksums are not verified: a frame
 /// that was damaged on the way is no less damaged at its receiver, which checks them.
 ///
 /// # Errors
-/// The [`SlowPath`] reason; never [`SlowPath::Miss`].
+/// The [`SlowPath`] reason; always one [`SlowPath::is_of_the_parser`].
 pub fn classify(frame: &[u8]) -> Result<FlowKey, SlowPath> {
     let l2 = link(frame)?;
     let l3 = match l2.ether_type {
@@ -44,11 +59,12 @@ pub fn classify(frame: &[u8]) -> Result<FlowKey, SlowPath> {
         ethernet::IPV6 => internet_v6(l2.payload)?,
         _ => return Err(SlowPath::EtherType),
     };
-    let (source_port, destination_port) = match l3.transport {
-        Transport::Tcp => tcp_ports(l3.payload)?,
-        Transport::Udp => udp_ports(l3.payload)?,
-    };
-    Ok(FlowKey { vlan: l2.vlan, addresses: l3.addresses, source_port, destination_port, transport: l3.transport })
+    let ports = l3.ports()?;
+    if l3.transport == Transport::Udp && ports.1 == gtpu::PORT {
+        let inner = inside_gtpu(&l3.payload[udp::HEADER_LEN..])?;
+        return Ok(inner.key(l2.vlan, Tunnel::Gtpu, inner.ports()?));
+    }
+    Ok(l3.key(l2.vlan, Tunnel::None, ports))
 }
 
 /// The VID that a frame belongs to although it may have no key: that of its outermost tag. Untagged without one, with one that is
@@ -98,6 +114,21 @@ struct Internet<'a> {
     addresses: Addresses,
     transport: Transport,
     payload: &'a [u8],
+}
+
+impl Internet<'_> {
+    /// Rule 6 or 7: source and destination port.
+    fn ports(&self) -> Verdict<(u16, u16)> {
+        match self.transport {
+            Transport::Tcp => tcp_ports(self.payload),
+            Transport::Udp => udp_ports(self.payload),
+        }
+    }
+
+    const fn key(&self, vlan: Vid, tunnel: Tunnel, (source_port, destination_port): (u16, u16)) -> FlowKey {
+        let (addresses, transport) = (self.addresses, self.transport);
+        FlowKey { vlan, tunnel, addresses, source_port, destination_port, transport }
+    }
 }
 
 /// Rule 4. The view is unchecked, for options come before the length fields that a checked one would look at.
@@ -168,6 +199,58 @@ fn udp_ports(bytes: &[u8]) -> Verdict<(u16, u16)> {
     Ok((packet.source_port(), packet.destination_port()))
 }
 
+/// Rule 8, up to the ports: the IP packet in a GTP-U message, which is all that UDP carries.
+fn inside_gtpu(bytes: &[u8]) -> Verdict<Internet<'_>> {
+    let packet = g_pdu(bytes)?;
+    let (inner, header_len) = match packet.first().ok_or(SlowPath::Truncated)? >> 4 {
+        4 => (internet_v4(packet)?, ipv4::HEADER_LEN),
+        6 => (internet_v6(packet)?, ipv6::HEADER_LEN),
+        _ => return Err(SlowPath::GtpuMalformed),
+    };
+    if header_len + inner.payload.len() < packet.len() {
+        return Err(SlowPath::GtpuMalformed);
+    }
+    Ok(inner)
+}
+
+/// What a G-PDU has behind its header and extension headers. The view is unchecked, for the type of the message comes
+/// before its length.
+fn g_pdu(bytes: &[u8]) -> Verdict<&[u8]> {
+    if bytes.len() < gtpu::HEADER_LEN {
+        return Err(SlowPath::Truncated);
+    }
+    let message = gtpu::Packet::new_unchecked(bytes);
+    if message.version() != gtpu::VERSION || !message.is_gtp() {
+        return Err(SlowPath::GtpuMalformed);
+    }
+    if message.message_type() != gtpu::G_PDU {
+        return Err(SlowPath::GtpuControl);
+    }
+    if message.message_len() > bytes.len() {
+        return Err(SlowPath::Truncated);
+    }
+    if message.message_len() < bytes.len() {
+        return Err(SlowPath::GtpuMalformed);
+    }
+    if message.header_len() > bytes.len() {
+        return Err(SlowPath::Truncated);
+    }
+    let mut rest = message.payload();
+    let mut next = message.next_extension().unwrap_or(gtpu::NO_EXTENSION);
+    let mut extensions = 0;
+    while next != gtpu::NO_EXTENSION {
+        if extensions == MAX_GTPU_EXTENSIONS {
+            return Err(SlowPath::GtpuExtensions);
+        }
+        let extension =
+            gtpu::Extension::new_checked(rest).map_err(|error| malformed(error, SlowPath::GtpuMalformed))?;
+        next = extension.next_extension();
+        rest = extension.payload();
+        extensions += 1;
+    }
+    Ok(rest)
+}
+
 /// The reason for a header that its view refuses: short of bytes, or wrong in itself.
 fn malformed(error: Error, reason: SlowPath) -> SlowPath {
     if error == Error::Truncated { SlowPath::Truncated } else { reason }
@@ -192,6 +275,16 @@ mod tests {
         0xc0, 0x00, 0x00, 0x35, 0, 12, 0, 0, 1, 2, 3, 4, 0, 0,
     ];
 
+    /// UDP without payload, IPv4, in a G-PDU with a PDU session container, over IPv4, untagged.
+    const GTPU: [u8; 86] = [
+        2, 0, 0, 0, 0, 0xb, 2, 0, 0, 0, 0, 0xa, 0x08, 0x00, //
+        0x45, 0, 0, 72, 0, 1, 0, 0, 64, 17, 0, 0, 203, 0, 113, 1, 203, 0, 113, 2, //
+        0xd0, 0x00, 0x08, 0x68, 0, 52, 0, 0, //
+        0x34, 0xff, 0, 36, 0, 0, 0, 7, 0xab, 0xcd, 0xef, 0x85, 1, 0x10, 9, 0, //
+        0x45, 0, 0, 28, 0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1, //
+        0xc0, 0x00, 0x08, 0x68, 0, 8, 0, 0,
+    ];
+
     fn tcp4_with(at: usize, bytes: &[u8]) -> Verdict<FlowKey> {
         let mut frame = TCP4;
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -204,10 +297,91 @@ mod tests {
         classify(&frame)
     }
 
+    fn gtpu_with(at: usize, bytes: &[u8]) -> Verdict<FlowKey> {
+        let mut frame = GTPU;
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        classify(&frame)
+    }
+
+    #[test]
+    fn the_key_of_a_g_pdu_is_that_of_its_packet_which_is_not_looked_into_again() {
+        let key = FlowKey {
+            vlan: Vid::UNTAGGED,
+            tunnel: Tunnel::Gtpu,
+            addresses: Addresses::V4 { source: [192, 0, 2, 1], destination: [198, 51, 100, 1] },
+            source_port: 0xc000,
+            destination_port: gtpu::PORT,
+            transport: Transport::Udp,
+        };
+        assert_eq!(classify(&GTPU), Ok(key));
+        // Sequence and N-PDU number without their flags, the spare bit, a TEID.
+        assert_eq!(gtpu_with(42, &[0x3f]), Ok(key));
+        assert_eq!(gtpu_with(46, &[0xff; 4]), Ok(key));
+        // To another port it is a datagram.
+        assert_eq!(gtpu_with(37, &[0x69]).map(|key| (key.tunnel, key.destination_port)), Ok((Tunnel::None, 2153)));
+        // From that port it is one as well.
+        assert_eq!(gtpu_with(34, &[8, 0x68, 0, 1]).map(|key| (key.tunnel, key.source_port)), Ok((Tunnel::None, 2152)));
+    }
+
+    #[test]
+    fn rule_8_on_literal_bytes() {
+        let cases = [
+            (SlowPath::GtpuMalformed, gtpu_with(42, &[0x54])),
+            (SlowPath::GtpuMalformed, gtpu_with(42, &[0x14])),
+            (SlowPath::GtpuMalformed, gtpu_with(42, &[0x24])),
+            (SlowPath::GtpuControl, gtpu_with(43, &[254])),
+            (SlowPath::GtpuControl, gtpu_with(43, &[1])),
+            (SlowPath::Truncated, gtpu_with(44, &[0, 37])),
+            (SlowPath::GtpuMalformed, gtpu_with(44, &[0, 35])),
+            (SlowPath::GtpuMalformed, gtpu_with(54, &[0])),
+            (SlowPath::Truncated, gtpu_with(54, &[9])),
+            // Without E the extension header is where the packet should be.
+            (SlowPath::GtpuMalformed, gtpu_with(42, &[0x32])),
+            // A second extension header, of 0x45 units.
+            (SlowPath::Truncated, gtpu_with(57, &[0x85])),
+            (SlowPath::GtpuMalformed, gtpu_with(58, &[0x55])),
+            (SlowPath::Ipv4Options, gtpu_with(58, &[0x46])),
+            (SlowPath::GtpuMalformed, gtpu_with(60, &[0, 27])),
+            (SlowPath::Truncated, gtpu_with(60, &[0, 29])),
+            (SlowPath::Fragment, gtpu_with(64, &[0x20])),
+            (SlowPath::Protocol, gtpu_with(67, &[1])),
+            (SlowPath::UdpMalformed, gtpu_with(83, &[7])),
+            // Of two faults the first.
+            (SlowPath::GtpuMalformed, gtpu_with(42, &[0x54, 1, 0, 37])),
+            (SlowPath::GtpuControl, gtpu_with(42, &[0x34, 1, 0, 37])),
+            (SlowPath::Truncated, gtpu_with(44, &[0, 37, 0, 0, 0, 7, 0, 0, 0, 0x85, 0])),
+            (SlowPath::Fragment, gtpu_with(14, &[0x45, 0, 0, 72, 0, 1, 0x20])),
+        ];
+        for (at, (expect, got)) in cases.into_iter().enumerate() {
+            assert_eq!(got, Err(expect), "case {at}");
+        }
+    }
+
+    #[test]
+    fn one_extension_header_too_many() {
+        for count in 1..=MAX_GTPU_EXTENSIONS + 1 {
+            // As many units of 4 bytes in place of the one that is there.
+            let mut bytes = [0; GTPU.len() + 4 * MAX_GTPU_EXTENSIONS];
+            let more = 4 * (count - 1);
+            let frame = &mut bytes[..GTPU.len() + more];
+            frame[..54].copy_from_slice(&GTPU[..54]);
+            frame[58 + more..].copy_from_slice(&GTPU[58..]);
+            for (at, unit) in frame[54..58 + more].chunks_mut(4).enumerate() {
+                unit.copy_from_slice(&[1, 0, 0, if at + 1 == count { 0 } else { 0xc0 }]);
+            }
+            for at in [17, 39, 45] {
+                frame[at] += u8::try_from(more).unwrap();
+            }
+            let expect = if count <= MAX_GTPU_EXTENSIONS { Ok(Tunnel::Gtpu) } else { Err(SlowPath::GtpuExtensions) };
+            assert_eq!(classify(frame).map(|key| key.tunnel), expect, "{count} extension headers");
+        }
+    }
+
     #[test]
     fn keys_of_literal_frames() {
         let tcp = FlowKey {
             vlan: Vid::new(100).unwrap(),
+            tunnel: Tunnel::None,
             addresses: Addresses::V4 { source: [192, 0, 2, 1], destination: [198, 51, 100, 1] },
             source_port: 0xc000,
             destination_port: 443,
@@ -219,6 +393,7 @@ mod tests {
         let destination = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
         let udp = FlowKey {
             vlan: Vid::UNTAGGED,
+            tunnel: Tunnel::None,
             addresses: Addresses::V6 { source, destination },
             source_port: 0xc000,
             destination_port: 53,
@@ -236,6 +411,9 @@ mod tests {
             assert_eq!(classify(&UDP6[..cut]), Err(SlowPath::Truncated), "udp6 cut at {cut}");
         }
         assert!(classify(&UDP6[..66]).is_ok(), "padding may be missing");
+        for cut in 0..GTPU.len() {
+            assert_eq!(classify(&GTPU[..cut]), Err(SlowPath::Truncated), "gtpu cut at {cut}");
+        }
     }
 
     #[test]

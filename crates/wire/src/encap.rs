@@ -423,7 +423,14 @@ mod tests {
     }
 
     fn key(addresses: Addresses, source_port: u16, destination_port: u16) -> FlowKey {
-        FlowKey { vlan: Vid::UNTAGGED, addresses, source_port, destination_port, transport: Transport::Tcp }
+        FlowKey {
+            vlan: Vid::UNTAGGED,
+            tunnel: crate::Tunnel::None,
+            addresses,
+            source_port,
+            destination_port,
+            transport: Transport::Tcp,
+        }
     }
 
     #[test]

@@ -119,11 +119,52 @@ impl Addresses {
     }
 }
 
+/// What a packet is wrapped in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(u8)]
+pub enum Tunnel {
+    /// Nothing: addresses and ports are those of the frame's only IP packet.
+    #[default]
+    None = 0,
+    /// GTP-U (3GPP TS 29.281): addresses, ports and protocol are those of the packet inside the G-PDU.
+    Gtpu = 1,
+}
+
+impl Tunnel {
+    /// The tunnel with this number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::None),
+            1 => Some(Self::Gtpu),
+            _ => None,
+        }
+    }
+
+    /// As it is in the keys of the planes.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "no tunnel",
+            Self::Gtpu => "gtp-u",
+        })
+    }
+}
+
 /// What the fast path looks a packet up by, besides the port it came in on: one direction of a session.
+///
+/// With and without a tunnel, the same addresses and ports are two keys. No frame has a key without a tunnel that is UDP
+/// to port 2152: such a frame is GTP-U, whatever it carries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FlowKey {
-    /// The outermost VLAN; inner tags are not matched.
+    /// The outermost VLAN of the frame; inner tags are not matched.
     pub vlan: Vid,
+    /// What the packet is wrapped in: the fields below are those of the innermost packet.
+    pub tunnel: Tunnel,
     /// Source and destination address.
     pub addresses: Addresses,
     /// Source port.
@@ -135,11 +176,12 @@ pub struct FlowKey {
 }
 
 impl FlowKey {
-    /// The key of the answering packet, on the same VLAN.
+    /// The key of the answering packet, on the same VLAN and in the same kind of tunnel.
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self {
             vlan: self.vlan,
+            tunnel: self.tunnel,
             addresses: self.addresses.reversed(),
             source_port: self.destination_port,
             destination_port: self.source_port,
@@ -174,6 +216,9 @@ impl fmt::Display for FlowKey {
         let from = SocketAddr::new(self.addresses.source(), self.source_port);
         let to = SocketAddr::new(self.addresses.destination(), self.destination_port);
         write!(f, "{} {from} > {to}", self.transport)?;
+        if self.tunnel != Tunnel::None {
+            write!(f, " in {}", self.tunnel)?;
+        }
         if !self.vlan.is_untagged() {
             write!(f, " {}", self.vlan)?;
         }
@@ -217,11 +262,18 @@ pub enum SlowPath {
     /// It has a session, but TTL or hop limit would reach 0 at the next hop (RFC 1812, 5.3.1; RFC 8200, 3). Given by a data
     /// plane, never by the parser.
     TtlExpired = 14,
+    /// GTP-U of another version or protocol type, with a length that is not what UDP carries, an extension header without
+    /// length, or a G-PDU that is not one IP packet (3GPP TS 29.281, 5.1 and 5.2).
+    GtpuMalformed = 15,
+    /// A GTP-U message that carries no packet: echo, error indication, end marker and the like (3GPP TS 29.281, 7).
+    GtpuControl = 16,
+    /// More GTP-U extension headers than are looked behind.
+    GtpuExtensions = 17,
 }
 
 impl SlowPath {
     /// How many reasons there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 18;
 
     /// All reasons, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -240,7 +292,15 @@ impl SlowPath {
         Self::TcpMalformed,
         Self::UdpMalformed,
         Self::TtlExpired,
+        Self::GtpuMalformed,
+        Self::GtpuControl,
+        Self::GtpuExtensions,
     ];
+
+    /// True for the reasons that [`crate::classify()`] gives; the others need a table.
+    pub const fn is_of_the_parser(self) -> bool {
+        !matches!(self, Self::Miss | Self::TtlExpired)
+    }
 
     /// The reason with this number.
     pub const fn from_number(number: u8) -> Option<Self> {
@@ -265,6 +325,9 @@ impl SlowPath {
             Self::TcpMalformed => "tcp_malformed",
             Self::UdpMalformed => "udp_malformed",
             Self::TtlExpired => "ttl_expired",
+            Self::GtpuMalformed => "gtpu_malformed",
+            Self::GtpuControl => "gtpu_control",
+            Self::GtpuExtensions => "gtpu_extensions",
         }
     }
 }

@@ -8,7 +8,7 @@ use opof_wire::encap::{self, Template, Tunnel};
 use opof_wire::ethernet::{self, MacAddress};
 use opof_wire::geneve::{self, Metadata, OptionId};
 use opof_wire::packet_too_big::{self, Silence, answer};
-use opof_wire::{Addresses, icmp, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::{Addresses, gtpu, icmp, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 use proptest::prelude::*;
 
 #[test]
@@ -228,5 +228,26 @@ proptest! {
         prop_assert!(answer(&frame, mtu, &mut out).is_ok());
         let fits = u16::try_from(frame.len()).expect("short");
         prop_assert_eq!(answer(&frame, fits, &mut out), Err(Silence::Fits));
+    }
+
+    #[test]
+    fn gtpu(
+        (message_type, teid) in any::<(u8, u32)>(),
+        (sequence, n_pdu, next_extension) in any::<(Option<u16>, Option<u8>, Option<u8>)>(),
+        payload_len in 0..100_usize,
+    ) {
+        let repr = gtpu::Repr { message_type, teid, sequence, n_pdu, next_extension, payload_len };
+        let bytes = emitted(repr.buffer_len(), payload_len, |out| repr.emit(out));
+        prop_assert_eq!(gtpu::Repr::parse(&bytes), Ok(repr));
+    }
+
+    #[test]
+    fn gtpu_extension(
+        next_extension: u8,
+        content in (0..255_usize).prop_flat_map(|units| prop::collection::vec(any::<u8>(), units * 4 + 2)),
+    ) {
+        let repr = gtpu::ExtensionRepr { content: &content, next_extension };
+        let bytes = emitted(repr.buffer_len(), 0, |out| repr.emit(out));
+        prop_assert_eq!(gtpu::ExtensionRepr::parse(&bytes), Ok(repr));
     }
 }

@@ -7,7 +7,7 @@ use opof_testkit::packet::Packet;
 use opof_wire::edit::rewrite_outer_vid;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, Transport, Vid, classify, vlan};
+use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, Transport, Tunnel, Vid, classify, gtpu, vlan};
 use proptest::prelude::*;
 
 #[test]
@@ -38,15 +38,23 @@ fn addresses() -> impl Strategy<Value = Addresses> {
     prop_oneof![v4, v6]
 }
 
+/// Any key that a frame can have: without a tunnel, none is UDP to the port of GTP-U, there or on the way back.
 fn key() -> impl Strategy<Value = FlowKey> {
     let vlan = (0..=Vid::MAX.get()).prop_map(|vid| Vid::new(vid).expect("in range"));
     let transport = prop_oneof![Just(Transport::Tcp), Just(Transport::Udp)];
-    (vlan, addresses(), any::<(u16, u16)>(), transport).prop_map(|(vlan, addresses, ports, transport)| FlowKey {
+    let tunnel = prop_oneof![Just(Tunnel::None), Just(Tunnel::Gtpu)];
+    let key = (vlan, tunnel, addresses(), any::<(u16, u16)>(), transport);
+    let key = key.prop_map(|(vlan, tunnel, addresses, (source_port, destination_port), transport)| FlowKey {
         vlan,
+        tunnel,
         addresses,
-        source_port: ports.0,
-        destination_port: ports.1,
+        source_port,
+        destination_port,
         transport,
+    });
+    key.prop_filter("GTP-U is no plain key", |key| {
+        let outer_udp = key.tunnel == Tunnel::None && key.transport == Transport::Udp;
+        !outer_udp || ![key.source_port, key.destination_port].contains(&gtpu::PORT)
     })
 }
 

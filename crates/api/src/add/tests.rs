@@ -230,9 +230,8 @@ prop_compose! {
             id: SessionId(id),
             in_lif: lif(in_lif),
             out_lif: lif(out_lif),
-            flow: FlowKey { vlan: vid(vlans.0), addresses, source_port, destination_port, transport },
+            flow: FlowKey { vlan: vid(vlans.0), tunnel: Tunnel::None, addresses, source_port, destination_port, transport },
             out_vlan: vid(vlans.1),
-            tunnel: Tunnel::None,
             action,
             timeout_seconds,
         }
@@ -354,7 +353,7 @@ proptest! {
 #[test]
 fn gtpu_is_read_where_the_dialect_has_it() {
     let request = SessionRequest { encap_type: 1, ..good() };
-    let tunnel = |dialect| session_spec(&request, dialect, &Profile::SPEC).unwrap().tunnel;
+    let tunnel = |dialect| session_spec(&request, dialect, &Profile::SPEC).unwrap().flow.tunnel;
     assert_eq!(Dialect::ALL.map(tunnel), [Tunnel::None, Tunnel::Gtpu, Tunnel::Gtpu, Tunnel::None]);
     let spec = session_spec(&request, Dialect::V1_1, &Profile::SPEC).unwrap();
     let error = session_request(&spec, Dialect::V2, &Profile::SPEC).unwrap_err();

@@ -28,6 +28,7 @@ pub(crate) fn spec(id: u64, timeout_seconds: u32) -> SessionSpec {
         in_lif: lifs()[0],
         out_lif: lifs()[1],
         flow: FlowKey {
+            tunnel: Tunnel::None,
             vlan: Vid::UNTAGGED,
             addresses: Addresses::V4 { source: [10, b, c, d], destination: Ipv4Addr::new(192, 0, 2, a).octets() },
             source_port: 1000,
@@ -35,7 +36,6 @@ pub(crate) fn spec(id: u64, timeout_seconds: u32) -> SessionSpec {
             transport: Transport::Udp,
         },
         out_vlan: Vid::UNTAGGED,
-        tunnel: Tunnel::None,
         action: Action::Forward,
         timeout_seconds,
     }

@@ -17,7 +17,7 @@ use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require;
 use opof_testkit::wait;
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 /// More than any answer needs.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -149,6 +149,7 @@ pub fn remove(plane: &mut XdpPlane, slot: u32, rules: &[Rule; 2]) -> Counters {
 pub fn flow(n: u32, vlan: u16) -> FlowKey {
     FlowKey {
         vlan: Vid::new(vlan).expect("a VLAN"),
+        tunnel: Tunnel::None,
         addresses: Addresses::V4 { source: (0x0A00_0000 + n).to_be_bytes(), destination: [192, 0, 2, 1] },
         source_port: 40_000,
         destination_port: 443,

@@ -3,7 +3,7 @@
 //! Deliberately without any code of the planes under test: nothing here parses. Checksums are left zero where no plane
 //! looks at them. What must not be here: expectations.
 
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 /// What every destination address of the suite begins with: locally administered, not multicast.
 const DESTINATION: [u8; 6] = [0x02, 0x6F, 0x70, 0x6F, 0x66, 0x01];
@@ -134,8 +134,7 @@ pub(crate) fn ethernet(tags: &[Tag], ether_type: u16, body: &[u8]) -> Vec<u8> {
 
 /// A well-formed packet of `flow` with `payload` bytes behind the transport header; TCP has ACK alone.
 pub(crate) fn packet(flow: &FlowKey, payload: usize) -> Vec<u8> {
-    let tag = Tag::new(CTAG, flow.vlan.get());
-    tagged(if flow.vlan.is_untagged() { &[] } else { std::slice::from_ref(&tag) }, flow, payload)
+    tagged(&tags_of(flow), flow, payload)
 }
 
 /// As [`packet`], under `tags` instead of those of the flow.
@@ -145,18 +144,87 @@ pub(crate) fn tagged(tags: &[Tag], flow: &FlowKey, payload: usize) -> Vec<u8> {
 
 /// As [`packet`], TCP with `flags` (RFC 9293, 3.1: CWR ECE URG ACK PSH RST SYN FIN).
 pub(crate) fn with_flags(flow: &FlowKey, flags: u8) -> Vec<u8> {
-    let tag = Tag::new(CTAG, flow.vlan.get());
-    let tags = if flow.vlan.is_untagged() { &[][..] } else { std::slice::from_ref(&tag) };
-    around(tags, flow, &tcp(flow, flags, 12))
+    around(&tags_of(flow), flow, &tcp(flow, flags, 12))
 }
 
-/// `body` as the IP payload of a packet of `flow`.
+/// The tags of a flow's packets.
+pub(crate) fn tags_of(flow: &FlowKey) -> Vec<Tag> {
+    if flow.vlan.is_untagged() { Vec::new() } else { vec![Tag::new(CTAG, flow.vlan.get())] }
+}
+
+/// `body` as the IP payload of a packet of `flow`; within GTP-U over IPv4, with 8 bytes of header, when the flow is.
 pub(crate) fn around(tags: &[Tag], flow: &FlowKey, body: &[u8]) -> Vec<u8> {
+    let packet = ip_of(flow, body);
+    match (flow.tunnel, flow.addresses) {
+        (Tunnel::None, Addresses::V4 { .. }) => ethernet(tags, ETHERTYPE_IPV4, &packet),
+        (Tunnel::None, Addresses::V6 { .. }) => ethernet(tags, ETHERTYPE_IPV6, &packet),
+        (Tunnel::Gtpu, _) => gtpu(tags, Family::V4, GtpU::new(&packet)),
+    }
+}
+
+/// `body` as the IP payload of a packet of `flow`, without what the flow is within.
+pub(crate) fn ip_of(flow: &FlowKey, body: &[u8]) -> Vec<u8> {
     let protocol = flow.transport.number();
     match flow.addresses {
-        Addresses::V4 { .. } => ethernet(tags, ETHERTYPE_IPV4, &ipv4(flow, protocol, 0, &[], body)),
-        Addresses::V6 { .. } => ethernet(tags, ETHERTYPE_IPV6, &ipv6(flow, protocol, body)),
+        Addresses::V4 { .. } => ipv4(flow, protocol, 0, &[], body),
+        Addresses::V6 { .. } => ipv6(flow, protocol, body),
     }
+}
+
+/// 3GPP TS 29.281, 4.4.2.
+pub(crate) const GTPU_PORT: u16 = 2152;
+/// 3GPP TS 29.281, 6.1: the message that carries a packet.
+pub(crate) const G_PDU: u8 = 255;
+
+/// A GTP-U message (3GPP TS 29.281, 5.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct GtpU<'a> {
+    /// Version and protocol type, the upper four bits of the first byte.
+    pub(crate) version_pt: u8,
+    /// Spare bit, E, S and PN.
+    pub(crate) flags: u8,
+    pub(crate) message_type: u8,
+    /// By how much the length field says more than there is.
+    pub(crate) excess: i16,
+    /// Optional fields and extension headers.
+    pub(crate) front: &'a [u8],
+    /// What the message carries.
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> GtpU<'a> {
+    /// A G-PDU with 8 bytes of header.
+    pub(crate) const fn new(body: &'a [u8]) -> Self {
+        Self { version_pt: 0x30, flags: 0, message_type: G_PDU, excess: 0, front: &[], body }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let length = u16::try_from(self.front.len() + self.body.len()).expect("the suite's packets are small");
+        let mut message = vec![self.version_pt | self.flags, self.message_type];
+        message.extend(length.wrapping_add_signed(self.excess).to_be_bytes());
+        message.extend([0x0A, 0x0B, 0x0C, 0x0D]);
+        message.extend(self.front);
+        message.extend(self.body);
+        message
+    }
+}
+
+/// A GTP-U message in UDP over `outer`.
+pub(crate) fn gtpu(tags: &[Tag], outer: Family, message: GtpU<'_>) -> Vec<u8> {
+    ethernet_of(tags, outer, &udp_of(GTPU_PORT, GTPU_PORT, &message.bytes()))
+}
+
+/// A UDP datagram between the two ends of a tunnel.
+pub(crate) fn ethernet_of(tags: &[Tag], family: Family, datagram: &[u8]) -> Vec<u8> {
+    let ends = flow(family, Transport::Udp, 0, 0x00FE_DCBA);
+    around(tags, &ends, datagram)
+}
+
+/// RFC 768, around these bytes.
+pub(crate) fn udp_of(source_port: u16, destination_port: u16, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(8 + payload.len()).expect("the suite's packets are small");
+    let header = [source_port, destination_port, length, 0].map(u16::to_be_bytes);
+    [header.as_flattened(), payload].concat()
 }
 
 pub(crate) fn transport(flow: &FlowKey, payload: usize) -> Vec<u8> {
@@ -241,7 +309,7 @@ pub(crate) fn flow(family: Family, transport: Transport, vlan: u16, n: u32) -> F
         }
     };
     let vlan = Vid::new(vlan).expect("the suite uses VIDs that name a VLAN");
-    FlowKey { vlan, addresses, source_port: 40_000, destination_port: 443, transport }
+    FlowKey { vlan, tunnel: Tunnel::None, addresses, source_port: 40_000, destination_port: 443, transport }
 }
 
 /// One flow of each kind: IPv4 and IPv6, TCP and UDP, untagged and on a VLAN.

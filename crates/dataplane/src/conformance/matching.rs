@@ -1,6 +1,6 @@
 //! Cases: which packets are a session's and which only look like it; tags.
 
-use opof_wire::{Addresses, FlowKey, SlowPath, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, SlowPath, Transport, Tunnel, Vid};
 
 use super::Verdict;
 use super::bench::{Bench, Step};
@@ -40,6 +40,7 @@ fn neighbours(flow: &FlowKey) -> Vec<FlowKey> {
     all.extend(vlans.map(|vlan| FlowKey { vlan, ..*flow }));
     let other = if flow.transport == Transport::Tcp { Transport::Udp } else { Transport::Tcp };
     all.push(FlowKey { transport: other, ..*flow });
+    all.push(FlowKey { tunnel: Tunnel::Gtpu, ..*flow });
     all.extend(address_neighbours(flow.addresses).into_iter().map(|addresses| FlowKey { addresses, ..*flow }));
     all.push(flow.reversed());
     all

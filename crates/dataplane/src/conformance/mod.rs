@@ -14,6 +14,7 @@ mod bench;
 mod failure;
 mod forwarding;
 pub(crate) mod frames;
+mod gtpu;
 mod lifecycle;
 mod matching;
 mod routing;
@@ -140,6 +141,14 @@ cases! {
     routing::nat_translates_there_and_back,
     routing::everything_is_changed_at_once,
     routing::vlan_flow_steers_the_slow_path,
+    gtpu::gtpu_hit_is_forwarded_both_ways,
+    gtpu::gtpu_session_and_plain_session_are_two,
+    gtpu::gtpu_vlan_is_rewritten,
+    gtpu::gtpu_messages_go_to_the_firewall,
+    gtpu::gtpu_tcp_control_goes_to_the_firewall,
+    gtpu::malformed_gtpu_goes_to_the_firewall,
+    gtpu::gtpu_cut_at_every_byte_goes_to_the_firewall,
+    gtpu::the_port_of_gtpu_has_no_plain_key,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

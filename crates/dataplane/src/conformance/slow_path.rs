@@ -10,7 +10,7 @@ use super::bench::{Bench, Step};
 use super::failure::Failure;
 use super::frames::{
     CTAG, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Family, STAG, Tag, around, ethernet, every_kind, flow, ipv4, ipv6, packet,
-    tagged, transport,
+    tagged, tags_of, transport,
 };
 use super::session::Session;
 
@@ -46,11 +46,6 @@ fn expect(
     Ok(Verdict::Passed)
 }
 
-/// The tags of a flow's packets.
-fn tags(flow: &FlowKey) -> Vec<Tag> {
-    if flow.vlan.is_untagged() { Vec::new() } else { vec![Tag::new(CTAG, flow.vlan.get())] }
-}
-
 fn is_v4(flow: &FlowKey) -> bool {
     flow.addresses.source().is_ipv4()
 }
@@ -64,13 +59,13 @@ pub(super) fn fragments_go_to_the_firewall(bench: &mut Bench<'_>) -> Result<Verd
         let number = flow.transport.number();
         for (what, bits) in [("first", MF), ("middle", MF | 2), ("last", 2), ("last, DF", DF | 0x1FFF)] {
             let frame = if is_v4(flow) {
-                ethernet(&tags(flow), ETHERTYPE_IPV4, &ipv4(flow, number, bits, &[], &body))
+                ethernet(&tags_of(flow), ETHERTYPE_IPV4, &ipv4(flow, number, bits, &[], &body))
             } else {
                 // RFC 8200, 4.5: 13 bits of offset, two reserved, "more fragments".
                 let offset_and_more = ((bits & 0x1FFF) << 3) | u16::from(bits & MF != 0);
                 let [high, low] = offset_and_more.to_be_bytes();
                 let packet = [&[number, 0, high, low, 0, 0, 0, 9][..], &body].concat();
-                ethernet(&tags(flow), ETHERTYPE_IPV6, &ipv6(flow, FRAGMENT_HEADER, &packet))
+                ethernet(&tags_of(flow), ETHERTYPE_IPV6, &ipv6(flow, FRAGMENT_HEADER, &packet))
             };
             frames.push((format!("{flow}, {what} fragment"), frame, SlowPath::Fragment));
         }
@@ -86,7 +81,7 @@ pub(super) fn ipv4_options_go_to_the_firewall(bench: &mut Bench<'_>) -> Result<V
         for words in 1..=10 {
             let options = [1].repeat(4 * words);
             let packet = ipv4(flow, flow.transport.number(), DF, &options, &transport(flow, 16));
-            let frame = ethernet(&tags(flow), ETHERTYPE_IPV4, &packet);
+            let frame = ethernet(&tags_of(flow), ETHERTYPE_IPV4, &packet);
             frames.push((format!("{flow}, {words} words of options"), frame, SlowPath::Ipv4Options));
         }
     }
@@ -100,7 +95,7 @@ pub(super) fn ipv6_extensions_go_to_the_firewall(bench: &mut Bench<'_>) -> Resul
     for flow in &flows {
         for extension in EXTENSIONS {
             let packet = [&[flow.transport.number(), 0, 1, 4, 0, 0, 0, 0][..], &transport(flow, 16)].concat();
-            let frame = ethernet(&tags(flow), ETHERTYPE_IPV6, &ipv6(flow, extension, &packet));
+            let frame = ethernet(&tags_of(flow), ETHERTYPE_IPV6, &ipv6(flow, extension, &packet));
             frames.push((format!("{flow} behind extension {extension}"), frame, SlowPath::Ipv6Extension));
         }
     }
@@ -225,7 +220,7 @@ pub(super) fn malformed_transport_goes_to_the_firewall(bench: &mut Bench<'_>) ->
         let bent = |at: usize, byte: u8| {
             let mut body = transport(flow, 16);
             body[at] = byte;
-            around(&tags(flow), flow, &body)
+            around(&tags_of(flow), flow, &body)
         };
         let faults: &[_] = match flow.transport {
             Transport::Tcp => &[
@@ -278,7 +273,7 @@ fn cut_transport(flow: &FlowKey) -> Vec<(String, Vec<u8>, SlowPath)> {
         // RFC 8200, 3: a payload length of 0 is a jumbogram's.
         let empty_v6 = length == 0 && !is_v4(flow);
         let reason = if empty_v6 { SlowPath::Ipv6Malformed } else { SlowPath::Truncated };
-        (what, around(&tags(flow), flow, &header[..length]), reason)
+        (what, around(&tags_of(flow), flow, &header[..length]), reason)
     };
     (0..header.len()).map(cut).collect()
 }

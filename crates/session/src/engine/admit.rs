@@ -52,7 +52,7 @@ impl Policy {
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
             return Err(AddError::VlanOneSided);
         }
-        if spec.tunnel == Tunnel::Gtpu {
+        if spec.flow.tunnel == Tunnel::Gtpu {
             self.must(self.can.gtpu, "encapType", "GTP-U")?;
         }
         match &spec.action {
@@ -228,7 +228,7 @@ impl Engine {
 
 /// NAT towards `in_lif` is implied by that towards `out_lif`: it may be told, but not otherwise.
 fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
-    if spec.tunnel != Tunnel::None {
+    if spec.flow.tunnel != Tunnel::None {
         return Ok(());
     }
     let Link { snat, dnat, .. } = links.towards_in;
@@ -275,7 +275,7 @@ fn changes(spec: &SessionSpec) -> [PacketChange; 2] {
         destination: link.dnat.map(Endpoint::from),
     };
     let (forth, mut back) = (as_told(&links.towards_out), as_told(&links.towards_in));
-    if spec.tunnel == Tunnel::None {
+    if spec.flow.tunnel == Tunnel::None {
         // What was put in the place of an endpoint is replaced by what was there.
         let restore =
             |put: Option<Endpoint>, address, port| put.map(|put| Endpoint { address, port: put.port.map(|_| port) });

@@ -1,14 +1,16 @@
 //! A seeded stream of frames: about half of them offloadable, over a small pool of keys so that lookups hit, the rest
-//! damaged in ways that a parser may get wrong.
+//! damaged in ways that a parser may get wrong. A third of them are in GTP-U.
 //!
 //! The generator behind it is SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014): a
 //! few lines that give the same frames for the same seed on every machine and with every version of every crate.
 
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, FlowKey, Transport, Vid, vlan};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid, gtpu, vlan};
+
+use opof_wire::classify::MAX_GTPU_EXTENSIONS;
 
 use super::{MAX_FRAME_LEN, MIN_FRAME_LEN};
-use crate::packet::{Layer, Packet};
+use crate::packet::{Gtpu, Layer, Packet};
 
 /// SplitMix64: not for secrets.
 #[derive(Clone, Debug)]
@@ -67,7 +69,7 @@ impl Rng {
 }
 
 /// All keys that the offloadable frames of [`RandomFrames`] have: install some of them and lookups hit. For each key
-/// the answering one is there too.
+/// the answering one is there too. The keys of the first host are there within GTP-U as well.
 pub fn pool() -> Vec<FlowKey> {
     let mut keys = Vec::new();
     for host in 0..2 {
@@ -80,8 +82,13 @@ pub fn pool() -> Vec<FlowKey> {
             for vlan in [Vid::UNTAGGED, Vid::new(100).expect("below 4095"), Vid::MAX] {
                 for transport in [Transport::Tcp, Transport::Udp] {
                     for source_port in [40000, 40001] {
-                        let key = FlowKey { vlan, addresses, source_port, destination_port: 443, transport };
+                        let (tunnel, destination_port) = (Tunnel::None, 443);
+                        let key = FlowKey { vlan, tunnel, addresses, source_port, destination_port, transport };
                         keys.extend([key, key.reversed()]);
+                        if host == 0 {
+                            let key = FlowKey { tunnel: Tunnel::Gtpu, ..key };
+                            keys.extend([key, key.reversed()]);
+                        }
                     }
                 }
             }
@@ -122,8 +129,12 @@ impl Iterator for RandomFrames {
 
 /// A packet with this key and a length that traffic has, and all variety that does not change the verdict.
 fn packet(rng: &mut Rng, key: &FlowKey) -> Packet {
+    let mut packet = if key.vlan.is_untagged() { Packet::new() } else { Packet::new().vlan(key.vlan.get()) };
+    if key.tunnel == Tunnel::Gtpu {
+        packet = around(rng, packet);
+    }
     let hops = if rng.chance(10) { rng.byte() % 4 } else { rng.byte() };
-    let mut packet = Packet::with_key(key).hops(hops);
+    packet = packet.flow(key).hops(hops);
     if key.vlan.is_untagged() {
         if rng.chance(10) {
             // A priority tag names no VLAN.
@@ -148,6 +159,35 @@ fn packet(rng: &mut Rng, key: &FlowKey) -> Packet {
     if rng.chance(80) { packet.pad_to(60) } else { packet.pad_to(rng.below(80)) }
 }
 
+/// A tunnel of either family, with all variety of its header that does not change the verdict.
+fn around(rng: &mut Rng, packet: Packet) -> Packet {
+    let mut header = Gtpu::new(u32::from(rng.word()));
+    if rng.chance(30) {
+        header = header.sequence(rng.word());
+    }
+    if rng.chance(10) {
+        header = header.n_pdu(rng.byte());
+    }
+    if rng.chance(50) {
+        for _ in 0..=rng.below(MAX_GTPU_EXTENSIONS) {
+            header = extension(rng, header);
+        }
+    }
+    let source_port = if rng.chance(50) { gtpu::PORT } else { rng.word() };
+    let packet = match rng.below(2) {
+        0 => packet.ipv4([10, 9, 0, 1], [10, 9, 0, 2]),
+        _ => packet.ipv6([0xfd; 16], [0xfe; 16]),
+    };
+    packet.hops(1 + rng.byte() % 255).udp(source_port, gtpu::PORT).gtpu(header)
+}
+
+fn extension(rng: &mut Rng, header: Gtpu) -> Gtpu {
+    let any = 1 + rng.byte() % 255;
+    let number = rng.pick(&[gtpu::PDU_SESSION_CONTAINER, 0xc0, 0x20, 0x40, 1, any]);
+    let units = if rng.chance(90) { 1 + rng.below(3) } else { 1 + rng.below(60) };
+    header.extension(number, &rng.bytes(units * gtpu::EXTENSION_UNIT - 2))
+}
+
 fn offloadable(rng: &mut Rng, key: &FlowKey) -> Vec<u8> {
     packet(rng, key).build()
 }
@@ -164,6 +204,9 @@ fn odd(rng: &mut Rng, key: &FlowKey) -> Vec<u8> {
 }
 
 fn oddity(rng: &mut Rng, key: &FlowKey, packet: Packet) -> Packet {
+    if key.tunnel == Tunnel::Gtpu && rng.chance(40) {
+        return tunnel_oddity(rng, packet);
+    }
     let v4 = matches!(key.addresses, Addresses::V4 { .. });
     match rng.below(8) {
         0 if key.transport == Transport::Tcp => packet.flags(Flags(rng.byte())),
@@ -196,6 +239,26 @@ fn oddity(rng: &mut Rng, key: &FlowKey, packet: Packet) -> Packet {
     }
 }
 
+/// Another message, another flag, or a first extension header that is read where there may be none.
+fn tunnel_oddity(rng: &mut Rng, packet: Packet) -> Packet {
+    let any = rng.byte();
+    match rng.below(4) {
+        0 => packet.overwrite(Layer::Tunnel, 1, &[rng.pick(&[1, 2, 26, 31, 254, any])]),
+        1 => packet.overwrite(
+            Layer::Tunnel,
+            0,
+            &[rng.pick(&[0x31, 0x32, 0x34, 0x35, 0x36, 0x37, 0x38, 0x20, 0x50, any])],
+        ),
+        2 => {
+            // Too many extension headers, where the packet before had some or not.
+            let count = MAX_GTPU_EXTENSIONS + 1 + rng.below(3);
+            let header = (0..count).fold(Gtpu::new(1), |header, _| header.extension(0x85, &[1, 2]));
+            packet.tunnel_header(header)
+        }
+        _ => packet.overwrite(Layer::Tunnel, 11, &[rng.pick(&[0, 1, 0x85, any])]),
+    }
+}
+
 /// A packet, odd or not, of which one to three fields or bits are wrong, or the end is missing.
 fn damaged(rng: &mut Rng, key: &FlowKey) -> Vec<u8> {
     let mut packet = packet(rng, key);
@@ -207,8 +270,7 @@ fn damaged(rng: &mut Rng, key: &FlowKey) -> Vec<u8> {
     }
     let mut frame = packet.build();
     for _ in 0..rng.below(3) {
-        // Headers end before the 90th byte in most frames.
-        let reach = frame.len().min(90);
+        let reach = frame.len().min(headers_reach(key));
         let at = 12 + rng.below(reach - 12);
         if rng.chance(50) {
             frame[at] ^= 1 << rng.below(8);
@@ -218,10 +280,18 @@ fn damaged(rng: &mut Rng, key: &FlowKey) -> Vec<u8> {
         }
     }
     if rng.chance(40) {
-        let reach = if rng.chance(80) { frame.len().min(100) } else { frame.len() };
+        let reach = if rng.chance(80) { frame.len().min(headers_reach(key) + 10) } else { frame.len() };
         frame.truncate(MIN_FRAME_LEN + rng.below(reach - MIN_FRAME_LEN + 1));
     }
     frame
+}
+
+/// Where headers end in most frames, in bytes.
+const fn headers_reach(key: &FlowKey) -> usize {
+    match key.tunnel {
+        Tunnel::None => 90,
+        Tunnel::Gtpu => 150,
+    }
 }
 
 /// One length or version field set to a value at which verdicts turn.
@@ -231,6 +301,14 @@ fn wrong_field(rng: &mut Rng, key: &FlowKey, packet: Packet) -> Packet {
     let length = if rng.chance(70) { rng.pick(&near) } else { any }.to_be_bytes();
     let first = rng.pick(&[0x00, 0x40, 0x44, 0x45, 0x46, 0x4f, 0x55, 0x60, 0x65, 0x66, 0xf5]);
     let v4 = matches!(key.addresses, Addresses::V4 { .. });
+    if key.tunnel == Tunnel::Gtpu && rng.chance(50) {
+        return match rng.below(3) {
+            0 => packet.overwrite(Layer::Tunnel, 2, &length),
+            // Where the first extension header says how long it is, if there is one.
+            1 => packet.overwrite(Layer::Tunnel, gtpu::LONG_HEADER_LEN, &[length[1]]),
+            _ => packet.overwrite(Layer::Network, 0, &[first]),
+        };
+    }
     match (rng.below(4), key.transport) {
         (0, _) => packet.overwrite(Layer::Network, 0, &[first]),
         (1, _) => packet.overwrite(Layer::Network, if v4 { 2 } else { 4 }, &length),
@@ -293,8 +371,7 @@ mod tests {
         }
         assert!((45..65).contains(&(hits * 100 / COUNT)), "{hits} of {COUNT} hit");
         assert!(usual * 100 / COUNT > 70, "{usual} of {COUNT} have 60 to 200 bytes");
-        let by_planes = [SlowPath::Miss, SlowPath::TtlExpired];
-        for reason in SlowPath::ALL.into_iter().filter(|reason| !by_planes.contains(reason)) {
+        for reason in SlowPath::ALL.into_iter().filter(|reason| reason.is_of_the_parser()) {
             let count = verdicts.get(&Some(reason)).copied().unwrap_or(0);
             assert!(count * 1000 / COUNT >= 2, "{reason} only {count} times: {verdicts:?}");
         }

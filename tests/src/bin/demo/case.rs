@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use opof_testkit::netns::{CLIENT, FlowTuple, SERVER, VLAN};
 use opof_tests::iperf::SERVER_PORT;
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 /// One of them. The addresses are those of the bench.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +53,7 @@ impl Case {
         };
         FlowKey {
             vlan: if self.vlan { Vid::new(VLAN).expect("the bench's VLAN is a valid one") } else { Vid::UNTAGGED },
+            tunnel: Tunnel::None,
             addresses,
             source_port: client_port,
             destination_port: SERVER_PORT,

@@ -5,7 +5,7 @@ use opof_wire::{SlowPath, classify};
 
 use super::rig::{SimRig, WireSide, honest, lifs};
 use super::{device, red};
-use crate::conformance::{CASES, Failure, run_all};
+use crate::conformance::{CASES, Failure, Verdict, run_all};
 use crate::{Port, PortRole, SimPorts};
 
 type Out = Vec<(Port, Vec<u8>)>;
@@ -238,7 +238,137 @@ fn loses_what_has_no_flow_key() {
         caught(wire_side, case);
         count += 1;
     }
-    assert_eq!(count, 11, "tcp control, and each kind of frame without a key");
+    assert_eq!(count, 15, "tcp control, and each kind of frame without a key");
+}
+
+/// Where things are in an untagged frame of IPv4 within GTP-U over IPv4 with 8 bytes of header.
+const GTPU: usize = 14 + 20 + 8;
+const INNER: usize = GTPU + 8;
+
+/// The frame without what is around its packet.
+fn unwrapped(frame: &[u8]) -> Option<Vec<u8>> {
+    let in_gtpu = frame.get(36..38) == Some(&2152_u16.to_be_bytes()) && frame.get(GTPU..GTPU + 2) == Some(&[0x30, 255]);
+    let version = frame.get(INNER).filter(|_| in_gtpu)? >> 4;
+    let ether_type = if version == 6 { [0x86, 0xDD] } else { [0x08, 0x00] };
+    Some([&frame[..12], &ether_type, &frame[INNER..]].concat())
+}
+
+#[test]
+fn takes_packets_in_gtpu_for_plain_ones() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let instead = unwrapped(frame).unwrap_or_else(|| frame.to_vec());
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    caught(wire_side, "gtpu_hit_is_forwarded_both_ways");
+    caught(wire_side, "gtpu_session_and_plain_session_are_two");
+    caught(wire_side, "every_bit_of_the_key_counts");
+}
+
+#[test]
+fn takes_the_tunnel_off() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let out = honest(ports, now, ingress, frame);
+        out.into_iter().map(|(port, frame)| (port, unwrapped(&frame).unwrap_or(frame))).collect()
+    }
+    caught(wire_side, "gtpu_hit_is_forwarded_both_ways");
+    caught(wire_side, "gtpu_tcp_control_goes_to_the_firewall");
+}
+
+#[test]
+fn forwards_end_markers() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let end_marker = classify(frame) == Err(SlowPath::GtpuControl) && frame[GTPU + 1] == 254;
+        let instead = if end_marker { with_byte(frame, GTPU + 1, |_| 255) } else { frame.to_vec() };
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    let failure = caught(wire_side, "gtpu_messages_go_to_the_firewall");
+    assert!(failure.to_string().contains("message type 254"), "{failure}");
+}
+
+#[test]
+fn forwards_syn_in_gtpu() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let control = classify(frame) == Err(SlowPath::TcpControl) && unwrapped(frame).is_some();
+        let instead = if control { with_byte(frame, INNER + 33, |flags| flags & !0x02) } else { frame.to_vec() };
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    let failure = caught(wire_side, "gtpu_tcp_control_goes_to_the_firewall");
+    assert!(failure.to_string().contains("with flags 0x02"), "{failure}");
+}
+
+#[test]
+fn looks_behind_no_extension_header() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let extended = frame.get(36..38) == Some(&2152_u16.to_be_bytes()) && frame.get(GTPU) == Some(&0x34);
+        let instead = if extended { with_byte(frame, GTPU, |_| 0x54) } else { frame.to_vec() };
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    caught(wire_side, "gtpu_hit_is_forwarded_both_ways");
+}
+
+#[test]
+fn believes_any_length_of_gtpu() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let mut instead = frame.to_vec();
+        if frame.get(36..38) == Some(&2152_u16.to_be_bytes()) && frame.len() > INNER {
+            let length = u16::try_from(frame.len() - INNER).unwrap();
+            instead[GTPU + 2..GTPU + 4].copy_from_slice(&length.to_be_bytes());
+        }
+        as_if(ports, now, ingress, frame, &instead)
+    }
+    caught(wire_side, "malformed_gtpu_goes_to_the_firewall");
+}
+
+#[test]
+fn takes_the_port_of_gtpu_for_any_port() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        // The case has a session for the same ports of TCP: to this device it is that of UDP as well.
+        let gtpu = frame.get(23) == Some(&17) && frame.get(36..38) == Some(&2152_u16.to_be_bytes());
+        if !gtpu {
+            return honest(ports, now, ingress, frame);
+        }
+        // ACK, in a header of 20 bytes.
+        let segment = with_byte(&with_byte(&with_byte(frame, 23, |_| 6), 46, |_| 0x50), 47, |_| 0x10);
+        as_if(ports, now, ingress, frame, &segment)
+    }
+    caught(wire_side, "the_port_of_gtpu_has_no_plain_key");
+}
+
+#[test]
+fn rewrites_no_tag_in_front_of_gtpu() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let gtpu = frame.get(40..42) == Some(&2152_u16.to_be_bytes());
+        if gtpu { as_if(ports, now, ingress, frame, frame) } else { honest(ports, now, ingress, frame) }
+    }
+    caught(wire_side, "gtpu_vlan_is_rewritten");
+}
+
+#[test]
+fn a_plane_that_claims_no_gtpu_is_not_asked_for_it() {
+    struct Modest(crate::SimPlane);
+    impl crate::DataPlane for Modest {
+        fn capabilities(&self) -> opof_session::plane::Capabilities {
+            opof_session::plane::Capabilities { gtpu: false, ..self.0.capabilities() }
+        }
+        fn submit(&mut self, now: Moment, commands: &[opof_session::plane::Command]) -> usize {
+            self.0.submit(now, commands)
+        }
+        fn poll(
+            &mut self,
+            context: &mut std::task::Context<'_>,
+            completions: &mut Vec<opof_session::plane::Completion>,
+        ) -> std::task::Poll<()> {
+            self.0.poll(context, completions)
+        }
+        fn describe(&self) -> crate::Description {
+            self.0.describe()
+        }
+    }
+    let (plane, ports) = device();
+    let report = run_all(&mut SimRig::new(Box::new(Modest(plane)), ports, honest));
+    assert!(report.passed(), "{report}");
+    let left_out = report.cases.iter().filter(|case| matches!(case.result, Ok(Verdict::NotApplicable(_))));
+    assert_eq!(left_out.count(), 8, "{report}");
 }
 
 #[test]

@@ -124,7 +124,8 @@ fn inside_of_a_tunnel_the_key_stays_and_each_link_says_what_it_does() {
     let mut world = World::over(&config(), all());
     let towards_in = Link { snat: Some(nat([198, 51, 100, 1], 0)), ..Link::default() };
     let towards_out = Link { dnat: Some(nat([192, 0, 2, 1], 0)), vlan: Vid::new(7), ..Link::default() };
-    let session = SessionSpec { tunnel: Tunnel::Gtpu, ..linked(spec(1, 1000), towards_in, towards_out) };
+    let mut session = linked(spec(1, 1000), towards_in, towards_out);
+    session.flow.tunnel = Tunnel::Gtpu;
     assert_eq!(world.add(std::slice::from_ref(&session)), []);
     assert_eq!(session.match_key(Direction::Out).flow, session.flow.reversed());
     let [forth, back] = world.installed();

@@ -36,9 +36,15 @@ pub(super) fn spec(id: u64, port: u16) -> SessionSpec {
         id: SessionId(id),
         in_lif: Lif::new(1).unwrap(),
         out_lif: Lif::new(2).unwrap(),
-        flow: FlowKey { vlan: Vid::UNTAGGED, addresses, source_port, destination_port, transport },
+        flow: FlowKey {
+            vlan: Vid::UNTAGGED,
+            tunnel: Tunnel::None,
+            addresses,
+            source_port,
+            destination_port,
+            transport,
+        },
         out_vlan: Vid::UNTAGGED,
-        tunnel: Tunnel::None,
         action: Action::Forward,
         timeout_seconds: 10,
     }

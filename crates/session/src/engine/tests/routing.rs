@@ -141,6 +141,33 @@ fn a_delete_can_leave_a_record() {
     assert_eq!((record.id.0, record.reason, record.counters.outward.bytes), (1, CloseReason::Deleted, 90));
 }
 
+fn gtpu(mut spec: SessionSpec) -> SessionSpec {
+    spec.flow.tunnel = Tunnel::Gtpu;
+    spec
+}
+
+#[test]
+fn with_and_without_a_tunnel_a_tuple_is_two_sessions() {
+    let mut world = World::over(&config(), Capabilities { gtpu: true, ..Capabilities::forwarding(8) });
+    let sessions = [spec(1, 1000), gtpu(spec(2, 1000))];
+    assert_eq!(world.add(&sessions), []);
+    for (session, bytes) in sessions.iter().zip([60, 70]) {
+        assert!(world.packet(session, Direction::In, bytes));
+        assert!(world.packet(session, Direction::Out, 10 * bytes));
+    }
+    for (id, bytes) in [(1, 60), (2, 70)] {
+        let counters = world.get(id).unwrap().counters;
+        assert_eq!((counters.inward.bytes, counters.outward.bytes), (bytes, 10 * bytes), "session {id}");
+    }
+    world.delete(1);
+    assert!(!world.packet(&sessions[0], Direction::In, 60));
+    assert!(world.packet(&sessions[1], Direction::In, 70));
+    // The same tuple in the same tunnel is the same session's.
+    let again = gtpu(spec(3, 1000));
+    assert_eq!(world.add(std::slice::from_ref(&again)), []);
+    assert!(world.get(2).unwrap().superseded && !world.get(3).unwrap().superseded);
+}
+
 #[test]
 fn what_the_plane_can_not_do_is_named_by_its_field() {
     let mut world = World::over(&config(), Capabilities::forwarding(8));
@@ -156,7 +183,7 @@ fn what_the_plane_can_not_do_is_named_by_its_field() {
         with(Link { snat: nat, ..none }, none),
         with(none, Link { dnat: nat, ..none }),
         with(none, Link { vlan: Vid::new(5), ..none }),
-        SessionSpec { tunnel: Tunnel::Gtpu, ..spec(1, 1) },
+        gtpu(spec(1, 1)),
     ]);
     let fields = [
         LinkFields::TOWARDS_OUT.next_hop,
