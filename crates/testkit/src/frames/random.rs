@@ -178,7 +178,8 @@ fn around(rng: &mut Rng, packet: Packet) -> Packet {
         0 => packet.ipv4([10, 9, 0, 1], [10, 9, 0, 2]),
         _ => packet.ipv6([0xfd; 16], [0xfe; 16]),
     };
-    packet.hops(1 + rng.byte() % 255).udp(source_port, gtpu::PORT).gtpu(header)
+    let hops = if rng.chance(10) { rng.byte() % 4 } else { rng.byte() };
+    packet.hops(hops).udp(source_port, gtpu::PORT).gtpu(header)
 }
 
 fn extension(rng: &mut Rng, header: Gtpu) -> Gtpu {
