@@ -104,7 +104,9 @@ proptest! {
     ) {
         let same_family = core::mem::discriminant(&key.addresses) == core::mem::discriminant(&to.addresses);
         prop_assume!(same_family && key.vlan.is_untagged() == to.vlan.is_untagged());
-        let to = FlowKey { transport: key.transport, ..to };
+        let (tunnel, transport) = (Tunnel::None, key.transport);
+        let (key, to) = (FlowKey { tunnel, ..key }, FlowKey { tunnel, transport, ..to });
+        prop_assume!(classify(&Packet::with_key(&key).build()).is_ok(), "not the port of GTP-U");
         let mut frame = Packet::with_key(&key).payload(&payload).hops(hops).build();
         Edit {
             vlan: (!to.vlan.is_untagged()).then_some(to.vlan),
