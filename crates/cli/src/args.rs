@@ -140,8 +140,8 @@ const ADD_EXAMPLES: &str = r#"Examples:
 A session file has one JSON object a line, with the names of the options:
   {"id": 1, "in-lif": 1, "out-lif": 2, "source": "10.0.0.1:12345", "destination": "10.1.0.3:80", "protocol": "tcp"}
 
-Not every data plane can mirror or snoop, send to next hops, translate addresses or see into tunnels. A device that
-can't do what a session asks for refuses the session, and names the field."#;
+Not every data plane can mirror or snoop, send to next hops or translate addresses. A device that can't do what a
+session asks for refuses the session, and names the field."#;
 
 /// A session, or where sessions are.
 #[derive(ClapArgs, Debug)]
@@ -180,8 +180,7 @@ pub(crate) struct AddArgs {
     /// Idle seconds after which it closes [default: the device's]
     #[arg(long, value_name = "SECONDS", conflicts_with = "file")]
     pub(crate) timeout_seconds: Option<u32>,
-    /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1); refused where the data plane has no
-    /// tunnels
+    /// What the packets are wrapped in; addresses, ports and protocol are the inner ones then (v1.1, v1beta1)
     #[arg(long, conflicts_with = "file")]
     pub(crate) tunnel: Option<TunnelKind>,
     /// File of sessions, one JSON object a line; - for standard input
