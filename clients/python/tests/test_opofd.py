@@ -138,10 +138,11 @@ def test_the_example_runs_and_is_the_one_in_the_readme(opofd):
 def test_tunnelled_sessions(connect):
     for dialect in ("v1.1", "v1beta1"):
         client = connect(dialect)
-        outcome = client.add([session(1, tunnel="gtpu")])
-        # A data plane may have no tunnels; what it must not do is to take the session for an untunnelled one.
-        assert outcome.accepted + len(outcome.refused) == 1
-        assert {one.reason for one in outcome.refused} <= {opof.Refusal.REJECTED}
+        # The same tuple within a tunnel and outside is two sessions.
+        twins = [session(1, tunnel="gtpu"), session(2, source=session(1).source)]
+        assert client.add(twins).accepted == 2
+        assert [client.get(one.id).state for one in twins] == [opof.State.ESTABLISHED] * 2
+        assert all(client.delete(one.id) for one in twins)
 
 
 def test_a_shutdown_needs_a_permission(connect):

@@ -180,8 +180,7 @@ pub(crate) struct AddArgs {
     /// Idle seconds after which it closes [default: the device's]
     #[arg(long, value_name = "SECONDS", conflicts_with = "file")]
     pub(crate) timeout_seconds: Option<u32>,
-    /// What the packets are wrapped in; addresses and ports are the inner ones then (v1.1, v1beta1); refused where the data plane has no
-    /// tunnels
+    /// What the packets are wrapped in; addresses, ports and protocol are the inner ones then (v1.1, v1beta1)
     #[arg(long, conflicts_with = "file")]
     pub(crate) tunnel: Option<TunnelKind>,
     /// File of sessions, one JSON object a line; - for standard input

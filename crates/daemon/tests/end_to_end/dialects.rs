@@ -4,7 +4,7 @@ use opof_api::profile::{AddErrors, Ipv4Order, ListCursor};
 use opof_api::{Dialect, Profile, Rpc, metadata, session_request, session_spec, v1_1, v1beta1};
 use opof_dataplane::pipeline::{Outcome, Port};
 use opof_session::types::{Lif, SessionId};
-use opof_testkit::packet::Packet;
+use opof_testkit::packet::{Gtpu, Packet};
 use tonic::Code;
 
 use crate::common::{Fixture, session, start, start_with, until};
@@ -76,6 +76,42 @@ async fn a_session_of_one_dialect_is_seen_counted_closed_and_deleted_through_the
             let gone = other.delete_session(id(kept)).await.unwrap().into_inner();
             assert_eq!((gone.in_packets, gone.session_state()), (1, v1beta1::SessionState::Closed), "{by} {through}");
             assert_eq!(one.get_session(id(kept)).await.unwrap().into_inner().request_status, 2, "{by} {through}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_within_gtpu_is_forwarded_and_its_twin_outside_is_another() {
+    let fixture = start().await;
+    for dialect in [Dialect::V1_1, Dialect::V1Beta1] {
+        let mut client = fixture.rpc(dialect).await;
+        let plain = written(7, dialect, &Profile::SPEC);
+        let tunnelled = v1beta1::SessionRequest {
+            session_id: 8,
+            encap_type: v1beta1::TunnelType::Gtpu.into(),
+            ..written(7, dialect, &Profile::SPEC)
+        };
+        assert_eq!(add(&mut client, vec![tunnelled]).await.response_error, [], "{dialect}");
+        assert_eq!(fixture.flow_of(8).await, "udp 10.0.0.7:1000 > 192.0.2.1:53 in gtp-u");
+
+        let inside = |packet: Packet| packet.ipv4([10, 0, 0, 7], [192, 0, 2, 1]).udp(1000, 53).payload(b"x").build();
+        let outcome = |frame: &[u8]| {
+            let port = Port::wire(Lif::new(1).unwrap());
+            let out = fixture.daemon.sim_ports().unwrap().receive(fixture.daemon.clock().now(), port, frame);
+            let Outcome::Out { port, .. } = out else { panic!("dropped") };
+            port
+        };
+        let [forwarded, slow] = [Port::wire(Lif::new(2).unwrap()), Port::firewall(Lif::new(1).unwrap())];
+        let (in_gtpu, outside) = (inside(Packet::new().gtpu4(Gtpu::default())), inside(Packet::new()));
+        assert_eq!([outcome(&in_gtpu), outcome(&outside)], [forwarded, slow], "{dialect}");
+        let end_marker = inside(Packet::new().gtpu4(Gtpu::default().message(254)));
+        assert_eq!(outcome(&end_marker), slow, "{dialect}");
+
+        assert_eq!(add(&mut client, vec![plain]).await.response_error, [], "{dialect}");
+        assert_eq!(outcome(&outside), forwarded, "{dialect}");
+        for (number, frame) in [(7, &outside), (8, &in_gtpu)] {
+            let gone = client.delete_session(id(number)).await.unwrap().into_inner();
+            assert_eq!((gone.in_packets, gone.in_bytes), (1, frame.len() as u64), "{dialect}, session {number}");
         }
     }
 }

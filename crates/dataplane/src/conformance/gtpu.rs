@@ -279,11 +279,18 @@ pub(super) fn gtpu_cut_at_every_byte_goes_to_the_firewall(bench: &mut Bench<'_>)
         for len in 0..message.len() {
             let mut cut = message[..len].to_vec();
             let what = format!("{flow}, the first {len} of {} bytes of the message", message.len());
-            let frame = |cut: &[u8]| ethernet_of(&[], Family::V4, &udp_of(GTPU_PORT, GTPU_PORT, cut));
-            frames.push((what.clone(), frame(&cut), SlowPath::Truncated));
+            let mut push = |what: &str, cut: &[u8]| {
+                let frame = ethernet_of(&[], Family::V4, &udp_of(GTPU_PORT, GTPU_PORT, cut));
+                let padded = [&frame[..], &message[len..]].concat();
+                let zeros = [&frame[..], &[0; 16]].concat();
+                frames.push((what.to_owned(), frame, SlowPath::Truncated));
+                frames.push((format!("{what}, the rest as padding"), padded, SlowPath::Truncated));
+                frames.push((format!("{what}, zeros as padding"), zeros, SlowPath::Truncated));
+            };
+            push(&what, &cut);
             if let Some(length) = len.checked_sub(8) {
                 cut[2..4].copy_from_slice(&u16::try_from(length).expect("a short message").to_be_bytes());
-                frames.push((format!("{what}, which says so"), frame(&cut), SlowPath::Truncated));
+                push(&format!("{what}, which says so"), &cut);
             }
         }
         expect_slow(bench, &sessions, frames)?;

@@ -44,7 +44,8 @@ pub(super) fn to_cut() -> Vec<(&'static str, Packet)> {
     ]
 }
 
-/// The messages of [`to_cut`], cut at every byte where the headers around them know of it: UDP, then GTP-U as well.
+/// The messages of [`to_cut`], cut at every byte where the headers around them know of it: UDP, then GTP-U as well. With
+/// nothing behind the cut, and with zeros or the rest of the message there: Ethernet padding, which must not be read.
 pub(super) fn cuts() -> Vec<Fixture> {
     let mut all = Vec::new();
     for (name, packet) in to_cut() {
@@ -52,17 +53,24 @@ pub(super) fn cuts() -> Vec<Fixture> {
         let message_at = frame.windows(2).position(|bytes| bytes == PORT.to_be_bytes()).expect("the source port") + 8;
         let message = &frame[message_at..];
         for len in 0..message.len() {
-            let carried = |message: &[u8]| Packet::new().ipv4([1; 4], [2; 4]).udp(PORT, PORT).payload(message);
-            let cut = |how: &str, message: &[u8]| {
-                let name = format!("{name}_{how}_{len}");
-                let description = format!("{how} carries the first {len} bytes of what it should");
-                Fixture::new(&name, &description, carried(message), Err(SlowPath::Truncated))
+            let mut push = |how: &str, cut: &[u8]| {
+                let frame = Packet::new().ipv4([1; 4], [2; 4]).udp(PORT, PORT).payload(cut).build();
+                let padded = [&frame[..], &message[len..]].concat();
+                let zeros = [&frame[..], &[0; 16]].concat();
+                for (padding, frame) in [("", frame), ("_padded", padded), ("_zeros", zeros)] {
+                    all.push(Fixture {
+                        name: format!("{name}_{how}_{len}{padding}"),
+                        description: format!("{how} carries the first {len} bytes of what it should"),
+                        frame,
+                        expect: Err(SlowPath::Truncated),
+                    });
+                }
             };
-            all.push(cut("udp", &message[..len]));
+            push("udp", &message[..len]);
             if let Some(length) = len.checked_sub(8) {
-                let mut message = message[..len].to_vec();
-                message[2..4].copy_from_slice(&u16::try_from(length).expect("a short message").to_be_bytes());
-                all.push(cut("gtpu", &message));
+                let mut cut = message[..len].to_vec();
+                cut[2..4].copy_from_slice(&u16::try_from(length).expect("a short message").to_be_bytes());
+                push("gtpu", &cut);
             }
         }
     }
