@@ -55,7 +55,7 @@ pub struct Port {
     pub mode: String,
     /// Everything that came in.
     pub received: Tally,
-    /// Sent out of another wire port by the fast path.
+    /// Sent out of a wire port by the fast path.
     pub forwarded: Tally,
     /// Dropped, as its session asks.
     pub dropped: Tally,

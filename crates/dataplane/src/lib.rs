@@ -81,7 +81,7 @@ pub struct PortDescription {
 pub struct PortCounters {
     /// Everything that came in.
     pub received: Tally,
-    /// Hits that went out of another wire port.
+    /// Hits that went out of a wire port.
     pub forwarded: Tally,
     /// Hits that were dropped as their session asks.
     pub dropped: Tally,

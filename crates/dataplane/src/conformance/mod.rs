@@ -16,6 +16,7 @@ mod forwarding;
 pub(crate) mod frames;
 mod lifecycle;
 mod matching;
+mod one_armed;
 mod session;
 mod slow_path;
 #[cfg(test)]
@@ -133,6 +134,9 @@ cases! {
     matching::priority_tag_is_untagged,
     matching::pcp_and_dei_are_kept,
     matching::vlan_is_rewritten,
+    one_armed::one_armed_hit_goes_back,
+    one_armed::one_armed_drop_discards,
+    one_armed::one_armed_vlan_is_rewritten,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

@@ -6,19 +6,19 @@ use core::num::NonZeroU32;
 
 use proptest::prelude::*;
 
-use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
+use super::plane::{SECOND, World, config, next_hop, one_armed, routed_by, spec};
 use crate::l3::L3Error;
 use crate::plane::InstallError;
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
-use crate::types::{Action, Direction, SessionId, SessionSpec};
+use crate::types::{Direction, SessionId, SessionSpec};
 
 #[derive(Clone, Debug)]
 enum Act {
-    Add(Vec<(u64, u16)>, bool, bool),
+    Add(Vec<(u64, u16)>, bool, Kind),
     Delete(u64, bool),
     Reset,
     DestroyNextHop,
-    Packet(u16, bool),
+    Packet(u16, bool, Kind),
     Wait(u64),
     Hold,
     Release,
@@ -28,15 +28,46 @@ enum Act {
     List,
 }
 
+/// What sessions and packets of the histories are like.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// From one interface to another.
+    Across,
+    /// The same with a next hop.
+    Routed,
+    /// Out by the interface that it came in on.
+    OneArmed,
+    /// The answer to a one-armed session as a session of its own: it has the same two keys, crossed.
+    Answer,
+}
+
+impl Kind {
+    fn session(self, id: u64, port: u16) -> SessionSpec {
+        match self {
+            Self::Across => spec(id, port),
+            Self::Routed => SessionSpec { action: routed_by(1), ..spec(id, port) },
+            Self::OneArmed => one_armed(id, port),
+            Self::Answer => {
+                let one_armed = one_armed(id, port);
+                SessionSpec { flow: one_armed.flow.reversed(), ..one_armed }
+            }
+        }
+    }
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![2 => Just(Kind::Across), 2 => Just(Kind::Routed), 2 => Just(Kind::OneArmed), 1 => Just(Kind::Answer)]
+}
+
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let session = || (0_u64..12, 1_u16..8);
     let act = prop_oneof![
-        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), any::<bool>())
-            .prop_map(|(s, r, h)| Act::Add(s, r, h)),
+        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), kind())
+            .prop_map(|(s, r, k)| Act::Add(s, r, k)),
         3 => (0_u64..12, any::<bool>()).prop_map(|(id, record)| Act::Delete(id, record)),
         1 => Just(Act::Reset),
         1 => Just(Act::DestroyNextHop),
-        6 => (1_u16..8, any::<bool>()).prop_map(|(p, o)| Act::Packet(p, o)),
+        6 => (1_u16..8, any::<bool>(), kind()).prop_map(|(p, o, k)| Act::Packet(p, o, k)),
         3 => (0_u64..15).prop_map(Act::Wait),
         1 => Just(Act::Hold),
         2 => Just(Act::Release),
@@ -111,14 +142,12 @@ proptest! {
         let mut ledger = Ledger::default();
         for act in acts {
             match act {
-                Act::Add(sessions, reject, routed) => {
+                Act::Add(sessions, reject, kind) => {
                     let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
-                    if routed {
+                    if matches!(kind, Kind::Routed) {
                         world.ask(RequestBody::L3(L3Request::SetNextHop(next_hop(1))));
                     }
-                    let action = if routed { routed_by(1) } else { Action::Forward };
-                    let session = |(id, port): &_| SessionSpec { action: action.clone(), ..spec(*id, *port) };
-                    let specs = sessions.iter().map(session).collect();
+                    let specs = sessions.iter().map(|(id, port)| kind.session(*id, *port)).collect();
                     let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
                     ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
                 }
@@ -131,9 +160,9 @@ proptest! {
                     let request = L3Request::DestroyNextHop(next_hop(1).id);
                     ledger.sweeps.push(world.send(RequestBody::L3(request)));
                 }
-                Act::Packet(port, out) => {
+                Act::Packet(port, out, kind) => {
                     let direction = if out { Direction::Out } else { Direction::In };
-                    ledger.hits += u64::from(world.packet(&spec(0, port), direction, 60));
+                    ledger.hits += u64::from(world.packet(&kind.session(0, port), direction, 60));
                 }
                 Act::Wait(seconds) => world.advance(seconds * SECOND),
                 Act::Hold => world.hold = true,
