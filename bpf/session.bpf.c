@@ -7,7 +7,7 @@
  * parse.h  from a frame to a key, or to a reason
  * action.h lookup, counters, rewrite, redirect
  *
- * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by the session's port, or is dropped as its
+ * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is dropped as its
  * session asks.
  */
 #include <linux/bpf.h>
@@ -26,9 +26,10 @@ int opof_wire(struct xdp_md *ctx)
 {
 	struct opof_packet packet;
 	struct opof_hit hit;
+	__u32 way = 0;
 	int said = parse(ctx, &packet, opof_lif);
 
-	if (said == OPOF_HAS_KEY && !find(&packet, &hit))
+	if (said == OPOF_HAS_KEY && !find(&packet, &hit, &way))
 		said = OPOF_MISS;
 	if (said != OPOF_HAS_KEY) {
 		count_port(OPOF_SLOW + said, packet.length);
@@ -42,7 +43,7 @@ int opof_wire(struct xdp_md *ctx)
 	count_port(OPOF_FORWARDED, packet.length);
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
-	return send(hit.port);
+	return send(hit.lif << OPOF_WAY_BITS | way);
 }
 
 /* From the firewall: it has decided, out it goes. */
@@ -50,7 +51,7 @@ SEC("xdp.frags")
 int opof_firewall(struct xdp_md *ctx)
 {
 	count_port(OPOF_RECEIVED, bpf_xdp_get_buff_len(ctx));
-	return send(opof_other);
+	return send(opof_spread ? opof_other | way_of_frame(ctx) : opof_other);
 }
 
 /* Where opof_probe leaves what it found; one slot, one user at a time. */
@@ -69,6 +70,7 @@ int opof_probe(struct xdp_md *ctx)
 	struct opof_probed *out = bpf_map_lookup_elem(&probed, &zero);
 	struct opof_packet packet;
 	struct opof_hit hit = {};
+	__u32 way;
 	int said = parse(ctx, &packet, opof_lif);
 
 	if (!out)
@@ -80,7 +82,7 @@ int opof_probe(struct xdp_md *ctx)
 			out->key4 = packet.key4;
 		else
 			out->key6 = packet.key6;
-		if (!find(&packet, &hit))
+		if (!find(&packet, &hit, &way))
 			said = OPOF_MISS;
 	}
 	out->verdict = said;

@@ -130,28 +130,28 @@ pub struct Hit {
     pub slot: Slot,
     /// Which of its keys.
     pub direction: Direction,
-    /// `None` discards; else the index of the port to leave by, and the VID to write.
+    /// `None` discards; else the position of the LIF to leave by, and the VID to write.
     pub forward: Option<(u8, Option<Vid>)>,
 }
 
 impl Hit {
     fn to_bytes(self) -> [u8; 8] {
-        let (port, rewrite, action) = match self.forward {
-            Some((port, rewrite)) => (port, rewrite.map_or(KEEP_VID, Vid::get), 0),
+        let (lif, rewrite, action) = match self.forward {
+            Some((lif, rewrite)) => (lif, rewrite.map_or(KEEP_VID, Vid::get), 0),
             None => (0, KEEP_VID, DROP),
         };
         let direction = if self.direction == Direction::Out { OUTWARD } else { 0 };
         let mut bytes = [0; 8];
         bytes[0..4].copy_from_slice(&self.slot.0.to_ne_bytes());
         bytes[4..6].copy_from_slice(&rewrite.to_ne_bytes());
-        bytes[6] = port;
+        bytes[6] = lif;
         bytes[7] = action | direction;
         bytes
     }
 
     fn from_bytes(bytes: [u8; 8]) -> Self {
-        let [.., port, flags] = bytes;
-        let forward = (flags & DROP == 0).then_some((port, Vid::new(u16::from_ne_bytes(array(&bytes, 4)))));
+        let [.., lif, flags] = bytes;
+        let forward = (flags & DROP == 0).then_some((lif, Vid::new(u16::from_ne_bytes(array(&bytes, 4)))));
         let direction = if flags & OUTWARD == 0 { Direction::In } else { Direction::Out };
         Self { slot: Slot(u32::from_ne_bytes(array(&bytes, 0))), direction, forward }
     }
@@ -294,6 +294,8 @@ mod tests {
             ("OPOF_REASONS", SlowPath::COUNT as u64),
             ("OPOF_HAS_KEY", HAS_KEY.into()),
             ("OPOF_MAX_LIFS", limits::LIFS as u64),
+            ("OPOF_MAX_WIRES", limits::WIRE_PORTS as u64),
+            ("OPOF_WAY_BITS", limits::WAYS.ilog2().into()),
             ("OPOF_OUTWARD", OUTWARD.into()),
             ("OPOF_DROP", DROP.into()),
             ("OPOF_KEEP_VID", KEEP_VID.into()),

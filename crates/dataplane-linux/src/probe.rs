@@ -69,7 +69,7 @@ impl Probe {
 fn hit(plane: &XdpPlane, hit: abi::Hit) -> Option<opof_dataplane::Hit> {
     let action = match hit.forward {
         None => FastAction::Drop,
-        Some((port, rewrite)) => FastAction::Forward { to: plane.lif_of_port(port)?, rewrite },
+        Some((lif, rewrite)) => FastAction::Forward { to: plane.lif_at(lif)?, rewrite },
     };
     Some(opof_dataplane::Hit { slot: hit.slot, direction: hit.direction, action })
 }

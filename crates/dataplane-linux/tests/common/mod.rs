@@ -87,8 +87,7 @@ impl Lab {
 
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
-        let pair = |lif, wire: &str, firewall: &str| LifPorts { lif, wire: wire.into(), firewall: firewall.into() };
-        let lifs = vec![pair(a, "wire-a", "fw.a"), pair(b, "wire-b", "fw.b")];
+        let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
         XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone() }
     }
 
