@@ -24,7 +24,7 @@ use crate::sys::map::Map;
 
 /// `RTMGRP_LINK` in <linux/rtnetlink.h>.
 const LINK_GROUP: u32 = 1;
-/// Flags of an interface, in <linux/if.h>: switched on, and able to carry frames (RFC 2863, "up").
+/// Flags of an interface, in <linux/if.h>: switched on, and able to carry frames (RFC 2863, "up") as far as the kernel knows.
 const UP: i16 = 0x1;
 const RUNNING: i16 = 0x40;
 
@@ -104,7 +104,7 @@ impl Follower {
         loop {
             let mut wakers = [PollFd::new(notices, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
             // The kernel holds notices of carrier changes back for up to a second where changes are many, so they are not
-            // relied upon alone; a driver knows at once.
+            // relied upon alone.
             let look = Timespec { tv_sec: 0, tv_nsec: LINK_LOOK };
             if let Err(error) = poll(&mut wakers, Some(&look))
                 && error != rustix::io::Errno::INTR
@@ -165,11 +165,12 @@ impl Follower {
         // By name at last: an interface can be given another one at any time.
         let name = self.control.name(interface)?;
         let flags = self.control.flags(&name)?;
-        if flags & (UP | RUNNING) != UP | RUNNING {
+        if flags & UP == 0 {
             return Ok(false);
         }
+        // The driver knows first; the kernel's own flag can be a second behind it, in either direction.
         match ethtool::has_carrier(&self.control, &name) {
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(flags & RUNNING != 0),
             carrier => carrier,
         }
     }

@@ -70,12 +70,7 @@ impl Lab {
         let outside = Arc::new(NetNs::new("outside").expect("a namespace"));
         let (mut near, mut far) = (Vec::new(), Vec::new());
         for (n, (port, name)) in (0_u8..).zip(ports()) {
-            let options =
-                |side, promiscuous| PortOptions { mac: [2, 0, 0, side, 0, n], ip: false, promiscuous, mtu: 1500 };
-            let far_name = format!("far-{n}");
-            let ends = [(&device, name, options(1, false)), (&outside, far_name.as_str(), options(2, true))];
-            let [near_end, far_end] = veth(ends).expect("a veth pair");
-            accept_redirects(&far_end);
+            let [near_end, far_end] = Self::pair(&device, &outside, name, n);
             near.push(near_end);
             far.push((port, far_end));
         }
@@ -83,6 +78,23 @@ impl Lab {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let pin_dir = PathBuf::from(format!("{PINS}{}-{number}", std::process::id()));
         Self { device, outside, near, far, pin_dir }
+    }
+
+    /// Another port of the device; its far end. The device knows nothing of it before it is configured.
+    pub fn add_wire(&mut self, name: &str) -> Port {
+        let n = u8::try_from(self.near.len()).expect("few ports");
+        let [near, far] = Self::pair(&self.device, &self.outside, name, n);
+        self.near.push(near);
+        far
+    }
+
+    fn pair(device: &Arc<NetNs>, outside: &Arc<NetNs>, name: &str, n: u8) -> [Port; 2] {
+        let options = |side, promiscuous| PortOptions { mac: [2, 0, 0, side, 0, n], ip: false, promiscuous, mtu: 1500 };
+        let far_name = format!("far-{n}");
+        let ends = [(device, name, options(1, false)), (outside, far_name.as_str(), options(2, true))];
+        let pair = veth(ends).expect("a veth pair");
+        accept_redirects(&pair[1]);
+        pair
     }
 
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
@@ -166,6 +178,12 @@ pub fn forward(flow: FlowKey) -> [Rule; 2] {
     let [inward, outward] = keys(flow);
     let to = |to| FastAction::Forward { to, rewrite: None };
     [Rule { key: inward, action: to(b) }, Rule { key: outward, action: to(a) }]
+}
+
+/// Both directions on one LIF.
+pub fn forward_on(lif: Lif, flow: FlowKey) -> [Rule; 2] {
+    let action = FastAction::Forward { to: lif, rewrite: None };
+    [flow, flow.reversed()].map(|flow| Rule { key: MatchKey { lif, flow }, action })
 }
 
 pub fn drop_all(flow: FlowKey) -> [Rule; 2] {
