@@ -16,7 +16,7 @@ pub struct Device {
     pub uptime: Duration,
     /// The session table.
     pub statistics: Statistics,
-    /// For each LIF its wire port, then its firewall port.
+    /// For each LIF its wire ports, then its firewall port.
     pub ports: Vec<Port>,
 }
 

@@ -48,7 +48,7 @@ pub trait DataPlane: Send {
 pub struct Description {
     /// `xdp` or `sim`.
     pub kind: &'static str,
-    /// In the order of the configuration: for each LIF its wire port, then its firewall port.
+    /// In the order of the configuration: for each LIF its wire ports, then its firewall port.
     pub ports: Vec<PortDescription>,
 }
 
