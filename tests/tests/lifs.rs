@@ -175,7 +175,7 @@ fn a_cut_cable_costs_less_than_a_second_and_a_dead_daemon_nothing() {
     yard.opofd.start_again().unwrap();
     yard.opofd.add(session(1, udp(1))).unwrap();
     let before = received(&standby);
-    frames::send(&sockets[0], &[frame.clone()], 100).unwrap();
+    frames::send(&sockets[0], std::slice::from_ref(&frame), 100).unwrap();
     wait::until("frames", BOUND, || (received(&standby) - before >= 100).then_some(())).unwrap();
     assert_eq!(yard.opofd.get(1).unwrap().unwrap().outward, tally(100, &frame));
 }

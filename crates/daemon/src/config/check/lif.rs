@@ -72,7 +72,7 @@ fn lif(
     } else {
         fields.required_text("firewall", WHICH).and_then(|name| {
             let place = fields.place("firewall");
-            port(&mut fields, "firewall", place, name, used)
+            port(&mut fields, "firewall", &place, name, used)
         })
     };
     Some(LifConfig { id: id?, wire: wire?, bond, firewall: firewall? })
@@ -84,17 +84,17 @@ fn wires(fields: &mut Fields<'_>, used: &mut Used) -> Option<Vec<String>> {
         fields.wrong_at(place, "wire", format_args!("more than {} network interfaces", limits::WIRE_PORTS));
     }
     // All of them, so that each mistake is named.
-    let ports: Vec<_> = names.into_iter().map(|(place, name)| port(fields, "wire", place, name, used)).collect();
+    let ports: Vec<_> = names.into_iter().map(|(place, name)| port(fields, "wire", &place, name, used)).collect();
     ports.into_iter().collect()
 }
 
-fn port(fields: &mut Fields<'_>, key: &str, place: Place, name: &str, used: &mut Used) -> Option<String> {
+fn port(fields: &mut Fields<'_>, key: &str, place: &Place, name: &str, used: &mut Used) -> Option<String> {
     if !is_interface_name(name) {
-        fields.wrong_at(&place, key, format_args!("\"{name}\" can't be the name of a network interface"));
+        fields.wrong_at(place, key, format_args!("\"{name}\" can't be the name of a network interface"));
         return None;
     }
     if let Some(first) = used.insert(name.to_owned(), place.clone()) {
-        fields.wrong_at(&place, key, format_args!("{name} is used already at {first}"));
+        fields.wrong_at(place, key, format_args!("{name} is used already at {first}"));
     }
     Some(name.to_owned())
 }
