@@ -10,10 +10,20 @@
 
 /* Bounds; limits.rs has the same ones. */
 #define OPOF_MAX_LIFS 32
-#define OPOF_MAX_PORTS (2 * OPOF_MAX_LIFS)
+#define OPOF_MAX_WIRES 4 /* wire ports of a LIF, beside its one firewall port */
+#define OPOF_MAX_PORTS ((OPOF_MAX_WIRES + 1) * OPOF_MAX_LIFS)
 #define OPOF_NEXT_HOPS (1 << 21)
 /* wire::classify has the same one. */
 #define OPOF_MAX_GTPU_EXTENSIONS 4
+
+/*
+ * Ways out, the indexes of `ports`: first OPOF_WAYS for each LIF, towards the network, then one for each LIF, towards
+ * its firewall. User space puts an interface behind each way; a flow keeps to one way, so it leaves by one interface.
+ */
+#define OPOF_WAY_BITS 3
+#define OPOF_WAYS (1 << OPOF_WAY_BITS)
+#define OPOF_TO_FIREWALL (OPOF_MAX_LIFS * OPOF_WAYS)
+#define OPOF_MAX_EXITS (OPOF_TO_FIREWALL + OPOF_MAX_LIFS)
 
 /* Why a frame takes the slow path: wire::SlowPath, the same numbers. */
 enum opof_reason {
@@ -77,7 +87,7 @@ struct opof_key6 {
 
 /* opof_entry.flags */
 #define OPOF_OUTWARD 0x01 /* counts in the second direction of the record */
-#define OPOF_DROP 0x02	  /* discard; without it, redirect to `port` */
+#define OPOF_DROP 0x02	  /* discard; without it, redirect to `lif` */
 #define OPOF_EDIT 0x04	  /* change what the slot's entry of `edits_of_slot` says */
 
 /* opof_entry.rewrite: leave the tag alone */
@@ -87,7 +97,7 @@ struct opof_key6 {
 struct opof_hit {
 	__u32 slot;    /* index into `records` */
 	__u16 rewrite; /* VID for the outermost tag, or OPOF_KEEP_VID */
-	__u8 port;     /* index into `ports` */
+	__u8 lif;      /* position of the LIF to leave by: its ways in `ports` begin at OPOF_WAYS times this */
 	__u8 flags;
 };
 

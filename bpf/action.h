@@ -55,17 +55,57 @@ static __always_inline int read_entry(const struct opof_entry *entry, __u64 chec
 	return 1;
 }
 
-/* 1 and *hit filled when a session has the key of *p. */
-static __always_inline int find(struct opof_packet *p, struct opof_hit *hit)
+/* The upper bits of a product or of a sum of products depend on all others. */
+static __always_inline __u32 way_of(__u64 hash)
+{
+	return hash >> (64 - OPOF_WAY_BITS);
+}
+
+/* 1, with *hit and the flow's *way filled, when a session has the key of *p. The check is a hash of the key anyway. */
+static __always_inline int find(struct opof_packet *p, struct opof_hit *hit, __u32 *way)
 {
 	struct opof_entry *entry;
+	__u64 check;
 
 	if (p->family == 4) {
 		entry = bpf_map_lookup_elem(&sessions4, &p->key4);
-		return entry && read_entry(entry, check4(&p->key4), hit);
+		check = check4(&p->key4);
+	} else {
+		entry = bpf_map_lookup_elem(&sessions6, &p->key6);
+		check = check6(&p->key6);
 	}
-	entry = bpf_map_lookup_elem(&sessions6, &p->key6);
-	return entry && read_entry(entry, check6(&p->key6), hit);
+	*way = way_of(check);
+	return entry && read_entry(entry, check, hit);
+}
+
+/*
+ * The way of a frame from the firewall: by the MAC addresses and, where it has some under at most two tags, the IP
+ * addresses. No ports: SYN and FIN, data, fragments and ICMP between two hosts stay in order.
+ */
+static __always_inline __u32 way_of_frame(struct xdp_md *ctx)
+{
+	struct opof_cursor c = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
+	struct ethernet_header *eth = c.at;
+	struct opof_packet packet = {};
+	__u64 hash;
+	__u16 type;
+
+	if ((void *)(eth + 1) > c.end)
+		return 0;
+	hash = word(eth, 0) * OPOF_CHECK_0 + half_word(eth, 1) * OPOF_CHECK_1;
+	c.at = eth + 1;
+	type = bpf_ntohs(eth->type);
+	if (parse_tags(&c, &packet, &type) == OPOF_HAS_KEY) {
+		struct ipv4_header *ip4 = c.at;
+		struct ipv6_header *ip6 = c.at;
+
+		if (type == ETHER_TYPE_IPV4 && (void *)(ip4 + 1) <= c.end)
+			hash += word(ip4->source, 0) * OPOF_CHECK_2;
+		else if (type == ETHER_TYPE_IPV6 && (void *)(ip6 + 1) <= c.end)
+			hash += word(ip6->source, 0) * OPOF_CHECK_2 + word(ip6->source, 1) * OPOF_CHECK_3 +
+				word(ip6->source, 2) * OPOF_CHECK_4 + word(ip6->source, 3) * OPOF_CHECK_5;
+	}
+	return way_of(hash);
 }
 
 /* Counts a frame in the port's statistics. */
@@ -95,24 +135,24 @@ static __always_inline void count_session(const struct opof_hit *hit, __u32 leng
 	*(volatile __u64 *)&direction->last_seen = bpf_ktime_get_coarse_ns();
 }
 
-/* Out of a port, by our index. A port that has gone away fails loudly: XDP_ABORTED can be traced. */
-static __always_inline int send(__u32 port)
+/* Out of the interface behind a way. One that has gone away fails loudly: XDP_ABORTED can be traced. */
+static __always_inline int send(__u32 exit)
 {
-	return bpf_redirect_map(&ports, port, XDP_ABORTED);
+	return bpf_redirect_map(&ports, exit, XDP_ABORTED);
 }
 
-/* To the firewall: by the port of this LIF, or by that of the VLAN's flow. */
+/* To the firewall of this LIF, or to that of the VLAN's flow. */
 static __always_inline int send_slow(const struct opof_packet *p)
 {
-	__u32 vlan = p->vlan, port = opof_other;
+	__u32 vlan = p->vlan, exit = opof_other;
 
 	if (vlan) {
 		__u32 *flow = bpf_map_lookup_elem(&vlan_flows, &vlan);
 
 		if (flow && *flow)
-			port = *flow - 1;
+			exit = *flow - 1;
 	}
-	return send(port);
+	return send(exit);
 }
 
 #endif

@@ -14,7 +14,8 @@
 /* Set before loading, once per port: the verifier then sees plain numbers and no port has to be looked up. */
 const volatile __u16 opof_lif;	     /* in the key of a wire port */
 const volatile __u32 opof_statistics; /* first index of this port in `statistics` */
-const volatile __u32 opof_other;     /* index in `ports` of the other port of the LIF */
+const volatile __u32 opof_other;     /* in `ports`: the firewall port, or for that one the first way to the network */
+const volatile __u8 opof_spread;     /* of a firewall port: its LIF balances, so frames are to take different ways */
 
 /* Two entries a session, one a direction. Without preallocation the memory grows with the sessions there are. */
 struct {
@@ -60,7 +61,7 @@ struct {
 	__type(value, struct opof_next_hop);
 } next_hops SEC(".maps");
 
-/* By VID: our index of the firewall port that gets its slow-path frames, plus one; 0 for none. */
+/* By VID: the way to the firewall that gets its slow-path frames, plus one; 0 for none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 4096);
@@ -68,10 +69,10 @@ struct {
 	__type(value, __u32);
 } vlan_flows SEC(".maps");
 
-/* Ports by our index, to their interface. */
+/* Ways out, as abi.h numbers them, to the interface that carries what takes them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, OPOF_MAX_PORTS);
+	__uint(max_entries, OPOF_MAX_EXITS);
 	__type(key, __u32);
 	__type(value, struct bpf_devmap_val);
 } ports SEC(".maps");

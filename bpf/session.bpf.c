@@ -8,7 +8,7 @@
  * action.h lookup, counters, redirect
  * edit.h   what is changed in a frame on its way
  *
- * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by the session's port, or is dropped as its
+ * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is dropped as its
  * session asks.
  */
 #include <linux/bpf.h>
@@ -22,15 +22,15 @@
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 
-/* OPOF_HAS_KEY, *hit and, with OPOF_EDIT, *change filled; or why the frame goes to the firewall. */
-static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit,
+/* OPOF_HAS_KEY, *hit, *way and, with OPOF_EDIT, *change filled; or why the frame goes to the firewall. */
+static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit, __u32 *way,
 				 struct opof_change *change)
 {
 	int said = parse(ctx, packet, opof_lif);
 
 	if (said != OPOF_HAS_KEY)
 		return said;
-	if (!find(packet, hit))
+	if (!find(packet, hit, way))
 		return OPOF_MISS;
 	return hit->flags & OPOF_EDIT ? resolve(ctx, packet, hit, change) : OPOF_HAS_KEY;
 }
@@ -42,7 +42,8 @@ int opof_wire(struct xdp_md *ctx)
 	struct opof_packet packet;
 	struct opof_change change;
 	struct opof_hit hit;
-	int said = judge(ctx, &packet, &hit, &change);
+	__u32 way = 0;
+	int said = judge(ctx, &packet, &hit, &way, &change);
 
 	if (said != OPOF_HAS_KEY) {
 		count_port(OPOF_SLOW + said, packet.length);
@@ -58,7 +59,7 @@ int opof_wire(struct xdp_md *ctx)
 		rewrite_vid(ctx, hit.rewrite);
 	if (hit.flags & OPOF_EDIT)
 		apply(ctx, &packet, &change);
-	return send(hit.port);
+	return send(hit.lif << OPOF_WAY_BITS | way);
 }
 
 /* From the firewall: it has decided, out it goes. */
@@ -66,7 +67,7 @@ SEC("xdp.frags")
 int opof_firewall(struct xdp_md *ctx)
 {
 	count_port(OPOF_RECEIVED, bpf_xdp_get_buff_len(ctx));
-	return send(opof_other);
+	return send(opof_spread ? opof_other | way_of_frame(ctx) : opof_other);
 }
 
 /* Where opof_probe leaves what it found; one slot, one user at a time. */
@@ -86,7 +87,8 @@ int opof_probe(struct xdp_md *ctx)
 	struct opof_packet packet;
 	struct opof_change change;
 	struct opof_hit hit = {};
-	int said = judge(ctx, &packet, &hit, &change);
+	__u32 way = 0;
+	int said = judge(ctx, &packet, &hit, &way, &change);
 
 	if (!out)
 		return XDP_ABORTED;

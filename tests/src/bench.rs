@@ -27,7 +27,14 @@ impl Bench {
     pub fn new(mode: FirewallMode) -> Result<Self, Error> {
         require(NETWORK)?;
         let net = Topology::new(mode)?;
-        Ok(Self { opofd: Opofd::start(&net)?, net })
+        Ok(Self { opofd: Opofd::start(&net.device, &lifs("\"wire1\"", "active-standby"))?, net })
+    }
+
+    /// As with a bridge for a firewall, with two cables between client and device that LIF 1 uses like this.
+    pub fn with_two_cables(bond: &str) -> Result<Self, Error> {
+        require(NETWORK)?;
+        let net = Topology::with_two_cables()?;
+        Ok(Self { opofd: Opofd::start(&net.device, &lifs("[\"wire1\", \"wire1b\"]", bond))?, net })
     }
 
     /// Waits until `port` has received `packets` since `before`, and then that it receives no more. Returns how much it
@@ -41,6 +48,22 @@ impl Bench {
         wait::pause(QUIET);
         Ok(counters(port)?.since(before))
     }
+}
+
+/// LIF 1 towards the client, LIF 2 towards the server.
+fn lifs(wire: &str, bond: &str) -> String {
+    format!(
+        r#"[[lif]]
+id = 1
+wire = {wire}
+bond = "{bond}"
+firewall = "fw1"
+[[lif]]
+id = 2
+wire = "wire2"
+firewall = "fw2"
+"#
+    )
 }
 
 impl Deref for Bench {

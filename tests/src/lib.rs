@@ -9,8 +9,11 @@ mod error;
 pub mod frames;
 pub mod iperf;
 pub mod opofd;
+pub mod tshark;
+mod yard;
 
 pub use bench::Bench;
 pub use control::{Closed, Counted, session};
 pub use error::Error;
 pub use opofd::Opofd;
+pub use yard::{Arm, Yard};

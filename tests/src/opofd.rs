@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use opof_testkit::netns::{NetNs, Process, Topology, run};
+use opof_testkit::netns::{NetNs, Process, run};
 use opof_testkit::wait;
 
 use crate::Error;
@@ -37,20 +37,20 @@ pub struct Opofd {
 }
 
 impl Opofd {
-    /// Starts it on XDP in `bench`, LIF 1 towards the client, LIF 2 towards the server, and waits until it answers.
-    pub fn start(bench: &Topology) -> Result<Self, Error> {
+    /// Starts it on XDP in `device` with these `[[lif]]` sections, and waits until it answers.
+    pub fn start(device: &Arc<NetNs>, lifs: &str) -> Result<Self, Error> {
         require_bpffs()?;
         remove_leftovers();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let pins = Path::new(BPFFS).join(format!("{PIN_PREFIX}{}-{number}", std::process::id()));
         let directory = tempfile::tempdir().map_err(Error::io("make a temporary directory"))?;
         let (cert, key) = certificate()?;
-        for (name, text) in [("server.crt", cert), ("server.key", key), ("opofd.toml", config(directory.path(), &pins))]
-        {
+        let config = config(directory.path(), &pins) + lifs;
+        for (name, text) in [("server.crt", cert), ("server.key", key), ("opofd.toml", config)] {
             fs::write(directory.path().join(name), text).map_err(Error::io("write the daemon's files"))?;
         }
-        let process = spawn(&bench.device, directory.path())?;
-        let mut opofd = Self { namespace: Arc::clone(&bench.device), process, directory, pins };
+        let process = spawn(device, directory.path())?;
+        let mut opofd = Self { namespace: Arc::clone(device), process, directory, pins };
         opofd.wait_until_ready()?;
         Ok(opofd)
     }
@@ -132,14 +132,6 @@ profile = "spec"
 [data_plane]
 kind = "xdp"
 pin_dir = "{pins}"
-[[lif]]
-id = 1
-wire = "wire1"
-firewall = "fw1"
-[[lif]]
-id = 2
-wire = "wire2"
-firewall = "fw2"
 "#
     )
 }

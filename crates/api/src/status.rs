@@ -91,7 +91,7 @@ impl From<&AddError> for Refusal {
             AddError::Unavailable => Self::Unavailable,
             AddError::NoNextHop { .. } => Self::FailedPrecondition,
             AddError::UnknownLif { .. }
-            | AddError::SameLif(_)
+            | AddError::MeetsItself(_)
             | AddError::NatNotBack { .. }
             | AddError::TranslatedTupleExists(_)
             | AddError::VlanOneSided
@@ -252,7 +252,7 @@ mod tests {
         assert!(exists.iter().all(|error| Refusal::from(error) == Refusal::AlreadyExists));
         assert_eq!(Refusal::from(&AddError::TableFull), Refusal::TableFull);
         assert_eq!(Refusal::from(&AddError::Unavailable), Refusal::Unavailable);
-        assert_eq!(Refusal::from(&AddError::SameLif(lif)), Refusal::Rejected);
+        assert_eq!(Refusal::from(&AddError::MeetsItself(lif)), Refusal::Rejected);
         let unsupported = AddError::Unsupported { field: "action.actionType", what: "MIRROR" };
         assert_eq!(Refusal::from(&unsupported), Refusal::Rejected);
         let field = FieldError { dialect: crate::Dialect::V1, field: "action", problem: Problem::Missing };

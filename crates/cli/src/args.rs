@@ -286,7 +286,7 @@ pub(crate) enum TunnelKind {
 #[derive(ValueEnum, serde::Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ActionKind {
-    /// Send the packets out of the other interface
+    /// Send the packets out of the interface on the other side
     #[default]
     Forward,
     /// Count and discard them

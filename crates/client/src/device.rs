@@ -16,7 +16,7 @@ pub struct Device {
     pub uptime: Duration,
     /// The session table.
     pub statistics: Statistics,
-    /// For each LIF its wire port, then its firewall port.
+    /// For each LIF its wire ports, then its firewall port.
     pub ports: Vec<Port>,
 }
 
@@ -55,7 +55,7 @@ pub struct Port {
     pub mode: String,
     /// Everything that came in.
     pub received: Tally,
-    /// Sent out of another wire port by the fast path.
+    /// Sent out of a wire port by the fast path.
     pub forwarded: Tally,
     /// Dropped, as its session asks.
     pub dropped: Tally,

@@ -13,6 +13,8 @@ pub const CONFIG_BYTES: u64 = 1 << 20;
 pub const LISTENERS: usize = 16;
 /// Logical interfaces.
 pub const LIFS: usize = opof_dataplane_linux::limits::LIFS;
+/// Wire ports of one of them.
+pub const WIRE_PORTS: usize = opof_dataplane_linux::limits::WIRE_PORTS;
 /// The longest timeout that can be configured: a year, in seconds.
 pub const TIMEOUT_SECONDS: u32 = 365 * 24 * 3600;
 /// Size of a certificate or key file.

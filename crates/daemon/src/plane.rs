@@ -2,10 +2,10 @@
 
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::{SimPlane, SimPorts};
-use opof_dataplane_linux::{AttachMode, LifPorts, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};
 use opof_session::types::Lif;
 
-use crate::config::{Config, DataPlaneConfig, XdpMode};
+use crate::config::{BondMode, Config, DataPlaneConfig, LifConfig, XdpMode};
 use crate::error::StartError;
 
 /// The plane, and the ports of a simulated one.
@@ -17,11 +17,8 @@ pub(crate) fn open(config: &Config) -> Result<(Box<dyn DataPlane>, Option<SimPor
             Ok((Box::new(plane), Some(ports)))
         }
         DataPlaneConfig::Xdp { mode, pin_dir } => {
-            let lifs = config.lifs.iter();
             let xdp = XdpConfig {
-                lifs: lifs
-                    .map(|lif| LifPorts { lif: lif.id, wire: lif.wire.clone(), firewall: lif.firewall.clone() })
-                    .collect(),
+                lifs: config.lifs.iter().map(ports).collect(),
                 sessions: config.sessions.max,
                 mode: match mode {
                     XdpMode::Auto => AttachMode::Auto,
@@ -32,5 +29,17 @@ pub(crate) fn open(config: &Config) -> Result<(Box<dyn DataPlane>, Option<SimPor
             };
             Ok((Box::new(XdpPlane::open(&xdp)?), None))
         }
+    }
+}
+
+fn ports(lif: &LifConfig) -> LifPorts {
+    LifPorts {
+        lif: lif.id,
+        wire: lif.wire.clone(),
+        bond: match lif.bond {
+            BondMode::ActiveStandby => Bond::ActiveStandby,
+            BondMode::Balance => Bond::Balance,
+        },
+        firewall: lif.firewall.clone(),
     }
 }

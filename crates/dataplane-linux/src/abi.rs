@@ -144,8 +144,8 @@ pub struct Hit {
 /// How a packet is sent on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forward {
-    /// Index of the port to leave by.
-    pub port: u8,
+    /// Position of the LIF to leave by.
+    pub lif: u8,
     /// The VID to write.
     pub vlan: Option<Vid>,
     /// The slot's [`Edits`] are made.
@@ -154,25 +154,23 @@ pub struct Forward {
 
 impl Hit {
     fn to_bytes(self) -> [u8; 8] {
-        let (port, rewrite, action) = match self.forward {
-            Some(Forward { port, vlan, edits }) => {
-                (port, vlan.map_or(KEEP_VID, Vid::get), if edits { EDIT } else { 0 })
-            }
+        let (lif, rewrite, action) = match self.forward {
+            Some(Forward { lif, vlan, edits }) => (lif, vlan.map_or(KEEP_VID, Vid::get), if edits { EDIT } else { 0 }),
             None => (0, KEEP_VID, DROP),
         };
         let direction = if self.direction == Direction::Out { OUTWARD } else { 0 };
         let mut bytes = [0; 8];
         bytes[0..4].copy_from_slice(&self.slot.0.to_ne_bytes());
         bytes[4..6].copy_from_slice(&rewrite.to_ne_bytes());
-        bytes[6] = port;
+        bytes[6] = lif;
         bytes[7] = action | direction;
         bytes
     }
 
     fn from_bytes(bytes: [u8; 8]) -> Self {
-        let [.., port, flags] = bytes;
+        let [.., lif, flags] = bytes;
         let vlan = Vid::new(u16::from_ne_bytes(array(&bytes, 4)));
-        let forward = (flags & DROP == 0).then_some(Forward { port, vlan, edits: flags & EDIT != 0 });
+        let forward = (flags & DROP == 0).then_some(Forward { lif, vlan, edits: flags & EDIT != 0 });
         let direction = if flags & OUTWARD == 0 { Direction::In } else { Direction::Out };
         Self { slot: Slot(u32::from_ne_bytes(array(&bytes, 0))), direction, forward }
     }
@@ -319,6 +317,8 @@ mod tests {
             ("OPOF_GTPU", Tunnel::Gtpu.number().into()),
             ("OPOF_MAX_GTPU_EXTENSIONS", opof_wire::classify::MAX_GTPU_EXTENSIONS as u64),
             ("OPOF_MAX_LIFS", limits::LIFS as u64),
+            ("OPOF_MAX_WIRES", limits::WIRE_PORTS as u64),
+            ("OPOF_WAY_BITS", limits::WAYS.ilog2().into()),
             ("OPOF_OUTWARD", OUTWARD.into()),
             ("OPOF_DROP", DROP.into()),
             ("OPOF_EDIT", EDIT.into()),

@@ -5,14 +5,22 @@ use std::path::PathBuf;
 
 use opof_session::types::Lif;
 
-use crate::limits::LIFS;
+use crate::limits::{LIFS, WIRE_PORTS};
 
 /// Why [`crate::XdpPlane::open`] failed. Whatever had been done by then has been undone.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Too few or too many interfaces.
-    #[error("{0} logical interfaces: configure 2 to {LIFS}")]
+    #[error("{0} logical interfaces: configure 1 to {LIFS}")]
     Lifs(usize),
+    /// Too few or too many wire ports.
+    #[error("logical interface {lif} has {wires} wire ports: configure 1 to {WIRE_PORTS}")]
+    WirePorts {
+        /// Which.
+        lif: Lif,
+        /// How many.
+        wires: usize,
+    },
     /// Two interfaces with one number.
     #[error("logical interface {0} is configured twice: give each a number of its own")]
     DuplicateLif(Lif),

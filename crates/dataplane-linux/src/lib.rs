@@ -8,6 +8,7 @@
 //! - While the plane is open, every frame leaves by a port of its LIF or as its session asks.
 //! - [`XdpPlane::close`], or dropping the plane, detaches the programs and removes all pins: the ports are plain
 //!   interfaces again, and the wire is cut until something else connects them.
+//! - A LIF of several wire ports follows their links: what leaves it takes a port whose link is up.
 //! - `kill -9` leaves programs, tables and attachments in the kernel, for they are pinned: installed sessions keep
 //!   flowing by the fast path, everything else through the firewall. The next [`XdpPlane::open`] with the same pin
 //!   directory builds an empty table and puts its new programs in the place of the old ones, port by port and without a
@@ -17,7 +18,9 @@ pub mod abi;
 mod attach;
 mod error;
 mod grace;
+mod layout;
 pub mod limits;
+mod links;
 mod loader;
 pub mod neighbour;
 mod netlink;
@@ -33,4 +36,4 @@ pub mod sys;
 mod table;
 
 pub use error::OpenError;
-pub use plane::{AttachMode, LifPorts, XdpConfig, XdpPlane};
+pub use plane::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};

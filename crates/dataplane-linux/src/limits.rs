@@ -2,8 +2,18 @@
 
 /// Logical interfaces of one device. As in `bpf/abi.h`.
 pub const LIFS: usize = 32;
-/// Ports: a wire port and a firewall port each.
-pub const PORTS: usize = 2 * LIFS;
+/// Wire ports of one LIF, beside its one firewall port. As in `bpf/abi.h`.
+pub const WIRE_PORTS: usize = 4;
+/// Ports of one device.
+pub const PORTS: usize = (WIRE_PORTS + 1) * LIFS;
+/// Ways from a LIF to the network, over which its wire ports share what leaves. As in `bpf/abi.h`.
+pub const WAYS: usize = 8;
+/// All ways out: those to the network, and one to each firewall.
+pub const EXITS: usize = LIFS * WAYS + LIFS;
+/// Nanoseconds after which links are looked at again without a notice of the kernel: a tenth of a second.
+pub const LINK_LOOK: i64 = 100_000_000;
+/// Notices of link changes that are taken together.
+pub const LINK_NOTICES: usize = 256;
 /// Next hops. As in `bpf/abi.h`.
 pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that were taken and whose answers have not been fetched.
@@ -25,6 +35,8 @@ pub const NETLINK_ANSWER: usize = 32 * 1024;
 /// Answers to earlier requests, which failed before they were read, that are passed over.
 pub const NETLINK_STALE: usize = 8;
 
-const _: () = assert!(PORTS <= u8::MAX as usize, "a port's index is one byte of an entry");
+const _: () = assert!(LIFS <= 1 + u8::MAX as usize, "the position of the LIF to leave by is one byte of an entry");
+const _: () = assert!(WAYS.is_power_of_two() && WAYS >= WIRE_PORTS, "a way is some bits of a hash; each port has one");
+const _: () = assert!(LINK_LOOK > 0 && LINK_LOOK < 1_000_000_000, "less than a second, as the kernel takes it");
 const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");
 const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 2, "a session has two entries");

@@ -24,8 +24,10 @@ pub(crate) struct PortConstants {
     pub(crate) lif: u16,
     /// Our index of this port.
     pub(crate) index: u32,
-    /// Our index of the LIF's other port.
+    /// The way by which leaves what no session takes.
     pub(crate) other: u32,
+    /// Frames take that way or one of those behind it.
+    pub(crate) spread: bool,
 }
 
 /// Loads `program` for one port. The first call makes the shared maps and pins them in `pins`; later ones find them.
@@ -42,6 +44,8 @@ pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &st
     loader.override_global("opof_lif", &port.lif, true);
     loader.override_global("opof_statistics", &statistics, true);
     loader.override_global("opof_other", &port.other, true);
+    let spread = u8::from(port.spread);
+    loader.override_global("opof_spread", &spread, true);
     let mut object = loader.load(OBJECT).map_err(|error| refused(&error))?;
     let xdp: &mut Xdp = object
         .program_mut(program)

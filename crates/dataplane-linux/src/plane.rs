@@ -16,8 +16,10 @@ use crate::abi::{self, Edits, Forward, Hit, Key};
 use crate::attach::{Attachments, mode_name};
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
-use crate::limits::{LIFS, UNDER_WAY};
-use crate::loader::{self, Loaded, PortConstants, SHARED_MAPS};
+use crate::layout::{self, Layout};
+use crate::limits::{LIFS, UNDER_WAY, WIRE_PORTS};
+use crate::links::{Bundle, Links};
+use crate::loader::{self, Loaded, SHARED_MAPS};
 use crate::pin::PinDir;
 use crate::ports::Port;
 use crate::records::Records;
@@ -38,21 +40,45 @@ pub enum AttachMode {
     Generic,
 }
 
+/// Which of a LIF's wire ports carries what leaves it. What comes in is taken on each of them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Bond {
+    /// The first in the list whose link is up carries everything.
+    #[default]
+    ActiveStandby,
+    /// All whose link is up share it, each flow on one of them: link aggregation (IEEE 802.1AX) without its protocol.
+    Balance,
+}
+
 /// A logical interface and the network interfaces that are its ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LifPorts {
     /// Its number.
     pub lif: Lif,
-    /// The interface towards the network.
-    pub wire: String,
+    /// The interfaces towards the network: at least one, at most [`WIRE_PORTS`].
+    pub wire: Vec<String>,
+    /// How several of them are used.
+    pub bond: Bond,
     /// The interface towards the firewall.
     pub firewall: String,
+}
+
+impl LifPorts {
+    /// With one wire port.
+    pub fn new(lif: Lif, wire: impl Into<String>, firewall: impl Into<String>) -> Self {
+        Self { lif, wire: vec![wire.into()], bond: Bond::default(), firewall: firewall.into() }
+    }
+
+    /// Names of all ports, in the order of their numbers.
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.wire.iter().chain([&self.firewall])
+    }
 }
 
 /// How a plane is set up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct XdpConfig {
-    /// At least two, at most [`LIFS`].
+    /// At least one, at most [`LIFS`].
     pub lifs: Vec<LifPorts>,
     /// Sessions at most. 64 bytes each of counters and 64 bytes of empty table are taken at once.
     pub sessions: u32,
@@ -67,15 +93,19 @@ impl XdpConfig {
     pub const PIN_DIR: &str = "/sys/fs/bpf/opof";
 
     fn check(&self) -> Result<(), OpenError> {
-        if !(2..=LIFS).contains(&self.lifs.len()) {
+        if !(1..=LIFS).contains(&self.lifs.len()) {
             return Err(OpenError::Lifs(self.lifs.len()));
         }
         let (mut lifs, mut names) = (HashSet::new(), HashSet::new());
-        for LifPorts { lif, wire, firewall } in &self.lifs {
+        for ports in &self.lifs {
+            let LifPorts { lif, wire, .. } = ports;
             if !lifs.insert(lif) {
                 return Err(OpenError::DuplicateLif(*lif));
             }
-            if let Some(name) = [wire, firewall].into_iter().find(|name| !names.insert(*name)) {
+            if !(1..=WIRE_PORTS).contains(&wire.len()) {
+                return Err(OpenError::WirePorts { lif: *lif, wires: wire.len() });
+            }
+            if let Some(name) = ports.names().find(|name| !names.insert(*name)) {
                 return Err(OpenError::DuplicateInterface(name.clone()));
             }
         }
@@ -91,7 +121,7 @@ impl XdpConfig {
 /// The XDP data plane.
 #[derive(Debug)]
 pub struct XdpPlane {
-    lifs: Vec<Lif>,
+    layout: Layout,
     sessions: u32,
     table: Table,
     /// Slots with an entry in the table of edits.
@@ -102,10 +132,12 @@ pub struct XdpPlane {
     grace: Grace,
     ready: VecDeque<Completion>,
     waiting: VecDeque<Waiting>,
-    /// For each LIF its wire port, then its firewall port: the position is the port's index.
+    /// By their numbers in the layout.
     ports: Vec<Port>,
     programs: Vec<Loaded>,
     attachments: Attachments,
+    /// Works by itself, until it is dropped.
+    _links: Links,
     pins: PinDir,
 }
 
@@ -124,20 +156,16 @@ enum After {
     Removal(Result<(), RemoveError>),
 }
 
-/// The index of a LIF's wire port, by the LIF's position.
-const fn wire_port(position: usize) -> usize {
-    2 * position
-}
-
 impl XdpPlane {
     /// Prepares the ports, loads the programs and attaches them. The interfaces are those of the calling thread's
-    /// network namespace, and must be up.
+    /// network namespace, and must be up; of a LIF's wire ports one must be.
     pub fn open(config: &XdpConfig) -> Result<Self, OpenError> {
         config.check()?;
         // The first system call that needs a capability.
         let grace = Grace::start().map_err(OpenError::system("creating a BPF map"))?;
-        let names = config.lifs.iter().flat_map(|lif| [&lif.wire, &lif.firewall]);
+        let names = config.lifs.iter().flat_map(LifPorts::names);
         let ports: Vec<Port> = names.map(|name| Port::prepare(name)).collect::<Result<_, _>>()?;
+        must_be_up(&Layout::new(&config.lifs), &ports)?;
         let pins = PinDir::open(&config.pin_dir)?;
         Self::assemble(config, grace, ports, pins)
     }
@@ -166,7 +194,7 @@ impl XdpPlane {
             "XDP data plane is up"
         );
         Ok(Self {
-            lifs: config.lifs.iter().map(|lif| lif.lif).collect(),
+            layout: made.layout,
             sessions: config.sessions,
             table: made.table,
             edited: HashSet::new(),
@@ -179,6 +207,7 @@ impl XdpPlane {
             ports,
             programs: made.programs,
             attachments,
+            _links: made.links,
             pins,
         })
     }
@@ -189,22 +218,20 @@ impl XdpPlane {
         drop(self);
     }
 
-    /// The program of a port, for test runs.
+    /// The program of a port, the first of its role, for test runs.
     pub(crate) fn program(&self, lif: Lif, role: PortRole) -> Option<&OwnedFd> {
-        let wire = wire_port(self.position(lif)?);
-        let index = if role == PortRole::Wire { wire } else { wire + 1 };
-        Some(&self.programs[index].program)
+        Some(&self.programs[self.layout.port(lif, role)?].program)
     }
 
     /// Loads another program of the object with the constants of a LIF's wire port.
     pub(crate) fn load_beside(&self, lif: Lif, program: &str) -> Option<Result<Loaded, OpenError>> {
-        let constants = constants(&self.lifs, wire_port(self.position(lif)?));
+        let constants = self.layout.constants(self.layout.port(lif, PortRole::Wire)?);
         Some(loader::load(self.pins.path(), self.sessions, constants, program))
     }
 
-    /// The LIF whose wire port has this index.
-    pub(crate) fn lif_of_port(&self, index: u8) -> Option<Lif> {
-        self.lifs.get(usize::from(index) / 2).copied()
+    /// The LIF at this position.
+    pub(crate) fn lif_at(&self, position: u8) -> Option<Lif> {
+        self.layout.lif(position.into())
     }
 
     /// The table's two maps, to be measured.
@@ -212,18 +239,14 @@ impl XdpPlane {
         &self.table
     }
 
-    /// Our index of a LIF's firewall port.
-    fn firewall_port(&self, lif: Lif) -> Option<u32> {
-        self.position(lif).map(|position| u32::try_from(wire_port(position) + 1).expect("ports are few"))
+    /// The way to the firewall of a LIF.
+    fn way_to_firewall(&self, lif: Lif) -> Option<u32> {
+        self.layout.position(lif).map(layout::way_to_firewall)
     }
 
     /// What a slot's packets have changed, the tag left aside.
     pub(crate) fn change(&self, slot: Slot, direction: Direction) -> std::io::Result<PacketChange> {
         Ok(self.table.edits.get(&slot.0)?.change(direction == Direction::Out))
-    }
-
-    fn position(&self, lif: Lif) -> Option<usize> {
-        self.lifs.iter().position(|known| *known == lif)
     }
 
     fn install(&mut self, commands: &[Command]) {
@@ -262,9 +285,9 @@ impl XdpPlane {
             let forward = match rule.action {
                 FastAction::Drop => None,
                 FastAction::Forward { to, change } => {
-                    let position = self.position(to).ok_or(InstallError::Unavailable)?;
-                    let port = u8::try_from(wire_port(position)).expect("limits.rs: a port's index is one byte");
-                    Some(Forward { port, vlan: change.vlan, edits })
+                    let position = self.layout.position(to).ok_or(InstallError::Unavailable)?;
+                    let lif = u8::try_from(position).expect("limits.rs: a LIF's position is one byte");
+                    Some(Forward { lif, vlan: change.vlan, edits })
                 }
             };
             Ok(Hit { slot, direction, forward })
@@ -416,7 +439,7 @@ impl DataPlane for XdpPlane {
                 Command::Route { .. } => {
                     for command in run {
                         let Command::Route { route, token } = *command else { unreachable!("a run of routes") };
-                        let result = self.routes.change(&route, |lif| self.firewall_port(lif));
+                        let result = self.routes.change(&route, |lif| self.way_to_firewall(lif));
                         self.ready.push_back(Completion::Routed { token, result });
                     }
                 }
@@ -441,10 +464,9 @@ impl DataPlane for XdpPlane {
 
     fn describe(&self) -> Description {
         let mode = mode_name(self.attachments.mode());
-        let ports = self.ports.iter().enumerate().map(|(index, port)| {
-            let role = if index.is_multiple_of(2) { PortRole::Wire } else { PortRole::Firewall };
+        let ports = self.ports.iter().zip(self.layout.ports()).enumerate().map(|(index, (port, (lif, role)))| {
             let counters = self.counters(index, role);
-            PortDescription { lif: self.lifs[index / 2], role, name: port.name().to_owned(), mode, counters }
+            PortDescription { lif, role, name: port.name().to_owned(), mode, counters }
         });
         Description { kind: "xdp", ports: ports.collect() }
     }
@@ -465,6 +487,8 @@ impl Drop for XdpPlane {
 
 /// What loading makes.
 struct Made {
+    layout: Layout,
+    links: Links,
     table: Table,
     routes: Routes,
     records: Records,
@@ -474,17 +498,20 @@ struct Made {
 
 impl Made {
     fn new(config: &XdpConfig, ports: &[Port], pins: &PinDir) -> Result<Self, OpenError> {
-        let lifs: Vec<Lif> = config.lifs.iter().map(|lif| lif.lif).collect();
-        let load = |index: usize| {
-            let program = if index.is_multiple_of(2) { "opof_wire" } else { "opof_firewall" };
-            loader::load(pins.path(), config.sessions, constants(&lifs, index), program)
+        let layout = Layout::new(&config.lifs);
+        let load = |(index, (_, role))| {
+            let program = if role == PortRole::Wire { "opof_wire" } else { "opof_firewall" };
+            loader::load(pins.path(), config.sessions, layout.constants(index), program)
         };
-        let programs: Vec<Loaded> = (0..ports.len()).map(load).collect::<Result<_, _>>()?;
+        let programs: Vec<Loaded> = layout.ports().enumerate().map(load).collect::<Result<_, _>>()?;
         let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
         let maps = || {
             let devices: Map<u32, abi::Device> = Map::new(open("ports")?)?;
-            for (index, port) in ports.iter().enumerate() {
-                devices.set(&u32::try_from(index).expect("ports are few"), &abi::Device::new(port.index()))?;
+            let mut bundles = Vec::new();
+            for (position, (bond, wires)) in layout.wires().enumerate() {
+                let firewall = abi::Device::new(ports[wires.end].index());
+                devices.set(&layout::way_to_firewall(position), &firewall)?;
+                bundles.push(Bundle { position, bond, interfaces: ports[wires].iter().map(Port::index).collect() });
             }
             let records = open("records")?;
             Ok((
@@ -496,17 +523,29 @@ impl Made {
                 Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },
                 Records::new(std::os::fd::AsFd::as_fd(&records), config.sessions)?,
                 PerCpuArray::new(open("statistics")?)?,
+                // Before a program is attached: from its first frame on there is a way.
+                Links::follow(devices, bundles)?,
             ))
         };
-        let (table, routes, records, statistics) = maps().map_err(OpenError::system("setting up the BPF maps"))?;
-        Ok(Self { table, routes, records, statistics, programs })
+        let (table, routes, records, statistics, links) =
+            maps().map_err(OpenError::system("setting up the BPF maps"))?;
+        Ok(Self { layout, links, table, routes, records, statistics, programs })
     }
 }
 
-fn constants(lifs: &[Lif], index: usize) -> PortConstants {
-    let number = |index: usize| u32::try_from(index).expect("ports are few");
-    // Ports come in pairs, wire and firewall.
-    PortConstants { lif: lifs[index / 2].get(), index: number(index), other: number(index ^ 1) }
+/// Firewall ports, and one wire port of each LIF: with a link of several out of service a device can still start.
+fn must_be_up(layout: &Layout, ports: &[Port]) -> Result<(), OpenError> {
+    for (_, wires) in layout.wires() {
+        let (wires, firewall) = (&ports[wires.clone()], &ports[wires.end]);
+        firewall.must_be_up()?;
+        if !wires.iter().any(Port::was_up) {
+            wires[0].must_be_up()?;
+        }
+        for down in wires.iter().filter(|port| !port.was_up()) {
+            tracing::warn!(interface = down.name(), "is down: `ip link set dev {} up`", down.name());
+        }
+    }
+    Ok(())
 }
 
 fn unpin_maps(pins: &PinDir) -> Result<(), OpenError> {

@@ -24,6 +24,7 @@ pub(crate) struct Port {
     control: Control,
     name: String,
     index: u32,
+    up: bool,
     /// Promiscuity was ours.
     made_promiscuous: bool,
     /// Features that were on.
@@ -36,14 +37,21 @@ impl Port {
         let control = Control::new().map_err(OpenError::system("opening a socket"))?;
         let index = control.index(name).map_err(|error| absent(name, error))?;
         let flags = control.flags(name).map_err(|error| absent(name, error))?;
-        if flags & UP == 0 {
-            return Err(OpenError::Down(name.to_owned()));
-        }
-        let switched_off = Vec::new();
-        let mut port = Self { control, name: name.to_owned(), index, made_promiscuous: false, switched_off };
+        let (up, switched_off) = (flags & UP != 0, Vec::new());
+        let mut port = Self { control, name: name.to_owned(), index, up, made_promiscuous: false, switched_off };
         port.keep_tags()?;
         port.make_promiscuous(flags)?;
         Ok(port)
+    }
+
+    /// Refuses one that is not switched on.
+    pub(crate) fn must_be_up(&self) -> Result<(), OpenError> {
+        if self.up { Ok(()) } else { Err(OpenError::Down(self.name.clone())) }
+    }
+
+    /// True when it was switched on at [`Self::prepare`].
+    pub(crate) fn was_up(&self) -> bool {
+        self.up
     }
 
     /// Its index, in the namespace of [`Self::prepare`].

@@ -70,8 +70,8 @@ fn hit(plane: &XdpPlane, hit: abi::Hit) -> io::Result<Option<opof_dataplane::Hit
     let abi::Hit { slot, direction, forward } = hit;
     let action = match forward {
         None => FastAction::Drop,
-        Some(Forward { port, vlan, edits }) => {
-            let Some(to) = plane.lif_of_port(port) else { return Ok(None) };
+        Some(Forward { lif, vlan, edits }) => {
+            let Some(to) = plane.lif_at(lif) else { return Ok(None) };
             let change = if edits { plane.change(slot, direction)? } else { PacketChange::default() };
             FastAction::Forward { to, change: PacketChange { vlan, ..change } }
         }

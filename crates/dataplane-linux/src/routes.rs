@@ -1,6 +1,6 @@
 //! What packets are sent by, whatever session they belong to: next hops and VLAN flows, in the kernel's maps.
 //!
-//! What must not be here: sessions, ports by name.
+//! What must not be here: sessions, interfaces.
 
 use std::io;
 
@@ -20,8 +20,8 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Carries out one change. `firewall_port` is our index of a LIF's firewall port.
-    pub(crate) fn change(&self, route: &Route, firewall_port: impl Fn(Lif) -> Option<u32>) -> Result<(), RouteError> {
+    /// Carries out one change. `way_to_firewall` is that of a LIF.
+    pub(crate) fn change(&self, route: &Route, way_to_firewall: impl Fn(Lif) -> Option<u32>) -> Result<(), RouteError> {
         let done = match route {
             Route::SetNextHop(hop) => {
                 let macs = Macs { source: hop.source, destination: hop.destination };
@@ -33,8 +33,8 @@ impl Routes {
                 outcome => outcome,
             }),
             Route::SetVlanFlow(flow) => {
-                let port = firewall_port(flow.lif).ok_or(RouteError::Unavailable)?;
-                self.vlan_flows.set(&u32::from(flow.vlan.get()), &abi::vlan_flow(Some(port)))
+                let way = way_to_firewall(flow.lif).ok_or(RouteError::Unavailable)?;
+                self.vlan_flows.set(&u32::from(flow.vlan.get()), &abi::vlan_flow(Some(way)))
             }
             Route::RemoveVlanFlow(vlan) => self.vlan_flows.set(&u32::from(vlan.get()), &abi::vlan_flow(None)),
             Route::ClearVlanFlows => self.clear_vlan_flows(),

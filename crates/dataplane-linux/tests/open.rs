@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 
 use common::{Lab, lifs};
 use opof_dataplane::DataPlane;
-use opof_dataplane_linux::{AttachMode, OpenError, XdpPlane};
+use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, XdpConfig, XdpPlane};
 use opof_testkit::netns::{NetNs, run};
 
-fn refused(lab: &Lab, config: &opof_dataplane_linux::XdpConfig) -> String {
+fn refused(lab: &Lab, config: &XdpConfig) -> String {
     let text = lab.open(config).unwrap_err().to_string();
     assert!(!text.contains('\n'), "one line: {text}");
     text
@@ -71,9 +71,18 @@ fn wrong_interfaces_are_named() {
     let mut config = good.clone();
     config.lifs[1].lif = lifs()[0];
     assert!(refused(&lab, &config).starts_with("logical interface 7 is configured twice"));
-    config.lifs.pop();
-    assert!(refused(&lab, &config).starts_with("1 logical interfaces"));
-    let config = opof_dataplane_linux::XdpConfig { sessions: 0, ..good };
+    config.lifs.clear();
+    assert!(refused(&lab, &config).starts_with("0 logical interfaces: configure 1 to 32"));
+
+    let mut config = good.clone();
+    config.lifs[1].wire.push("wire-a".to_owned());
+    assert!(refused(&lab, &config).starts_with("interface wire-a is configured twice"));
+    config.lifs[1].wire = ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec();
+    let text = refused(&lab, &config);
+    assert_eq!(text, "logical interface 1000 has 5 wire ports: configure 1 to 4");
+    config.lifs[1].wire.clear();
+    assert!(refused(&lab, &config).starts_with("logical interface 1000 has 0 wire ports"));
+    let config = XdpConfig { sessions: 0, ..good };
     assert!(refused(&lab, &config).starts_with("0 sessions"));
 
     // Nothing of all that has left a trace.
@@ -136,14 +145,9 @@ fn a_port_that_would_swallow_frames_is_noticed() {
 #[test]
 fn missing_capabilities_are_named() {
     if std::env::var_os("OPOF_TEST_CHILD").is_some() {
-        let lifs = [1, 2].map(|id| opof_dataplane_linux::LifPorts {
-            lif: common::lif(id),
-            wire: format!("w{id}"),
-            firewall: format!("f{id}"),
-        });
+        let lifs = [1, 2].map(|id| LifPorts::new(common::lif(id), format!("w{id}"), format!("f{id}")));
         let pin_dir = "/sys/fs/bpf/opof-test-child".into();
-        let config =
-            opof_dataplane_linux::XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir };
+        let config = XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir };
         let error = XdpPlane::open(&config).unwrap_err();
         assert!(matches!(error, OpenError::Permission { .. }), "{error}");
         println!("{error}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{BOUND, Lab, flow, forward, install};
 use opof_dataplane::DataPlane;
-use opof_dataplane_linux::{AttachMode, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, LifPorts, XdpConfig, XdpPlane};
 use opof_testkit::netns::{Capture, Process, RawSocket};
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::Pacer;
@@ -22,12 +22,7 @@ const CHILD: &str = "OPOF_TEST_PIN_DIR";
 /// The device's process: opens a plane, offloads one session, waits to be killed.
 fn child(pin_dir: &str) {
     let [a, b] = common::lifs();
-    let pair = |lif, wire: &str, firewall: &str| opof_dataplane_linux::LifPorts {
-        lif,
-        wire: wire.to_owned(),
-        firewall: firewall.to_owned(),
-    };
-    let lifs = vec![pair(a, "wire-a", "fw.a"), pair(b, "wire-b", "fw.b")];
+    let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
     let mode = AttachMode::Auto;
     let config = XdpConfig { lifs, sessions: 16, mode, pin_dir: Path::new(pin_dir).to_owned() };
     let mut plane = XdpPlane::open(&config).unwrap();

@@ -50,7 +50,7 @@ pub trait DataPlane: Send {
 pub struct Description {
     /// `xdp` or `sim`.
     pub kind: &'static str,
-    /// In the order of the configuration: for each LIF its wire port, then its firewall port.
+    /// In the order of the configuration: for each LIF its wire ports, then its firewall port.
     pub ports: Vec<PortDescription>,
 }
 
@@ -83,7 +83,7 @@ pub struct PortDescription {
 pub struct PortCounters {
     /// Everything that came in.
     pub received: Tally,
-    /// Hits that went out of another wire port.
+    /// Hits that went out of a wire port.
     pub forwarded: Tally,
     /// Hits that were dropped as their session asks.
     pub dropped: Tally,

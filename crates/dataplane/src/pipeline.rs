@@ -12,7 +12,8 @@ use opof_wire::{Edit, Macs, SlowPath, Vid, classify, edit, outer_vid};
 
 use crate::PortRole;
 
-/// One of a device's ports.
+/// One of a device's ports. Several wire ports of one LIF are one here: which of them a frame came in on decides nothing,
+/// and which it leaves by is a matter of links.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Port {
     /// The interface it belongs to.

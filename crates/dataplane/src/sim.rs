@@ -34,7 +34,7 @@ pub struct SimPorts {
 }
 
 impl SimPlane {
-    /// A device with a wire port and a firewall port for each of `lifs`, and room for `sessions`.
+    /// A device with one wire port and one firewall port for each of `lifs`, and room for `sessions`.
     ///
     /// # Panics
     /// When a LIF is there twice.

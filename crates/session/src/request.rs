@@ -180,9 +180,10 @@ pub enum AddError {
         /// The number that was asked for.
         lif: Lif,
     },
-    /// In and out by the same interface, which this device does not do.
-    #[error("outLif: is {0}, the same as inLif")]
-    SameLif(Lif),
+    /// Both directions have one key: the tuple is its own mirror image, on one interface and one VLAN. Of no packet could be
+    /// said which direction it is.
+    #[error("outLif: the session meets itself: both directions have one tuple on lif {0}")]
+    MeetsItself(Lif),
     /// A tag on one side only: tags are rewritten, never pushed or popped.
     #[error("outLif: a VLAN on one side only")]
     VlanOneSided,

@@ -84,7 +84,7 @@ impl fmt::Display for MatchKey {
 pub enum Action {
     /// Discard the session's packets, and count them.
     Drop,
-    /// Send them out of the other interface's wire port.
+    /// Send them out of the wire port of the interface on the other side, which may be the one that they came in on.
     Forward,
     /// Forward, and change on each link what it says. Behind a pointer, because few sessions have it and all would pay.
     Route(Box<Links>),
@@ -117,7 +117,8 @@ pub struct SessionSpec {
     pub id: SessionId,
     /// Where the "in" direction enters.
     pub in_lif: Lif,
-    /// Where the "in" direction leaves, and the "out" direction enters.
+    /// Where the "in" direction leaves, and the "out" direction enters. The same as `in_lif` where the device stands in
+    /// the network with one arm.
     pub out_lif: Lif,
     /// The key of the "in" direction; its VLAN is the one on the `in_lif` side, its tunnel that of both directions.
     pub flow: FlowKey,

@@ -23,7 +23,7 @@ class Action(enum.Enum):
     DROP = 0
     """Count and discard."""
     FORWARD = 1
-    """Send out of the other interface."""
+    """Send out of the interface of the other side."""
     MIRROR = 2
     """Forward, and send a copy as it came to the collector."""
     SNOOP = 3

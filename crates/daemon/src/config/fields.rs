@@ -26,6 +26,11 @@ impl<'a> Fields<'a> {
         self.section.entries.get(key).map_or_else(|| self.section.place.clone(), |entry| entry.place.clone())
     }
 
+    /// Says what is wrong with an element of `key`.
+    pub(super) fn wrong_at(&mut self, place: &Place, key: &str, message: impl Display) {
+        self.mistakes.push(Mistake { place: place.clone(), message: format!("{key}: {message}") });
+    }
+
     /// Says what is wrong with `key`.
     pub(super) fn wrong(&mut self, key: &str, message: impl Display) {
         let place = self.place(key);
@@ -67,6 +72,37 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// A text or a list of texts that must be there and not be empty, each with its place. Those that are none are named.
+    pub(super) fn required_texts(&mut self, key: &str, why: &str) -> Option<Vec<(Place, &'a str)>> {
+        let entries = match self.section.entries.get(key) {
+            Some(Entry { value: Value::List(entries), .. }) => entries,
+            Some(Entry { value: Value::Text(_) | Value::Bare(_), .. }) | None => {
+                let place = self.place(key);
+                return Some(vec![(place, self.required_text(key, why)?)]);
+            }
+            Some(Entry { value, .. }) => {
+                self.wrong(key, format_args!("is {}, must be a string or a list of strings", value.kind()));
+                return None;
+            }
+        };
+        if entries.is_empty() {
+            self.wrong(key, format_args!("is empty: {why}"));
+            return None;
+        }
+        let before = self.mistakes.len();
+        let mut texts = Vec::new();
+        for Entry { place, value } in entries {
+            match value {
+                Value::Text(text) | Value::Bare(text) if text.is_empty() => {
+                    self.wrong_at(place, key, format_args!("is empty: {why}"));
+                }
+                Value::Text(text) | Value::Bare(text) => texts.push((place.clone(), text.as_str())),
+                _ => self.wrong_at(place, key, format_args!("has {} in it, must have strings only", value.kind())),
+            }
+        }
+        (self.mistakes.len() == before).then_some(texts)
     }
 
     pub(super) fn truth(&mut self, key: &str) -> Option<bool> {

@@ -68,7 +68,8 @@ pub struct SettingFlags {
     /// A client that is known by its certificate; repeatable, replaces those of the file: name=fw1.example,role=firewall
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub client: Vec<String>,
-    /// A logical interface; repeatable, replaces those of the file: id=1,wire=ens0,firewall=vf0
+    /// A logical interface; repeatable, replaces those of the file: id=1,wire=ens0,firewall=vf0. Several wire ports:
+    /// wire=ens0,wire=ens1,bond=balance
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub lif: Vec<String>,
     /// What forwards the packets: xdp or sim

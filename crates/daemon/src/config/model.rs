@@ -19,7 +19,7 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// What forwards the packets.
     pub data_plane: DataPlaneConfig,
-    /// The logical interfaces, in the order of the configuration; at least two.
+    /// The logical interfaces, in the order of the configuration; at least one.
     pub lifs: Vec<LifConfig>,
     /// Bounds of the session table.
     pub sessions: SessionsConfig,
@@ -179,13 +179,26 @@ pub enum XdpMode {
     Generic,
 }
 
-/// A logical interface and its two ports.
+/// Which of a LIF's wire ports carries what leaves it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BondMode {
+    /// The first whose link is up.
+    #[default]
+    ActiveStandby,
+    /// All whose link is up, each flow on one.
+    Balance,
+}
+
+/// A logical interface and its ports.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LifConfig {
     /// Its number in the API.
     pub id: Lif,
-    /// The interface towards the network. A name without meaning in the simulated plane.
-    pub wire: String,
+    /// The interfaces towards the network, at least one. Names without meaning in the simulated plane, which has one wire
+    /// port a LIF.
+    pub wire: Vec<String>,
+    /// How several of them are used.
+    pub bond: BondMode,
     /// The interface towards the firewall. A name without meaning in the simulated plane.
     pub firewall: String,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::source::{Document, Mistake, Place, SHAPES, Section, Shape, TLS_KEYS, Value};
+use super::source::{Document, Entry, LISTS, Mistake, Place, SHAPES, Section, Shape, TLS_KEYS, Value};
 
 /// Reads the text of a configuration file. The document has everything that could be read.
 pub(super) fn parse_file(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Document {
@@ -29,7 +29,8 @@ pub(super) fn parse_file(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -
     document
 }
 
-/// Reads `key=value,key=value` of a list flag such as `--lif`; `tls.cert=...` reaches into a table.
+/// Reads `key=value,key=value` of a list flag such as `--lif`; `tls.cert=...` reaches into a table, a key of [`LISTS`] that
+/// is there again has one more element.
 pub(super) fn parse_pairs(shape: &Shape, flag: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Section {
     let place = Place::Flag(flag.to_owned());
     let mut section = Section::new(place.clone());
@@ -44,10 +45,11 @@ pub(super) fn parse_pairs(shape: &Shape, flag: &str, text: &str, mistakes: &mut 
             continue;
         }
         match inner {
+            None if LISTS.contains(&key) => section.append(key, place.clone(), value),
             None => section.set(key, place.clone(), value),
             Some(inner) => {
                 if known(TLS_KEYS, inner, key, &place, mistakes) {
-                    let entry = section.entries.entry(key.to_owned()).or_insert_with(|| super::source::Entry {
+                    let entry = section.entries.entry(key.to_owned()).or_insert_with(|| Entry {
                         place: place.clone(),
                         value: Value::Table(Section::new(place.clone())),
                     });
@@ -142,7 +144,13 @@ impl Reader<'_> {
             DeValue::Table(table) => Value::Table(self.table(TLS_KEYS, key, place, table, mistakes)),
             DeValue::Float(_) => Value::Other("a fraction"),
             DeValue::Datetime(_) => Value::Other("a date"),
-            DeValue::Array(_) => Value::Other("a list"),
+            DeValue::Array(items) => {
+                let item = |item: &Spanned<DeValue<'_>>| {
+                    let place = self.place(item.span().start);
+                    Entry { value: self.value(key, item, &place, mistakes), place }
+                };
+                Value::List(items.iter().map(item).collect())
+            }
         }
     }
 }

@@ -64,6 +64,8 @@ pub enum Value {
     Truth(bool),
     /// A table within a section.
     Table(Section),
+    /// A list, each element with its own place.
+    List(Vec<Entry>),
     /// From a flag, where nothing says which type was meant: read as what is wanted.
     Bare(String),
     /// A type that no setting has; its name.
@@ -78,6 +80,7 @@ impl Value {
             Self::Whole(_) => "a whole number",
             Self::Truth(_) => "true or false",
             Self::Table(_) => "a table",
+            Self::List(_) => "a list",
             Self::Other(kind) => kind,
         }
     }
@@ -96,6 +99,15 @@ impl Section {
     /// An empty one.
     pub const fn new(place: Place) -> Self {
         Self { place, entries: BTreeMap::new() }
+    }
+
+    /// Writes one more value of a list.
+    pub fn append(&mut self, key: &str, place: Place, value: Value) {
+        let entry = Entry { place: place.clone(), value };
+        let list = self.entries.entry(key.to_owned()).or_insert(Entry { place, value: Value::List(Vec::new()) });
+        if let Value::List(entries) = &mut list.value {
+            entries.push(entry);
+        }
     }
 
     /// Writes a value, in place of one that was there.
@@ -168,7 +180,7 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape { name: "client", list: true, keys: &["name", "role"] },
     Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir"] },
-    Shape { name: "lif", list: true, keys: &["id", "wire", "firewall"] },
+    Shape { name: "lif", list: true, keys: &["id", "wire", "bond", "firewall"] },
     Shape { name: "sessions", list: false, keys: &["max", "closed_max", "tcp_timeout", "udp_timeout", "max_timeout"] },
     Shape {
         name: "limits",
@@ -177,6 +189,9 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape { name: "log", list: false, keys: &["level", "format"] },
 ];
+
+/// The keys that may have a list. A flag gives one by saying the key again.
+pub const LISTS: &[&str] = &["wire"];
 
 /// The keys of `tls = { .. }`.
 pub const TLS_KEYS: &[&str] = &["cert", "key", "client_ca", "min_version"];

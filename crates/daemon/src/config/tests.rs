@@ -59,6 +59,29 @@ fn the_smallest_configuration_is_read() {
 }
 
 #[test]
+fn one_lif_is_enough_and_a_lif_may_have_several_wire_ports() {
+    let (one, _) = FINE.rsplit_once("[[lif]]").unwrap();
+    let config = read(one).unwrap();
+    assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [1]);
+    assert_eq!((&config.lifs[0].wire[..], config.lifs[0].bond), (&["ens0".to_owned()][..], BondMode::ActiveStandby));
+    for (list, bond, expected, mode) in [
+        ("[\"ens0\"]", "", &["ens0"][..], BondMode::ActiveStandby),
+        ("[\"ens9\", \"ens0\"]", "", &["ens9", "ens0"], BondMode::ActiveStandby),
+        ("[\"a\", \"b\"]", "bond = \"active-standby\"\n", &["a", "b"], BondMode::ActiveStandby),
+        ("[\n\"a\",\n\"b\",\n\"c\",\n\"d\",\n]", "bond = \"balance\"\n", &["a", "b", "c", "d"], BondMode::Balance),
+    ] {
+        let config = read(&one.replace("\"ens0\"", list).replace("firewall", &format!("{bond}firewall"))).unwrap();
+        assert_eq!(
+            (&config.lifs[0].wire[..], config.lifs[0].bond),
+            (&expected.iter().map(ToString::to_string).collect::<Vec<_>>()[..], mode)
+        );
+    }
+    let simulated =
+        read("[data_plane]\nkind = \"sim\"\n[[listener]]\naddress = \"unix:/s\"\n[[lif]]\nid = 9\n").unwrap();
+    assert_eq!(simulated.lifs[0].wire, ["sim9-wire"]);
+}
+
+#[test]
 fn without_anything_there_is_a_simulation_on_the_loopback() {
     let config = Config::default();
     assert_eq!(config.data_plane, DataPlaneConfig::Sim);
@@ -180,10 +203,29 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("\"ens1\"", "\"\"", &[":14: wire: is empty: which network interface is it?"]),
     ("wire = \"ens1\"\n", "", &[":12: wire is missing: which network interface is it?"]),
     (
-        "[[lif]]\nid = 2\nwire = \"ens1\"\nfirewall = \"vf1\"\n",
+        "[[lif]]\nid = 1\nwire = \"ens0\"\nfirewall = \"vf0\"\n[[lif]]\nid = 2\nwire = \"ens1\"\nfirewall = \"vf1\"\n",
         "",
-        &[":8: at least two [[lif]] are needed: a session enters by one and leaves by another"],
+        &[":1: at least one [[lif]] is needed: which ports are the network's and the firewall's?"],
     ),
+    ("\"ens1\"", "[]", &[":14: wire: is empty: which network interface is it?"]),
+    ("\"ens1\"", "[\"ens1\",\n\"\"]", &[":15: wire: is empty: which network interface is it?"]),
+    ("\"ens1\"", "[\"ens1\",\n2]", &[":15: wire: has a whole number in it, must have strings only"]),
+    ("\"ens1\"", "[[\"ens1\"]]", &[":14: wire: has a list in it, must have strings only"]),
+    ("\"ens1\"", "7", &[":14: wire: is a whole number, must be a string or a list of strings"]),
+    (
+        "\"ens1\"",
+        "[\"a/b\",\n\"c d\"]",
+        &[
+            ":14: wire: \"a/b\" can't be the name of a network interface",
+            ":15: wire: \"c d\" can't be the name of a network interface",
+        ],
+    ),
+    ("\"ens1\"", "[\"ens1\", \"ens1\"]", &[":14: wire: ens1 is used already at dir/f.toml:14"]),
+    ("\"ens1\"", "[\"ens1\",\n\"ens0\"]", &[":15: wire: ens0 is used already at dir/f.toml:10"]),
+    ("\"ens1\"", "[\"a\", \"b\", \"c\",\n\"d\",\n\"e\"]", &[":16: wire: more than 4 network interfaces"]),
+    ("\"vf1\"", "[\"vf1\"]", &[":15: firewall: is a list, must be a string"]),
+    ("id = 2", "id = 2\nbond = \"lacp\"", &[":14: bond: \"lacp\" is not one of \"active-standby\", \"balance\""]),
+    ("id = 2", "id = 2\nbond = 1", &[":14: bond: is a whole number, must be a string"]),
     ("[data_plane]", "[sessions]\nmax = 0\n[data_plane]", &[":7: max: 0 is not within 1 to 67108864"]),
     ("[data_plane]", "[sessions]\nclosed_max = 0\n[data_plane]", &[":7: closed_max: 0 is not within 1 to 67108864"]),
     ("[data_plane]", "[sessions]\nudp_timeout = 0\n[data_plane]", &[":7: udp_timeout: 0 is not within 1 to 31536000"]),
@@ -372,7 +414,7 @@ fn flags_lie_over_the_file() {
         "--listener",
         "address=10.0.0.1:1,tls.cert=a.crt,tls.key=a.key,tls.client_ca=ca.crt",
         "--lif",
-        "id=3,wire=a,firewall=b",
+        "id=3,wire=a,wire=c,bond=balance,firewall=b",
         "--lif",
         "id=4",
     ];
@@ -401,6 +443,10 @@ fn flags_lie_over_the_file() {
     let relative = "a path in a flag is relative to where the daemon is started";
     assert_eq!((client_ca.as_deref(), cert.as_path()), expected, "{relative}");
     assert_eq!(config.lifs.iter().map(|lif| lif.id.get()).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(
+        (&config.lifs[0].wire[..], config.lifs[0].bond),
+        (&["a", "c"].map(str::to_owned)[..], BondMode::Balance)
+    );
     let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p"]);
     let config = from_text(Some(Path::new("f")), FINE, &xdp).unwrap();
     let expected = DataPlaneConfig::Xdp { mode: XdpMode::Generic, pin_dir: "/p".into() };
@@ -414,10 +460,12 @@ fn a_mistake_in_a_flag_is_named_by_the_flag() {
         (&["--tcp-timeout", "0"], "--tcp-timeout: tcp_timeout: 0 is not within 1 to 31536000"),
         (&["--data-plane", "x"], "--data-plane: kind: \"x\" is not one of \"xdp\", \"sim\""),
         (&["--listener", "address"], "--listener address: \"address\" is not key=value"),
+        (&["--lif", "id=1,wire=a,wire=a"], "--lif id=1,wire=a,wire=a: wire: a is used already at --lif id=1"),
+        (&["--lif", "id=1,bond=both"], "--lif id=1,bond=both: bond: \"both\" is not one of"),
         (&["--lif", "id=1", "--lif", "id=1"], "--lif id=1: id: 1 is taken by the lif at --lif id=1"),
         (
             &["--lif", "id=1", "--lif", "id=2,wir=a"],
-            "--lif id=2,wir=a: unknown key \"wir\" in lif; it has: id, wire, firewall",
+            "--lif id=2,wir=a: unknown key \"wir\" in lif; it has: id, wire, bond, firewall",
         ),
     ] {
         let error = from_text(None, "", &flags(arguments)).expect_err("a mistake").to_string();

@@ -140,6 +140,12 @@ async fn a_bad_field_rejects_its_session_and_no_other() {
         destination_ip_v6: vec![2; 16],
         ..session(1)
     };
+    let itself = v1::SessionRequest {
+        out_lif: 1,
+        destination_ip: session(1).source_ip,
+        destination_port: session(1).source_port,
+        ..session(1)
+    };
     let action = |action_type| v1::ActionParameters { action_type, ..Default::default() };
     let bad = [
         v6(15),
@@ -152,7 +158,8 @@ async fn a_bad_field_rejects_its_session_and_no_other() {
         v1::SessionRequest { action: Some(action(v1::ActionType::Mirror.into())), ..session(1) },
         v1::SessionRequest { action: None, ..session(1) },
         v1::SessionRequest { in_lif: 3, ..session(1) },
-        v1::SessionRequest { out_lif: 1, ..session(1) },
+        v1::SessionRequest { out_lif: 9, ..session(1) },
+        itself,
     ];
     let count = bad.len();
     for (index, bad) in bad.into_iter().enumerate() {
@@ -163,6 +170,16 @@ async fn a_bad_field_rejects_its_session_and_no_other() {
     }
     assert_eq!(list(&mut client, 0, 0, 0).await.0.len(), count);
     assert_eq!(add(&mut client, [v6(16)]).await.request_status(), AddSessionStatus::SessionAccepted);
+}
+
+#[tokio::test]
+async fn a_session_may_have_one_interface_on_both_sides() {
+    let fixture = start().await;
+    let mut client = fixture.client().await;
+    let one_armed = v1::SessionRequest { out_lif: 1, ..session(1) };
+    let between_vlans = v1::SessionRequest { in_lif: 0x0064_0001, out_lif: 0x00c8_0001, ..session(2) };
+    assert_eq!(add(&mut client, [one_armed, between_vlans]).await.request_status(), AddSessionStatus::SessionAccepted);
+    assert_eq!(list(&mut client, 0, 0, 0).await.0, [1, 2]);
 }
 
 #[tokio::test]

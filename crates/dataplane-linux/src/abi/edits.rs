@@ -112,9 +112,9 @@ impl NextHop {
     }
 }
 
-/// Values of the map of VLAN flows: the port's index plus one, 0 for none.
-pub fn vlan_flow(port: Option<u32>) -> u32 {
-    port.map_or(0, |port| port + 1)
+/// Values of the map of VLAN flows: the way to the firewall plus one, 0 for none.
+pub fn vlan_flow(way: Option<u32>) -> u32 {
+    way.map_or(0, |way| way + 1)
 }
 
 /// Keys of that map.

@@ -1,10 +1,12 @@
-//! A driver's offload features by their names, as `ethtool -k` prints them, and switching one off (<linux/ethtool.h>).
+//! What a driver says of an interface (<linux/ethtool.h>): whether its link is up, and its offload features by their
+//! names, as `ethtool -k` prints them, and switching one off.
 
 use std::io;
 
 use super::interface::Control;
 use crate::limits::FEATURE_WORDS;
 
+const GET_LINK: u32 = 0x0a; // ETHTOOL_GLINK
 const GET_STRING_COUNT: u32 = 0x37; // ETHTOOL_GSSET_INFO
 const GET_STRINGS: u32 = 0x1b; // ETHTOOL_GSTRINGS
 const GET_FEATURES: u32 = 0x3a; // ETHTOOL_GFEATURES
@@ -12,6 +14,14 @@ const SET_FEATURES: u32 = 0x3b; // ETHTOOL_SFEATURES
 const FEATURE_STRINGS: u32 = 4; // ETH_SS_FEATURES
 /// Bytes of one name.
 const STRING: usize = 32;
+
+/// True when the driver sees a carrier, and the interface is switched on; `EOPNOTSUPP` when it can't tell.
+pub fn has_carrier(control: &Control, interface: &str) -> io::Result<bool> {
+    let mut buffer = [GET_LINK, 0];
+    // SAFETY: the kernel writes a `struct ethtool_value`, which is these two words.
+    unsafe { control.ethtool(interface, &mut buffer) }?;
+    Ok(buffer[1] != 0)
+}
 
 /// How a feature stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -21,6 +21,11 @@ impl Control {
         Ok(index)
     }
 
+    /// The name of the interface with this index; `ENODEV` without one.
+    pub fn name(&self, index: u32) -> io::Result<String> {
+        Ok(rustix::net::netdevice::index_to_name(self.0.as_fd(), index)?)
+    }
+
     /// `IFF_…` flags.
     pub fn flags(&self, name: &str) -> io::Result<i16> {
         let mut request = request(name)?;

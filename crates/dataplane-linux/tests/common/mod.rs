@@ -70,12 +70,7 @@ impl Lab {
         let outside = Arc::new(NetNs::new("outside").expect("a namespace"));
         let (mut near, mut far) = (Vec::new(), Vec::new());
         for (n, (port, name)) in (0_u8..).zip(ports()) {
-            let options =
-                |side, promiscuous| PortOptions { mac: [2, 0, 0, side, 0, n], ip: false, promiscuous, mtu: 1500 };
-            let far_name = format!("far-{n}");
-            let ends = [(&device, name, options(1, false)), (&outside, far_name.as_str(), options(2, true))];
-            let [near_end, far_end] = veth(ends).expect("a veth pair");
-            accept_redirects(&far_end);
+            let [near_end, far_end] = Self::pair(&device, &outside, name, n);
             near.push(near_end);
             far.push((port, far_end));
         }
@@ -85,10 +80,26 @@ impl Lab {
         Self { device, outside, near, far, pin_dir }
     }
 
+    /// Another port of the device; its far end. The device knows nothing of it before it is configured.
+    pub fn add_wire(&mut self, name: &str) -> Port {
+        let n = u8::try_from(self.near.len()).expect("few ports");
+        let [near, far] = Self::pair(&self.device, &self.outside, name, n);
+        self.near.push(near);
+        far
+    }
+
+    fn pair(device: &Arc<NetNs>, outside: &Arc<NetNs>, name: &str, n: u8) -> [Port; 2] {
+        let options = |side, promiscuous| PortOptions { mac: [2, 0, 0, side, 0, n], ip: false, promiscuous, mtu: 1500 };
+        let far_name = format!("far-{n}");
+        let ends = [(device, name, options(1, false)), (outside, far_name.as_str(), options(2, true))];
+        let pair = veth(ends).expect("a veth pair");
+        accept_redirects(&pair[1]);
+        pair
+    }
+
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
-        let pair = |lif, wire: &str, firewall: &str| LifPorts { lif, wire: wire.into(), firewall: firewall.into() };
-        let lifs = vec![pair(a, "wire-a", "fw.a"), pair(b, "wire-b", "fw.b")];
+        let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
         XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone() }
     }
 
@@ -168,6 +179,12 @@ pub fn forward(flow: FlowKey) -> [Rule; 2] {
     let [inward, outward] = keys(flow);
     let to = |to| FastAction::Forward { to, change: PacketChange::default() };
     [Rule { key: inward, action: to(b) }, Rule { key: outward, action: to(a) }]
+}
+
+/// Both directions on one LIF.
+pub fn forward_on(lif: Lif, flow: FlowKey) -> [Rule; 2] {
+    let action = FastAction::Forward { to: lif, change: PacketChange::default() };
+    [flow, flow.reversed()].map(|flow| Rule { key: MatchKey { lif, flow }, action })
 }
 
 pub fn drop_all(flow: FlowKey) -> [Rule; 2] {

@@ -17,6 +17,7 @@ pub(crate) mod frames;
 mod gtpu;
 mod lifecycle;
 mod matching;
+mod one_armed;
 mod routing;
 mod session;
 mod slow_path;
@@ -149,6 +150,9 @@ cases! {
     gtpu::malformed_gtpu_goes_to_the_firewall,
     gtpu::gtpu_cut_at_every_byte_goes_to_the_firewall,
     gtpu::the_port_of_gtpu_has_no_plain_key,
+    one_armed::one_armed_hit_goes_back,
+    one_armed::one_armed_drop_discards,
+    one_armed::one_armed_vlan_is_rewritten,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

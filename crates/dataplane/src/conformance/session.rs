@@ -6,7 +6,7 @@ use opof_session::plane::{Command, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Lif, MatchKey};
 use opof_wire::{FlowKey, Vid};
 
-/// A session between the two interfaces of a rig.
+/// A session between the two interfaces of a rig, or on one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Session {
     pub(super) slot: Slot,

@@ -46,8 +46,8 @@ impl Policy {
                 return Err(AddError::UnknownLif { field, lif });
             }
         }
-        if spec.in_lif == spec.out_lif {
-            return Err(AddError::SameLif(spec.out_lif));
+        if spec.match_key(Direction::In) == spec.match_key(Direction::Out) {
+            return Err(AddError::MeetsItself(spec.out_lif));
         }
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
             return Err(AddError::VlanOneSided);

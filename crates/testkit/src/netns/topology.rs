@@ -69,6 +69,8 @@ pub struct Host {
 pub struct Topology {
     /// Sends first.
     pub client: Host,
+    /// The client's ends of its cables to the device: the port itself, where there is one.
+    pub client_cables: Vec<Port>,
     /// Answers.
     pub server: Host,
     /// Where the daemon runs.
@@ -92,6 +94,16 @@ pub struct Topology {
 impl Topology {
     /// Builds it. Needs root and the programs of [`crate::require::NETWORK`].
     pub fn new(mode: FirewallMode) -> Result<Self, NetError> {
+        Self::cable(mode, false)
+    }
+
+    /// As with [`FirewallMode::Bridge`], but the client is on a bridge of its own with two cables to the device, to `wire1` and
+    /// `wire1b`: it sends where it last heard the server from, and anywhere when that cable is cut.
+    pub fn with_two_cables() -> Result<Self, NetError> {
+        Self::cable(FirewallMode::Bridge, true)
+    }
+
+    fn cable(mode: FirewallMode, two: bool) -> Result<Self, NetError> {
         let ip = mode == FirewallMode::Bridge;
         let namespace = |role| NetNs::new(role).map(Arc::new);
         let (client, device) = (namespace("client")?, namespace("device")?);
@@ -105,14 +117,20 @@ impl Topology {
         let [firewall_a, fw1] = veth([(&firewall, "a0", port(0x21)), (&device, "fw1", port(0x13))])?;
         let [firewall_b, fw2] = veth([(&firewall, "b0", port(0x22)), (&device, "fw2", port(0x14))])?;
 
-        let client = Host { port: client_port, addresses: CLIENT };
+        let mut client_cables = vec![client_port.clone()];
+        let mut client = Host { port: client_port, addresses: CLIENT };
+        if two {
+            let [second, _] = veth([(&client.port.namespace, "eth1", port(0x15)), (&device, "wire1b", port(0x16))])?;
+            client_cables.push(second);
+            client.port = host_bridge(&client_cables, CLIENT)?;
+        }
         let server = Host { port: server_port, addresses: SERVER };
         if ip {
             client.set_up(&server)?;
             server.set_up(&client)?;
             bridge("br0", &[&firewall_a, &firewall_b])?;
         }
-        Ok(Self { client, server, device, firewall, wire1, fw1, wire2, fw2, firewall_a, firewall_b })
+        Ok(Self { client, client_cables, server, device, firewall, wire1, fw1, wire2, fw2, firewall_a, firewall_b })
     }
 
     /// A socket that sends whole frames as the client.
@@ -124,6 +142,17 @@ impl Topology {
     pub fn server_socket(&self) -> Result<RawSocket, NetError> {
         RawSocket::open(&self.server.port)
     }
+}
+
+/// A bridge over a host's cables in the place of its port.
+fn host_bridge(cables: &[Port], addresses: Addresses) -> Result<Port, NetError> {
+    let name = "br0";
+    bridge(name, &cables.iter().collect::<Vec<_>>())?;
+    let namespace = &cables[0].namespace;
+    namespace.ip(&format!("link set dev {name} address {} addrgenmode none", mac_text(addresses.mac)))?;
+    namespace.sysctl(&format!("net/ipv6/conf/{name}/disable_ipv6"), "0")?;
+    run(namespace.command("ethtool").args(["-K", name, "tx", "off", "tso", "off", "gso", "off"]))?;
+    Ok(Port { namespace: Arc::clone(namespace), name: name.to_owned() })
 }
 
 const fn mac(last: u8) -> [u8; 6] {

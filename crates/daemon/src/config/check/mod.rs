@@ -1,16 +1,15 @@
 //! [`Document`] to [`Config`]: what each setting means, and every mistake in one go.
 
+mod lif;
 mod listener;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use opof_session::types::Lif;
 use tracing_subscriber::EnvFilter;
 
 use super::fields::Fields;
-use super::model::{ClientLimits, Config, DataPlaneConfig, LifConfig, LogConfig, LogFormat, SessionsConfig, XdpMode};
+use super::model::{ClientLimits, Config, DataPlaneConfig, LogConfig, LogFormat, SessionsConfig, XdpMode};
 use super::source::{Document, Mistake, Place, Section};
 use crate::limits;
 
@@ -22,7 +21,7 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
     let config = Config {
         listeners: listener::all(document, mistakes),
         clients: listener::clients(document, mistakes),
-        lifs: lifs(document, is_xdp, mistakes),
+        lifs: lif::all(document, is_xdp, mistakes),
         sessions: sessions(document, mistakes),
         limits: client_limits(document, mistakes),
         log: log(document, mistakes),
@@ -65,74 +64,6 @@ fn data_plane(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<DataPl
     }
     let is_xdp = fields.choice("kind", &[("xdp", true), ("sim", false)])?;
     Some(if is_xdp { DataPlaneConfig::Xdp { mode, pin_dir } } else { DataPlaneConfig::Sim })
-}
-
-fn simulated_lif(id: u16) -> LifConfig {
-    let id = Lif::new(id).expect("1 and 2 are not 0");
-    LifConfig { id, wire: format!("sim{id}-wire"), firewall: format!("sim{id}-firewall") }
-}
-
-fn lifs(document: &Document, is_xdp: bool, mistakes: &mut Vec<Mistake>) -> Vec<LifConfig> {
-    let sections = all(document, "lif");
-    if sections.is_empty() && !is_xdp {
-        return vec![simulated_lif(1), simulated_lif(2)];
-    }
-    if sections.len() < 2 {
-        let place = sections.first().map_or_else(|| document.place.clone(), |section| section.place.clone());
-        let message = "at least two [[lif]] are needed: a session enters by one and leaves by another".to_owned();
-        mistakes.push(Mistake { place, message });
-    }
-    if let Some(excess) = sections.get(limits::LIFS) {
-        let message = format!("more than {} logical interfaces", limits::LIFS);
-        mistakes.push(Mistake { place: excess.place.clone(), message });
-    }
-    let (mut ids, mut ports) = (BTreeMap::new(), BTreeMap::new());
-    let mut lifs = Vec::new();
-    for section in sections {
-        let mut fields = Fields::of(section, mistakes);
-        if !fields.has("id") {
-            fields.wrong("id", "id is missing: the number that clients use for this interface, 1 to 65535");
-        }
-        let id = fields.whole("id", 1..=u32::from(u16::MAX)).and_then(|id| Lif::new(u16::try_from(id).ok()?));
-        if let Some(id) = id
-            && let Some(first) = ids.insert(id, fields.place("id"))
-        {
-            fields.wrong("id", format_args!("{id} is taken by the lif at {first}"));
-        }
-        let mut port = |key: &'static str| port(&mut fields, key, id, is_xdp, &mut ports);
-        let (wire, firewall) = (port("wire"), port("firewall"));
-        if let (Some(id), Some(wire), Some(firewall)) = (id, wire, firewall) {
-            lifs.push(LifConfig { id, wire, firewall });
-        }
-    }
-    lifs
-}
-
-fn port(
-    fields: &mut Fields<'_>,
-    key: &'static str,
-    id: Option<Lif>,
-    is_xdp: bool,
-    seen: &mut BTreeMap<String, Place>,
-) -> Option<String> {
-    if !is_xdp && !fields.has(key) {
-        return id.map(|id| format!("sim{id}-{key}"));
-    }
-    let name = fields.required_text(key, "which network interface is it?")?;
-    if !is_interface_name(name) {
-        fields.wrong(key, format_args!("\"{name}\" can't be the name of a network interface"));
-        return None;
-    }
-    if let Some(first) = seen.insert(name.to_owned(), fields.place(key)) {
-        fields.wrong(key, format_args!("{name} is used already at {first}"));
-    }
-    Some(name.to_owned())
-}
-
-/// What Linux takes as the name of a network interface: IFNAMSIZ is 16 with the final NUL.
-fn is_interface_name(name: &str) -> bool {
-    let fits = (1..16).contains(&name.len()) && name != "." && name != "..";
-    fits && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
 }
 
 fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig {

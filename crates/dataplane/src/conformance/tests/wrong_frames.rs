@@ -192,6 +192,29 @@ fn ignores_where_a_frame_came_in() {
     caught(wire_side, "other_lif_is_a_miss");
 }
 
+/// As a switch does: never out of the port that a frame came in on.
+#[test]
+fn sends_nothing_back() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let mut out = honest(ports, now, ingress, frame);
+        out.retain(|(port, _)| *port != ingress);
+        out
+    }
+    caught(wire_side, "one_armed_hit_goes_back");
+    caught(wire_side, "one_armed_vlan_is_rewritten");
+}
+
+/// A session is from one side to the other, whatever it says.
+#[test]
+fn takes_a_one_armed_session_for_one_across() {
+    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        let [a, b] = lifs();
+        let across = |port: Port| if port == ingress { Port::wire(if port.lif == a { b } else { a }) } else { port };
+        honest(ports, now, ingress, frame).into_iter().map(|(port, frame)| (across(port), frame)).collect()
+    }
+    caught(wire_side, "one_armed_hit_goes_back");
+}
+
 #[test]
 fn compares_too_few_address_bytes() {
     fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {

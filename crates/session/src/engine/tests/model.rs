@@ -7,7 +7,7 @@ use core::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::nat::behind;
-use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
+use super::plane::{SECOND, World, config, next_hop, one_armed, routed_by, spec};
 use crate::l3::L3Error;
 use crate::plane::{InstallError, RouteError};
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
@@ -30,35 +30,55 @@ enum Act {
     List,
 }
 
-#[derive(Clone, Copy, PartialEq, Debug)]
+/// What sessions and packets of the histories are like.
+#[derive(Clone, Copy, Debug)]
 enum Kind {
-    Plain,
+    /// From one interface to another.
+    Across,
+    /// The same with a next hop.
     Routed,
-    /// Several ports share one outside.
+    /// The same with another source; several ports share one outside.
     Translated,
+    /// Out by the interface that it came in on.
+    OneArmed,
+    /// The answer to a one-armed session as a session of its own: it has the same two keys, crossed.
+    Answer,
 }
 
-fn kinds() -> impl Strategy<Value = Kind> {
-    prop_oneof![Just(Kind::Plain), Just(Kind::Routed), Just(Kind::Translated)]
-}
-
-fn session(id: u64, port: u16, kind: Kind) -> SessionSpec {
-    match kind {
-        Kind::Plain => spec(id, port),
-        Kind::Routed => SessionSpec { action: routed_by(1), ..spec(id, port) },
-        Kind::Translated => behind(id, port, 1 + port % 3),
+impl Kind {
+    fn session(self, id: u64, port: u16) -> SessionSpec {
+        match self {
+            Self::Across => spec(id, port),
+            Self::Routed => SessionSpec { action: routed_by(1), ..spec(id, port) },
+            Self::Translated => behind(id, port, 1 + port % 3),
+            Self::OneArmed => one_armed(id, port),
+            Self::Answer => {
+                let one_armed = one_armed(id, port);
+                SessionSpec { flow: one_armed.flow.reversed(), ..one_armed }
+            }
+        }
     }
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        2 => Just(Kind::Across),
+        2 => Just(Kind::Routed),
+        2 => Just(Kind::Translated),
+        2 => Just(Kind::OneArmed),
+        1 => Just(Kind::Answer),
+    ]
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {
     let session = || (0_u64..12, 1_u16..8);
     let act = prop_oneof![
-        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), kinds())
+        6 => (proptest::collection::vec(session(), 1..4), any::<bool>(), kind())
             .prop_map(|(s, r, k)| Act::Add(s, r, k)),
         3 => (0_u64..12, any::<bool>()).prop_map(|(id, record)| Act::Delete(id, record)),
         1 => Just(Act::Reset),
         1 => Just(Act::DestroyNextHop),
-        6 => (1_u16..8, any::<bool>(), kinds()).prop_map(|(p, o, k)| Act::Packet(p, o, k)),
+        6 => (1_u16..8, any::<bool>(), kind()).prop_map(|(p, o, k)| Act::Packet(p, o, k)),
         3 => (0_u64..15).prop_map(Act::Wait),
         1 => Just(Act::Hold),
         2 => Just(Act::Release),
@@ -142,10 +162,10 @@ proptest! {
             match act {
                 Act::Add(sessions, reject, kind) => {
                     let same_tuple = if reject { SameTuple::Reject } else { SameTuple::Supersede };
-                    if kind == Kind::Routed {
+                    if matches!(kind, Kind::Routed) {
                         ledger.hops.push(world.send(RequestBody::L3(L3Request::SetNextHop(next_hop(1)))));
                     }
-                    let specs = sessions.iter().map(|(id, port)| session(*id, *port, kind)).collect();
+                    let specs = sessions.iter().map(|(id, port)| kind.session(*id, *port)).collect();
                     let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
                     ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
                 }
@@ -160,7 +180,7 @@ proptest! {
                 }
                 Act::Packet(port, out, kind) => {
                     let direction = if out { Direction::Out } else { Direction::In };
-                    ledger.hits += u64::from(world.packet(&session(0, port, kind), direction, 60));
+                    ledger.hits += u64::from(world.packet(&kind.session(0, port), direction, 60));
                 }
                 Act::Wait(seconds) => world.advance(seconds * SECOND),
                 Act::Hold => world.hold = true,

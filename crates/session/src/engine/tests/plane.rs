@@ -50,6 +50,19 @@ pub(super) fn spec(id: u64, port: u16) -> SessionSpec {
     }
 }
 
+/// The same, out by the interface that it came in on.
+pub(super) fn one_armed(id: u64, port: u16) -> SessionSpec {
+    let spec = spec(id, port);
+    SessionSpec { out_lif: spec.in_lif, ..spec }
+}
+
+/// One-armed, with a tuple that is its own mirror image.
+pub(super) fn meets_itself(id: u64) -> SessionSpec {
+    let mut spec = one_armed(id, 53);
+    spec.flow.addresses = Addresses::V4 { source: [10, 0, 0, 1], destination: [10, 0, 0, 1] };
+    spec
+}
+
 /// A next hop for IPv4.
 pub(super) fn next_hop(id: u32) -> NextHop {
     let (source, destination) = (MacAddress([2, 0, 0, 0, 0, 1]), MacAddress([2, 0, 0, 0, 0, 2]));

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use opof_wire::Vid;
 
-use super::plane::{SECOND, World, config, spec};
+use super::plane::{SECOND, World, config, meets_itself, one_armed, spec};
 use crate::engine::Event;
 use crate::plane::{Capabilities, InstallError};
 use crate::request::{AddError, ReplyBody, RequestBody, SameTuple};
@@ -69,7 +69,7 @@ fn each_session_is_judged_on_its_own_against_the_device() {
         SessionSpec { in_lif: nowhere, ..spec(1, 1) },
         SessionSpec { out_lif: nowhere, ..spec(2, 2) },
         spec(3, 3),
-        SessionSpec { out_lif: Lif::new(1).unwrap(), ..spec(4, 4) },
+        meets_itself(4),
         SessionSpec { action: Action::Mirror { collector }, ..spec(5, 5) },
         SessionSpec { action: Action::Snoop { collector }, ..spec(5, 5) },
         on_vlan(100, 0),
@@ -81,7 +81,7 @@ fn each_session_is_judged_on_its_own_against_the_device() {
         [
             (0, AddError::UnknownLif { field: "inLif", lif: nowhere }),
             (1, AddError::UnknownLif { field: "outLif", lif: nowhere }),
-            (3, AddError::SameLif(Lif::new(1).unwrap())),
+            (3, AddError::MeetsItself(Lif::new(1).unwrap())),
             (4, AddError::Unsupported { field: "action.actionType", what: "MIRROR" }),
             (5, AddError::Unsupported { field: "action.actionType", what: "SNOOP" }),
             (6, AddError::VlanOneSided),
@@ -268,6 +268,65 @@ fn the_same_tuple_on_another_vlan_or_interface_is_another_session() {
     assert_eq!(world.add(&[spec(1, 1000), tagged.clone(), elsewhere]), []);
     assert_eq!(world.engine.statistics().superseded, 0);
     assert!(world.packet(&tagged, Direction::Out, 60));
+}
+
+#[test]
+fn a_session_may_leave_by_the_interface_it_came_in_on() {
+    let mut world = World::new(&config());
+    let session = one_armed(1, 1000);
+    let across = spec(2, 1000);
+    assert_eq!(world.add(&[session.clone(), across.clone()]), [], "another session for the same tuple supersedes");
+    assert!(world.get(1).unwrap().superseded, "both have the first key");
+    assert!(world.delete(2).is_some() && world.delete(1).is_some());
+
+    assert_eq!(world.add(std::slice::from_ref(&session)), []);
+    assert!(world.packet(&session, Direction::In, 60));
+    assert!(world.packet(&session, Direction::Out, 90));
+    assert!(!world.packet(&across, Direction::Out, 90), "its answer comes in on the same interface, not on another");
+    let counters = world.delete(1).unwrap().counters;
+    assert_eq!((counters.inward.bytes, counters.outward.bytes), (60, 90));
+    assert!(world.table.is_empty(), "both keys are gone");
+}
+
+/// The answer's session on the same interface has the same two keys, crossed.
+#[test]
+fn the_answer_of_a_one_armed_session_takes_both_its_keys() {
+    let mut world = World::new(&config());
+    let older = one_armed(1, 1000);
+    let newer = SessionSpec { flow: older.flow.reversed(), ..one_armed(2, 1000) };
+    world.add(std::slice::from_ref(&older));
+    assert_eq!(world.add(std::slice::from_ref(&newer)), []);
+    assert_eq!(world.engine.statistics().superseded, 1, "once, not once a key");
+    assert!(world.packet(&newer, Direction::Out, 60), "the key that was the first of the older");
+    let counters = world.delete(2).unwrap().counters;
+    assert_eq!((counters.inward.packets, counters.outward.packets), (0, 1));
+    assert_eq!(world.delete(1).unwrap().counters.inward.packets, 0);
+    assert!(world.table.is_empty());
+}
+
+#[test]
+fn what_meets_itself_is_refused_and_what_only_looks_like_it_is_not() {
+    let mut world = World::new(&config());
+    let itself = meets_itself(1);
+    let in_vlans = |id, inside, outside| {
+        let mut session = meets_itself(id);
+        (session.flow.vlan, session.out_vlan) = (Vid::new(inside).unwrap(), Vid::new(outside).unwrap());
+        session
+    };
+    let mut other_port = meets_itself(5);
+    other_port.flow.destination_port += 1;
+    let refused = world.add(&[
+        itself.clone(),
+        in_vlans(2, 100, 100),
+        in_vlans(3, 100, 200),
+        SessionSpec { id: SessionId(4), out_lif: Lif::new(2).unwrap(), ..itself },
+        other_port,
+    ]);
+    let lif = Lif::new(1).unwrap();
+    assert_eq!(errors(&refused), [(0, AddError::MeetsItself(lif)), (1, AddError::MeetsItself(lif))]);
+    assert_eq!(world.list(0, 0, 10).0, [3, 4, 5]);
+    let said = refused[0].error.to_string();
+    assert_eq!(said, "outLif: the session meets itself: both directions have one tuple on lif 1");
 }
 
 #[test]

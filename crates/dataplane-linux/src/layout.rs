@@ -1,0 +1,145 @@
+//! Which port is which: the order of a plane's ports, and the ways by which frames leave.
+//!
+//! A port's number is its position in the configuration: for each LIF its wire ports, then its firewall port. Statistics
+//! are counted by it. A way out is an index of the map `ports`, numbered as `bpf/abi.h` says; several ways lead to one
+//! interface, and a LIF's ways don't move when a link does. What must not be here: interfaces, links, maps.
+
+use std::ops::Range;
+
+use opof_dataplane::PortRole;
+use opof_session::types::Lif;
+
+use crate::limits::{LIFS, WAYS};
+use crate::loader::PortConstants;
+use crate::plane::{Bond, LifPorts};
+
+/// The LIFs of a plane and the numbers of their ports.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    lifs: Vec<LifLayout>,
+}
+
+#[derive(Debug)]
+struct LifLayout {
+    lif: Lif,
+    bond: Bond,
+    /// Numbers of its wire ports; that of its firewall port is the next one.
+    wires: Range<usize>,
+}
+
+impl Layout {
+    /// For LIFs that have been checked.
+    pub(crate) fn new(lifs: &[LifPorts]) -> Self {
+        let mut next = 0;
+        let lifs = lifs.iter().map(|LifPorts { lif, wire, bond, .. }| {
+            let wires = next..next + wire.len();
+            next = wires.end + 1;
+            LifLayout { lif: *lif, bond: *bond, wires }
+        });
+        Self { lifs: lifs.collect() }
+    }
+
+    /// Where a LIF stands in the configuration.
+    pub(crate) fn position(&self, lif: Lif) -> Option<usize> {
+        self.lifs.iter().position(|known| known.lif == lif)
+    }
+
+    /// The LIF at a position.
+    pub(crate) fn lif(&self, position: usize) -> Option<Lif> {
+        self.lifs.get(position).map(|known| known.lif)
+    }
+
+    /// The LIF and the role of each port, in the order of their numbers.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (Lif, PortRole)> + '_ {
+        self.lifs.iter().flat_map(|LifLayout { lif, wires, .. }| {
+            let roles = std::iter::repeat_n(PortRole::Wire, wires.len()).chain([PortRole::Firewall]);
+            roles.map(|role| (*lif, role))
+        })
+    }
+
+    /// For each LIF how it uses its wire ports, and their numbers.
+    pub(crate) fn wires(&self) -> impl Iterator<Item = (Bond, Range<usize>)> + '_ {
+        self.lifs.iter().map(|LifLayout { bond, wires, .. }| (*bond, wires.clone()))
+    }
+
+    /// The number of a LIF's port; the first of its wire ports.
+    pub(crate) fn port(&self, lif: Lif, role: PortRole) -> Option<usize> {
+        let wires = &self.lifs[self.position(lif)?].wires;
+        Some(if role == PortRole::Wire { wires.start } else { wires.end })
+    }
+
+    /// What differs between the programs of the ports.
+    pub(crate) fn constants(&self, port: usize) -> PortConstants {
+        let known = self.lifs.iter().enumerate().find(|(_, known)| port <= known.wires.end);
+        let (position, LifLayout { lif, bond, wires }) = known.expect("a port of this plane");
+        let from_firewall = port == wires.end;
+        let other = if from_firewall { way(position, 0) } else { way_to_firewall(position) };
+        let spread = from_firewall && *bond == Bond::Balance && wires.len() > 1;
+        PortConstants { lif: lif.get(), index: number(port), other, spread }
+    }
+}
+
+/// One of the ways to the network of the LIF at `position`.
+pub(crate) fn way(position: usize, way: usize) -> u32 {
+    debug_assert!(position < LIFS && way < WAYS, "as checked when the plane was opened");
+    number(position * WAYS + way)
+}
+
+/// The way to the firewall of the LIF at `position`.
+pub(crate) fn way_to_firewall(position: usize) -> u32 {
+    number(LIFS * WAYS + position)
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("limits.rs: ports and ways are few")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(lif: u16, wires: usize, bond: Bond) -> LifPorts {
+        let wire = (0..wires).map(|n| format!("w{lif}{n}")).collect();
+        LifPorts { lif: Lif::new(lif).unwrap(), wire, bond, firewall: format!("f{lif}") }
+    }
+
+    #[test]
+    fn ports_are_numbered_in_the_order_of_the_configuration() {
+        let configured = [ports(7, 1, Bond::Balance), ports(3, 3, Bond::Balance), ports(9, 2, Bond::ActiveStandby)];
+        let layout = Layout::new(&configured);
+        let lifs: Vec<u16> = layout.ports().map(|(lif, _)| lif.get()).collect();
+        assert_eq!(lifs, [7, 7, 3, 3, 3, 3, 9, 9, 9]);
+        let firewalls: Vec<usize> =
+            (0..).zip(layout.ports()).filter(|(_, (_, role))| *role == PortRole::Firewall).map(|(n, _)| n).collect();
+        assert_eq!(firewalls, [1, 5, 8]);
+        let [three, nine] = [3, 9].map(|lif| Lif::new(lif).unwrap());
+        assert_eq!((layout.position(three), layout.lif(1)), (Some(1), Some(three)));
+        assert_eq!(layout.port(nine, PortRole::Wire), Some(6));
+        assert_eq!(layout.port(nine, PortRole::Firewall), Some(8));
+        assert_eq!(layout.wires().map(|(_, wires)| wires).collect::<Vec<_>>(), [0..1, 2..5, 6..8]);
+    }
+
+    #[test]
+    fn each_program_knows_its_lif_and_where_the_rest_goes() {
+        let configured = [ports(7, 1, Bond::Balance), ports(3, 3, Bond::Balance), ports(9, 2, Bond::ActiveStandby)];
+        let layout = Layout::new(&configured);
+        let all: Vec<_> = (0..9).map(|port| layout.constants(port)).collect();
+        let expected = |index, lif, other, spread| PortConstants { lif, index, other, spread };
+        let [first, second, third] = [0, 1, 2].map(way_to_firewall);
+        let wires = [expected(0, 7, first, false), expected(2, 3, second, false), expected(4, 3, second, false)];
+        assert_eq!([all[0], all[2], all[4]], wires);
+        assert_eq!([all[6], all[7]], [6, 7].map(|index| expected(index, 9, third, false)));
+        // Only where there is something to choose from are frames told apart.
+        let firewalls = [expected(1, 7, way(0, 0), false), expected(5, 3, way(1, 0), true)];
+        assert_eq!([all[1], all[5]], firewalls);
+        assert_eq!(all[8], expected(8, 9, way(2, 0), false));
+    }
+
+    #[test]
+    fn no_two_ways_have_one_number() {
+        let mut all: Vec<u32> = (0..LIFS).map(way_to_firewall).collect();
+        all.extend((0..LIFS).flat_map(|position| (0..WAYS).map(move |n| way(position, n))));
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..number(crate::limits::EXITS)));
+    }
+}
