@@ -11,7 +11,7 @@ use opof_testkit::packet::{Packet, SOURCE_MAC};
 use opof_testkit::wait::{self, Pacer};
 use opof_tests::iperf::{SERVER_PORT, iperf3};
 use opof_tests::{Arm, Bench, Counted, Yard, frames, session, tshark};
-use opof_wire::{Addresses, FlowKey, Transport, Vid};
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
 
 const BOUND: Duration = Duration::from_secs(5);
 /// After this nothing is on its way any more.
@@ -33,7 +33,14 @@ fn one_armed(id: u64, flow: FlowKey) -> SessionSpec {
 
 fn udp(source_port: u16) -> FlowKey {
     let addresses = Addresses::V4 { source: [10, 1, 0, 1], destination: [10, 2, 0, 2] };
-    FlowKey { vlan: Vid::UNTAGGED, addresses, source_port, destination_port: 443, transport: Transport::Udp }
+    FlowKey {
+        vlan: Vid::UNTAGGED,
+        tunnel: Tunnel::None,
+        addresses,
+        source_port,
+        destination_port: 443,
+        transport: Transport::Udp,
+    }
 }
 
 fn received(port: &Port) -> u64 {
@@ -238,6 +245,7 @@ fn tcp_survives_a_cut_cable() {
     let addresses = Addresses::V4 { source: CLIENT.ipv4.octets(), destination: SERVER.ipv4.octets() };
     let key = FlowKey {
         vlan: Vid::UNTAGGED,
+        tunnel: Tunnel::None,
         addresses,
         source_port: flow.client_port,
         destination_port: SERVER_PORT,
