@@ -369,7 +369,7 @@ mod tests {
 
     #[test]
     fn hits_there_and_back() {
-        let forward = |port, vlan, edits| Some(Forward { port, vlan, edits });
+        let forward = |lif, vlan, edits| Some(Forward { lif, vlan, edits });
         let forwards = [None, forward(7, None, false), forward(63, Vid::new(4094), false), forward(1, None, true)];
         for forward in forwards {
             for direction in [Direction::In, Direction::Out] {
