@@ -51,7 +51,9 @@ pub fn scapy_frames(flows: &str) -> Result<Vec<Vec<Vec<u8>>>, Error> {
 pub fn scapy_sees(frames: &[Vec<u8>]) -> Result<Vec<String>, Error> {
     let mut lines = String::new();
     for frame in frames {
-        frame.iter().for_each(|byte| write!(lines, "{byte:02x}").expect("a string takes all"));
+        for byte in frame {
+            write!(lines, "{byte:02x}").expect("a string takes all");
+        }
         lines.push('\n');
     }
     Ok(scapy(DISSECT, &lines)?.lines().map(str::to_owned).collect())
