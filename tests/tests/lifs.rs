@@ -256,8 +256,8 @@ fn tcp_survives_a_cut_cable() {
     let before: Vec<u64> = cables.iter().map(received).collect();
     let (figures, at_cut) = std::thread::scope(|scope| {
         let iperf = scope.spawn(|| iperf3(&bench, &flow, SECONDS));
-        // In the middle of it, when data flows.
-        let flows = wait::until("data", BOUND * 2, || (received(&cables[0]) - before[0] > 5_000).then_some(()));
+        // When data flows, with most of the time still to come: acknowledgements are few, and fewer on a busy machine.
+        let flows = wait::until("data", BOUND * 2, || (received(&cables[0]) - before[0] > 300).then_some(()));
         let at_cut = bench.opofd.get(1);
         let cut = cables[0].namespace.ip(&format!("link set dev {} down", cables[0].name));
         let figures = iperf.join().unwrap();
@@ -271,8 +271,9 @@ fn tcp_survives_a_cut_cable() {
     println!(
         "{rate:.0} Mbit/s over {SECONDS} s with a cut, {again} retransmits, {by_second} frames to the client after it"
     );
-    assert!(counted.inward.bytes > at_cut.inward.bytes * 3 / 2, "it went on: {at_cut:?}, then {counted:?}");
-    assert!(by_second > 1_000 && counted.outward.packets > by_second, "over the other cable: {by_second}");
+    // Far more than was on its way when the cable was cut.
+    assert!(counted.inward.bytes > at_cut.inward.bytes + 20_000_000, "it went on: {at_cut:?}, then {counted:?}");
+    assert!(by_second > 100 && counted.outward.packets > by_second, "over the other cable: {by_second}");
     assert!(counted.inward.bytes >= figures.received_bytes, "on the fast path: {counted:?}, {figures:?}");
     let lif = Lif::new(1).unwrap().get();
     let wires = bench.opofd.device().unwrap().ports.into_iter().filter(|port| port.lif == u32::from(lif));

@@ -143,8 +143,17 @@ fn a_session_is_good_on_each_wire_port_and_counted_in_one_place() {
 
 #[test]
 fn what_leaves_takes_the_first_link_that_is_up() {
+    follows_links(AttachMode::Native);
+}
+
+#[test]
+fn what_leaves_in_generic_mode_does_too() {
+    follows_links(AttachMode::Generic);
+}
+
+fn follows_links(mode: AttachMode) {
     let bundle = Bundle::new(3);
-    let mut plane = bundle.plane(Bond::ActiveStandby);
+    let mut plane = bundle.lab.open(&XdpConfig { mode, ..bundle.config(Bond::ActiveStandby) }).unwrap();
     install(&mut plane, 0, forward(flow(1, 0)));
     // What the first LIF's firewall port lets out, and what a session does.
     let senders = [(bundle.socket(2), answer(1)), (bundle.socket(1), answer(9))];
