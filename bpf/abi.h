@@ -13,6 +13,9 @@
 #define OPOF_MAX_WIRES 4 /* wire ports of a LIF, beside its one firewall port */
 #define OPOF_MAX_PORTS ((OPOF_MAX_WIRES + 1) * OPOF_MAX_LIFS)
 #define OPOF_NEXT_HOPS (1 << 21)
+#define OPOF_COLLECTORS 256
+/* The longest frame that is copied: dataplane::limits::COPY_LEN. */
+#define OPOF_COPY_LEN 3400
 /* wire::classify has the same one. */
 #define OPOF_MAX_GTPU_EXTENSIONS 4
 
@@ -127,6 +130,8 @@ struct opof_entry {
 #define OPOF_DESTINATION_V4 0x10
 #define OPOF_DESTINATION_V6 0x20
 #define OPOF_DESTINATION_PORT 0x40
+#define OPOF_MIRROR 0x08 /* copy the frame as it came */
+#define OPOF_SNOOP 0x80	 /* copy the frame as it leaves */
 
 /* What one direction of a session changes in its packets, besides the tag. Everything as on the wire but the number. */
 struct opof_edit {
@@ -135,8 +140,10 @@ struct opof_edit {
 	__u8 source_port[2];
 	__u8 destination_port[2];
 	__u32 next_hop; /* in `next_hops`; 0: none, and the TTL stays */
+	__u32 copy_key; /* goes with a copy, as the host has numbers */
+	__u16 out_lif;	/* the same */
+	__u8 collector; /* index into `collectors` */
 	__u8 flags;
-	__u8 zero[7];
 };
 
 /* By slot. It is there before the session's entries are, and goes when no program can have found them any more. */
@@ -151,6 +158,38 @@ struct opof_edits {
 struct opof_next_hop {
 	__u64 check;
 	__u8 macs[16]; /* destination, source, zero */
+};
+
+/*
+ * The outer headers of what goes to a collector: Ethernet, IPv4 or IPv6, UDP, GENEVE, our option. wire::encap makes them and
+ * names the bytes that are filled in for each frame.
+ */
+#define OPOF_TEMPLATE_V4 66
+#define OPOF_TEMPLATE_V6 86
+struct opof_template {
+	__u16 length;	     /* OPOF_TEMPLATE_V4 or _V6; another one: there is no way to it */
+	__u16 frame_len_max; /* the largest frame that goes there */
+	__u8 bytes[88];
+};
+
+/*
+ * `current` says which of the two is in force. User space writes the other one, then `current`, and waits for a grace
+ * period before it writes again: a program reads one that nobody is writing.
+ */
+struct opof_collector {
+	__u32 current;
+	struct opof_template templates[2];
+};
+
+/* In front of a frame on its way to the program that makes the copy. */
+struct opof_copy {
+	__u32 key;
+	__u16 collector;
+	__u16 source_port;
+	__u16 in_lif;
+	__u16 out_lif;
+	__u16 vlan; /* to be put back into the outermost tag, or OPOF_KEEP_VID */
+	__u16 zero;
 };
 
 /* One direction of a session. `last_seen` is CLOCK_MONOTONIC in ns, as fine as the kernel's tick; 0: never. */
@@ -173,7 +212,9 @@ enum opof_kind {
 	OPOF_FORWARDED = 1,
 	OPOF_DROPPED = 2,
 	OPOF_SLOW = 3, /* + reason */
-	OPOF_KINDS = 21,
+	OPOF_COPIED = 21, /* of those forwarded */
+	OPOF_COPY_LOST = 22,
+	OPOF_KINDS = 23,
 };
 
 struct opof_tally {
@@ -211,7 +252,13 @@ OPOF_AT(opof_entry, hit, 8);
 OPOF_SIZE(opof_edit, 48);
 OPOF_AT(opof_edit, source_port, 32);
 OPOF_AT(opof_edit, next_hop, 36);
-OPOF_AT(opof_edit, flags, 40);
+OPOF_AT(opof_edit, copy_key, 40);
+OPOF_AT(opof_edit, out_lif, 44);
+OPOF_AT(opof_edit, collector, 46);
+OPOF_AT(opof_edit, flags, 47);
+OPOF_SIZE(opof_template, 92);
+OPOF_SIZE(opof_collector, 188);
+OPOF_SIZE(opof_copy, 16);
 OPOF_SIZE(opof_edits, 96);
 OPOF_SIZE(opof_next_hop, 24);
 OPOF_SIZE(opof_record, 64);

@@ -69,6 +69,30 @@ struct {
 	__type(value, __u32);
 } vlan_flows SEC(".maps");
 
+/* Where copies go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OPOF_COLLECTORS);
+	__type(key, __u32);
+	__type(value, struct opof_collector);
+} collectors SEC(".maps");
+
+/* By way out: what takes it when the frame is copied, and the interface of the collectors with opof_copy on it. Empty
+ * where nothing is ever copied. */
+struct opof_pair {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct bpf_devmap_val);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, OPOF_MAX_EXITS);
+	__type(key, __u32);
+	__array(values, struct opof_pair);
+} pairs SEC(".maps");
+
 /* Ways out, as abi.h numbers them, to the interface that carries what takes them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);

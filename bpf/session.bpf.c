@@ -7,6 +7,7 @@
  * parse.h  from a frame to a key, or to a reason
  * action.h lookup, counters, redirect
  * edit.h   what is changed in a frame on its way
+ * copy.h   copies to collectors
  *
  * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is dropped as its
  * session asks.
@@ -19,6 +20,7 @@
 #include "parse.h"
 #include "action.h"
 #include "edit.h"
+#include "copy.h"
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 
@@ -41,9 +43,10 @@ int opof_wire(struct xdp_md *ctx)
 {
 	struct opof_packet packet;
 	struct opof_change change;
+	struct opof_copy copy;
 	struct opof_hit hit;
-	__u32 way = 0;
-	int said = judge(ctx, &packet, &hit, &way, &change);
+	__u32 way = 0, exit;
+	int said = judge(ctx, &packet, &hit, &way, &change), copies = 0;
 
 	if (said != OPOF_HAS_KEY) {
 		count_port(OPOF_SLOW + said, packet.length);
@@ -55,11 +58,17 @@ int opof_wire(struct xdp_md *ctx)
 		return XDP_DROP;
 	}
 	count_port(OPOF_FORWARDED, packet.length);
+	exit = hit.lif << OPOF_WAY_BITS | way;
+	if ((hit.flags & OPOF_EDIT) && (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP))) {
+		copies = prepare_copy(ctx, &packet, &hit, change.edit, &copy);
+		if (!copies)
+			count_port(OPOF_COPY_LOST, packet.length);
+	}
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
 	if (hit.flags & OPOF_EDIT)
 		apply(ctx, &packet, &change);
-	return send(hit.lif << OPOF_WAY_BITS | way);
+	return copies ? send_copied(ctx, &copy, exit, packet.length) : send(exit);
 }
 
 /* From the firewall: it has decided, out it goes. */
@@ -68,6 +77,37 @@ int opof_firewall(struct xdp_md *ctx)
 {
 	count_port(OPOF_RECEIVED, bpf_xdp_get_buff_len(ctx));
 	return send(opof_spread ? opof_other | way_of_frame(ctx) : opof_other);
+}
+
+/* On the collectors' interface, for its clone of a frame that opof_wire has sent two ways. */
+SEC("xdp.frags/devmap")
+int opof_copy(struct xdp_md *ctx)
+{
+	struct opof_copy *meta = (void *)(long)ctx->data_meta, copy;
+
+	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+		return XDP_DROP;
+	copy = *meta;
+	return encapsulate(ctx, &copy) ? XDP_PASS : XDP_DROP;
+}
+
+/* Never attached. Makes of the frame the copy that opof_wire and opof_copy would, or drops it. Counts nothing. */
+SEC("xdp.frags")
+int opof_copy_probe(struct xdp_md *ctx)
+{
+	struct opof_packet packet;
+	struct opof_change change;
+	struct opof_copy copy;
+	struct opof_hit hit;
+	__u32 way = 0;
+
+	if (judge(ctx, &packet, &hit, &way, &change) != OPOF_HAS_KEY || (hit.flags & OPOF_DROP) ||
+	    !(hit.flags & OPOF_EDIT) || !(change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP)) ||
+	    !prepare_copy(ctx, &packet, &hit, change.edit, &copy))
+		return XDP_DROP;
+	if (hit.rewrite != OPOF_KEEP_VID)
+		rewrite_vid(ctx, hit.rewrite);
+	return encapsulate(ctx, &copy) ? XDP_PASS : XDP_DROP;
 }
 
 /* Where opof_probe leaves what it found; one slot, one user at a time. */

@@ -20,7 +20,7 @@ use opof_wire::SlowPath;
 
 pub use capture::Captured;
 pub use faulty::Faulty;
-pub use pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
+pub use pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
 pub use sim::{SimPlane, SimPorts};
 
 /// A fast path that can be programmed. One owner drives it; nothing in it waits.
@@ -89,6 +89,10 @@ pub struct PortCounters {
     pub dropped: Tally,
     /// What went to the firewall, by [`SlowPath`] number.
     pub slow_path: [Tally; SlowPath::COUNT],
+    /// Of those forwarded, what was copied to a collector; without the copies' outer headers.
+    pub copied: Tally,
+    /// Of those forwarded, what should have been copied and could not be.
+    pub copies_lost: Tally,
 }
 
 /// Frames and their bytes, whole L2 frames without FCS.

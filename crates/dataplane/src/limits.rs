@@ -2,6 +2,11 @@
 
 /// Answers that a simulated plane keeps for its owner; it takes no more commands while they wait.
 pub const SIM_COMPLETIONS: usize = 4096;
+/// The longest frame that is copied, in bytes. XDP can copy what is in one piece with its headroom and its bookkeeping within a
+/// page of 4096 bytes, and nothing else.
+pub const COPY_LEN: usize = 3400;
+/// Collectors that sessions of a simulated plane copy to at once.
+pub const SIM_COLLECTORS: usize = 256;
 /// Next hops of a simulated plane.
 pub const SIM_NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that a faulty plane has under way at once; it takes no more while they are.

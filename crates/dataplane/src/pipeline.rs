@@ -4,13 +4,16 @@
 //! frame by frame. What must not be here: state, counters, time.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use opof_session::l3::NextHopId;
-use opof_session::plane::{FastAction, PacketChange, Slot};
+use opof_session::plane::{CopyMoment, FastAction, PacketChange, PacketCopy, Slot};
 use opof_session::types::{Direction, Lif, MatchKey};
-use opof_wire::{Edit, Macs, SlowPath, Vid, classify, edit, outer_vid};
+use opof_wire::encap::{self, Template};
+use opof_wire::geneve::Metadata;
+use opof_wire::{Edit, FlowKey, Macs, SlowPath, Vid, classify, edit, outer_vid};
 
-use crate::PortRole;
+use crate::{PortRole, limits};
 
 /// One of a device's ports. Several wire ports of one LIF are one here: which of them a frame came in on decides nothing,
 /// and which it leaves by is a matter of links.
@@ -65,10 +68,40 @@ pub trait Tables {
 
     /// The interface whose firewall port gets the slow-path frames of a VLAN, where that is not the one they came in by.
     fn vlan_flow(&self, vlan: Vid) -> Option<Lif>;
+
+    /// The way to a collector.
+    fn collector(&self, address: IpAddr) -> Option<CollectorPath>;
+}
+
+/// The tunnel to a collector, and what goes through it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CollectorPath {
+    /// The outer headers.
+    pub template: Template,
+    /// The largest frame that can be copied, in bytes.
+    pub frame_len_max: usize,
+}
+
+/// A copy of a frame that is forwarded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameCopy {
+    /// It can't be sent.
+    Lost,
+    /// It goes to the collector.
+    Sent {
+        /// The outer headers.
+        template: Template,
+        /// Theirs, of the flow.
+        source_port: u16,
+        /// In our option.
+        metadata: Metadata,
+        /// Which form of the frame.
+        moment: CopyMoment,
+    },
 }
 
 /// What becomes of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// From a wire port to a firewall port, untouched.
     SlowPath {
@@ -87,6 +120,8 @@ pub enum Decision {
         to: Lif,
         /// What is changed on the way.
         edit: Edit,
+        /// The copy, where its session asks for one.
+        copy: Option<FrameCopy>,
     },
     /// A hit: discarded, counted for the session.
     Drop {
@@ -108,6 +143,8 @@ pub enum Outcome {
         port: Port,
         /// As it left.
         frame: Vec<u8>,
+        /// What went to a collector, outer headers included.
+        copy: Option<Vec<u8>>,
     },
     /// It didn't.
     Dropped,
@@ -123,6 +160,9 @@ pub enum Outcome {
 ///    [`SlowPath::Miss`].
 /// 6. The TTL would reach 0 at the next hop: [`SlowPath::TtlExpired`].
 /// 7. It is forwarded.
+///
+/// What is forwarded is copied, where its session asks for that: [`FrameCopy::Lost`] when the collector can't be reached or the frame is
+/// larger than goes there, or than [`limits::COPY_LEN`].
 ///
 /// Only 4 and 7 are packets of the session, for its counters and its timeout. `tables` is asked for a session only for a frame of a wire
 /// port that has a key.
@@ -143,7 +183,7 @@ fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, Sl
     let Hit { slot, direction, action } = found.ok_or(SlowPath::Miss)?;
     match action {
         FastAction::Drop => Ok(Decision::Drop { slot, direction }),
-        FastAction::Forward { to, change } => {
+        FastAction::Forward { to, change, copy } => {
             let edit = resolve(&change, tables)?;
             if !edit.fits(frame) {
                 return Err(SlowPath::Miss);
@@ -151,8 +191,21 @@ fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, Sl
             if edit::ttl(frame).is_some_and(|ttl| edit.expires(ttl)) {
                 return Err(SlowPath::TtlExpired);
             }
-            Ok(Decision::Forward { slot, direction, to, edit })
+            let copy = copy.map(|copy| copied(&copy, ingress.lif, to, &flow, frame.len(), tables));
+            Ok(Decision::Forward { slot, direction, to, edit, copy })
         }
+    }
+}
+
+fn copied(copy: &PacketCopy, from: Lif, to: Lif, flow: &FlowKey, len: usize, tables: &impl Tables) -> FrameCopy {
+    match tables.collector(copy.collector) {
+        Some(path) if len <= path.frame_len_max.min(limits::COPY_LEN) => FrameCopy::Sent {
+            template: path.template,
+            source_port: encap::source_port(encap::flow_hash(encap::flow_words(flow))),
+            metadata: Metadata { in_lif: from.get().into(), out_lif: to.get().into(), key: copy.key },
+            moment: copy.moment,
+        },
+        _ => FrameCopy::Lost,
     }
 }
 
@@ -180,11 +233,22 @@ impl Decision {
     /// The decision carried out on `frame`, the one it was made for.
     pub fn apply(&self, ingress: Port, frame: &[u8]) -> Outcome {
         let Some(port) = self.egress(ingress) else { return Outcome::Dropped };
-        let mut frame = frame.to_vec();
-        if let Self::Forward { edit, .. } = self {
-            edit.apply(&mut frame);
-        }
-        Outcome::Out { port, frame }
+        let Self::Forward { edit, copy, .. } = self else {
+            return Outcome::Out { port, frame: frame.to_vec(), copy: None };
+        };
+        let mut edited = frame.to_vec();
+        edit.apply(&mut edited);
+        let copy = match copy {
+            Some(FrameCopy::Sent { template, source_port, metadata, moment }) => {
+                let inner = if *moment == CopyMoment::AsItCame { frame } else { &edited };
+                let mut outer = [0; encap::MAX_LEN];
+                let len = template.encapsulate(inner.len(), *source_port, *metadata, &mut outer);
+                let len = len.expect("a frame of at most COPY_LEN bytes goes through a tunnel");
+                Some([&outer[..len], inner].concat())
+            }
+            Some(FrameCopy::Lost) | None => None,
+        };
+        Outcome::Out { port, frame: edited, copy }
     }
 }
 
@@ -192,8 +256,12 @@ impl Decision {
 mod tests {
     use std::cell::RefCell;
 
-    use opof_wire::Endpoint;
+    use std::net::Ipv4Addr;
+
+    use opof_wire::encap::Tunnel;
     use opof_wire::ethernet::MacAddress;
+    use opof_wire::geneve::OptionId;
+    use opof_wire::{Addresses, Endpoint};
 
     use super::*;
 
@@ -213,6 +281,7 @@ mod tests {
         action: Option<FastAction>,
         macs: Option<Macs>,
         flow: Option<(u16, Lif)>,
+        collector: Option<CollectorPath>,
         looked_up: RefCell<Vec<String>>,
     }
 
@@ -230,9 +299,15 @@ mod tests {
         fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
             self.flow.filter(|(vid, _)| *vid == vlan.get()).map(|(_, lif)| lif)
         }
+
+        fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
+            assert_eq!(address, COLLECTOR);
+            self.collector
+        }
     }
 
     const HOP: NextHopId = NextHopId::MIN;
+    const COLLECTOR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 9));
     const WIRE: Port = Port::wire(LIFS[0]);
     const MACS: Macs = Macs { source: MacAddress([2, 0, 0, 0, 0, 8]), destination: MacAddress([2, 0, 0, 0, 0, 9]) };
 
@@ -241,7 +316,7 @@ mod tests {
     }
 
     fn forward(change: PacketChange) -> One {
-        one(FastAction::Forward { to: LIFS[1], change })
+        one(FastAction::Forward { to: LIFS[1], change, copy: None })
     }
 
     fn routed() -> One {
@@ -250,7 +325,7 @@ mod tests {
     }
 
     fn out(port: Port, frame: &[u8]) -> Outcome {
-        Outcome::Out { port, frame: frame.to_vec() }
+        Outcome::Out { port, frame: frame.to_vec(), copy: None }
     }
 
     fn slow(reason: SlowPath) -> Decision {
@@ -273,8 +348,8 @@ mod tests {
     #[test]
     fn a_hit_is_forwarded_untouched() {
         let decision = decide(WIRE, &UDP, &forward(PacketChange::default()));
-        let edit = Edit::default();
-        assert_eq!(decision, Decision::Forward { slot: Slot(7), direction: Direction::Out, to: LIFS[1], edit });
+        let (slot, direction, edit) = (Slot(7), Direction::Out, Edit::default());
+        assert_eq!(decision, Decision::Forward { slot, direction, to: LIFS[1], edit, copy: None });
         assert_eq!(decision.apply(WIRE, &UDP), out(Port::wire(LIFS[1]), &UDP));
     }
 
@@ -331,6 +406,51 @@ mod tests {
         assert_eq!(hit.egress(WIRE), Some(Port::wire(LIFS[1])));
         let other = One { flow: Some((101, LIFS[1])), ..One::default() };
         assert_eq!(decide(WIRE, &UDP, &other), slow(SlowPath::Miss));
+    }
+
+    /// Forwarded with another VID and copied.
+    fn copied(moment: CopyMoment, frame_len_max: usize) -> One {
+        let copy = Some(PacketCopy { collector: COLLECTOR, moment, key: 0x0102_0304 });
+        let tables = one(FastAction::Forward { to: LIFS[1], change: PacketChange::vlan(Vid::new(7)), copy });
+        let addresses = Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 9] };
+        let (source_mac, destination_mac) = (MACS.source, MACS.destination);
+        let tunnel = Tunnel { source_mac, destination_mac, addresses, vni: 5, option: OptionId::DEFAULT };
+        let template = Template::new(&tunnel).unwrap();
+        One { collector: Some(CollectorPath { template, frame_len_max }), ..tables }
+    }
+
+    fn outcome(tables: &One) -> (Vec<u8>, Option<Vec<u8>>) {
+        match decide(WIRE, &UDP, tables).apply(WIRE, &UDP) {
+            Outcome::Out { port, frame, copy } if port == Port::wire(LIFS[1]) => (frame, copy),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_copy_goes_to_the_collector_as_the_frame_came_or_as_it_leaves() {
+        let mut rewritten = UDP;
+        rewritten[14..16].copy_from_slice(&[0xB0, 7]);
+        for (moment, inner) in [(CopyMoment::AsItCame, UDP), (CopyMoment::AsItLeaves, rewritten)] {
+            let (frame, copy) = outcome(&copied(moment, UDP.len()));
+            let copy = copy.unwrap();
+            assert_eq!((frame, &copy[66..]), (rewritten.to_vec(), &inner[..]));
+            assert_eq!((&copy[30..34], &copy[36..38]), (&[192, 0, 2, 9][..], &6081_u16.to_be_bytes()[..]));
+            assert_eq!(copy[54..66], [0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4], "in, out, key");
+            let hash = encap::flow_hash(encap::flow_words(&classify(&UDP).unwrap()));
+            assert_eq!(copy[34..36], encap::source_port(hash).to_be_bytes());
+        }
+    }
+
+    #[test]
+    fn a_copy_that_can_not_be_sent_is_lost_and_the_packet_is_not() {
+        let small = copied(CopyMoment::AsItCame, UDP.len() - 1);
+        let unknown = One { collector: None, ..copied(CopyMoment::AsItCame, 2000) };
+        for tables in [small, unknown] {
+            let decision = decide(WIRE, &UDP, &tables);
+            assert!(matches!(decision, Decision::Forward { copy: Some(FrameCopy::Lost), .. }), "{decision:?}");
+            let (frame, copy) = outcome(&tables);
+            assert_eq!((frame.len(), copy), (UDP.len(), None));
+        }
     }
 
     #[test]

@@ -4,16 +4,18 @@
 //! either done or not yet begun. What must not be here: threads, clocks, faults (see [`crate::faulty`]).
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use opof_session::l3::NextHopId;
-use opof_session::plane::{Capabilities, Command, Completion, FastAction, Route, RouteError, Rule, Slot};
+use opof_session::plane::{Capabilities, Command, Completion, FastAction, PacketChange, Route, RouteError, Rule, Slot};
 use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
+use opof_wire::encap::Template;
 use opof_wire::{Macs, Vid};
 
-use crate::limits::{SIM_COMPLETIONS, SIM_NEXT_HOPS};
-use crate::pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
+use crate::limits::{COPY_LEN, SIM_COLLECTORS, SIM_COMPLETIONS, SIM_NEXT_HOPS};
+use crate::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
 use crate::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
 
 /// The simulated plane, as its owner drives it. Commands take effect in [`DataPlane::submit`] and are answered by the
@@ -47,6 +49,7 @@ impl SimPlane {
                 next_hops: true,
                 nat: true,
                 gtpu: true,
+                copies: true,
                 vlan_flows: true,
                 ..Capabilities::forwarding(sessions)
             },
@@ -111,6 +114,19 @@ impl SimPorts {
         let decision = lock(&self.shared).receive(now, port, frame);
         decision.apply(port, frame)
     }
+
+    /// From now on there is a way to `collector`, or none.
+    ///
+    /// # Panics
+    /// With more of them than [`SIM_COLLECTORS`].
+    pub fn set_collector(&self, collector: IpAddr, path: Option<Template>) {
+        let collectors = &mut lock(&self.shared).lookups.collectors;
+        match path {
+            Some(template) => drop(collectors.insert(collector, template)),
+            None => drop(collectors.remove(&collector)),
+        }
+        assert!(collectors.len() <= SIM_COLLECTORS, "more collectors than there can be");
+    }
 }
 
 fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
@@ -140,6 +156,7 @@ struct Lookups {
     table: HashMap<MatchKey, Hit>,
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
+    collectors: HashMap<IpAddr, Template>,
 }
 
 impl Tables for Lookups {
@@ -153,6 +170,10 @@ impl Tables for Lookups {
 
     fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
         self.vlan_flows.get(&vlan).copied()
+    }
+
+    fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
+        self.collectors.get(&address).map(|template| CollectorPath { template: *template, frame_len_max: COPY_LEN })
     }
 }
 
@@ -248,7 +269,9 @@ impl Device {
 
     fn check_rule(&self, rule: &Rule) {
         assert!(self.has_lif(rule.key.lif), "{}: the device has no such lif", rule.key);
-        if let FastAction::Forward { to, change } = rule.action {
+        if let FastAction::Forward { to, change, copy } = rule.action {
+            let tag_alone = change == PacketChange::vlan(change.vlan);
+            assert!(copy.is_none() || tag_alone, "{}: what is copied has its tag changed alone", rule.key);
             assert!(self.has_lif(to), "forward to lif {to}: the device has none");
             let tagged = !rule.key.flow.vlan.is_untagged();
             assert!(
@@ -274,8 +297,13 @@ impl Device {
         count(&mut counters.received, frame);
         match decision {
             Decision::SlowPath { reason, .. } => count(&mut counters.slow_path[reason as usize], frame),
-            Decision::Forward { slot, direction, .. } => {
+            Decision::Forward { slot, direction, copy, .. } => {
                 count(&mut counters.forwarded, frame);
+                match copy {
+                    Some(FrameCopy::Sent { .. }) => count(&mut counters.copied, frame),
+                    Some(FrameCopy::Lost) => count(&mut counters.copies_lost, frame),
+                    None => {}
+                }
                 self.count_hit(now, slot, direction, frame);
             }
             Decision::Drop { slot, direction } => {

@@ -3,6 +3,8 @@
 //! A plane knows keys, actions, counters and last-seen times, and nothing else: no session ids, no timeouts, no
 //! API. How it is driven is in `opof_dataplane`.
 
+use core::net::IpAddr;
+
 use opof_wire::{Endpoint, Vid};
 
 use crate::l3::{NextHop, NextHopId, VlanFlow};
@@ -24,7 +26,31 @@ pub enum FastAction {
         to: Lif,
         /// What is changed on the way.
         change: PacketChange,
+        /// Who gets a copy.
+        copy: Option<PacketCopy>,
     },
+}
+
+/// A copy of each packet that is forwarded, sent to a collector in GENEVE (RFC 8926) with where it came in, where it leaves and
+/// `key`. While there is no way to the collector, and for packets that are too large for it, the copy is lost and counted; the packet
+/// itself is sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct PacketCopy {
+    /// Where it goes.
+    pub collector: IpAddr,
+    /// What is copied. Set only where nothing but the tag is changed.
+    pub moment: CopyMoment,
+    /// Goes with the copy.
+    pub key: u32,
+}
+
+/// Which form of a packet is copied.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CopyMoment {
+    /// As it came in.
+    AsItCame,
+    /// As it leaves.
+    AsItLeaves,
 }
 
 /// What the fast path changes in a packet that it forwards, in its outermost headers. The default is nothing.

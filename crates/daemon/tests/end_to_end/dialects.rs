@@ -292,7 +292,7 @@ async fn a_vlan_rewrite_by_link_is_forwarded_as_it_says() {
     let frame = |vlan| Packet::new().vlan(vlan).ipv4([10, 0, 0, 7], [192, 0, 2, 1]).udp(1000, 53).build();
     let port = Port::wire(Lif::new(1).unwrap());
     let out = fixture.daemon.sim_ports().unwrap().receive(fixture.daemon.clock().now(), port, &frame(100));
-    let Outcome::Out { frame: sent, port } = out else { panic!("{out:?}") };
+    let Outcome::Out { frame: sent, port, .. } = out else { panic!("{out:?}") };
     assert_eq!((port, sent), (Port::wire(Lif::new(2).unwrap()), frame(300)));
 }
 

@@ -14,9 +14,10 @@ use opof_session::plane::{Capabilities, Command, Completion, ReadToken, Route, R
 use opof_session::types::{Counters, DirectionCounters, Lif, MatchKey, Moment};
 use opof_wire::SlowPath;
 
-use super::Rig;
+use super::copies;
 use super::failure::Failure;
 use super::frames::is_marked;
+use super::{Collectors, Rig};
 use crate::limits::{CONFORMANCE_BURST, CONFORMANCE_WAKE_ROUND, CONFORMANCE_WAKE_ROUNDS};
 use crate::pipeline::Port;
 use crate::{PortCounters, PortRole, Tally};
@@ -69,38 +70,62 @@ pub(super) struct Step {
     pub(super) ingress: Port,
     pub(super) frame: Vec<u8>,
     pub(super) fate: Fate,
+    /// What has to become of its copy; `None`: there is none.
+    pub(super) copy: Option<CopyFate>,
+}
+
+/// What has to become of the copy of a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum CopyFate {
+    /// It arrives at the collector as this, UDP source port left aside.
+    Sent(Vec<u8>),
+    /// It does not, and is counted.
+    Lost,
 }
 
 impl Step {
     /// From the wire to the firewall.
     pub(super) fn slow(what: impl Into<String>, lif: Lif, frame: Vec<u8>, reason: SlowPath) -> Self {
-        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, lif) }
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, lif), copy: None }
     }
 
     /// From the wire to the firewall port of another interface.
     pub(super) fn steered(what: impl Into<String>, lif: Lif, frame: Vec<u8>, reason: SlowPath, to: Lif) -> Self {
-        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, to) }
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::SlowPath(reason, to), copy: None }
     }
 
     /// From wire to wire, untouched.
     pub(super) fn hit(what: impl Into<String>, from: Lif, to: Lif, frame: Vec<u8>) -> Self {
         let fate = Fate::Forwarded(to, frame.clone());
-        Self { what: what.into(), ingress: Port::wire(from), frame, fate }
+        Self { what: what.into(), ingress: Port::wire(from), frame, fate, copy: None }
     }
 
     /// From wire to wire, leaving as `rewritten`.
     pub(super) fn rewritten(what: impl Into<String>, from: Lif, to: Lif, frame: Vec<u8>, rewritten: Vec<u8>) -> Self {
-        Self { what: what.into(), ingress: Port::wire(from), frame, fate: Fate::Forwarded(to, rewritten) }
+        Self { what: what.into(), ingress: Port::wire(from), frame, fate: Fate::Forwarded(to, rewritten), copy: None }
     }
 
     /// From the wire to nowhere.
     pub(super) fn dropped(what: impl Into<String>, lif: Lif, frame: Vec<u8>) -> Self {
-        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::Dropped }
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate: Fate::Dropped, copy: None }
     }
 
     /// From the firewall to the wire.
     pub(super) fn from_firewall(what: impl Into<String>, lif: Lif, frame: Vec<u8>) -> Self {
-        Self { what: what.into(), ingress: Port::firewall(lif), frame, fate: Fate::FromFirewall }
+        Self { what: what.into(), ingress: Port::firewall(lif), frame, fate: Fate::FromFirewall, copy: None }
+    }
+
+    /// The same with a copy.
+    pub(super) fn copied(mut self, copy: CopyFate) -> Self {
+        self.copy = Some(copy);
+        self
+    }
+
+    fn expected_copy(&self) -> Option<&[u8]> {
+        match &self.copy {
+            Some(CopyFate::Sent(frame)) => Some(frame),
+            Some(CopyFate::Lost) | None => None,
+        }
     }
 
     fn expected(&self) -> Option<(Port, &[u8])> {
@@ -136,6 +161,11 @@ impl<'a> Bench<'a> {
     /// The rig's clock.
     pub(super) fn now(&self) -> Moment {
         self.rig.now()
+    }
+
+    /// The collectors of the rig.
+    pub(super) fn collectors(&mut self) -> Option<Collectors> {
+        self.rig.collectors()
     }
 
     /// What the plane claims to do.
@@ -283,6 +313,8 @@ impl<'a> Bench<'a> {
         let mut received = self.rig.received(expected);
         received.retain(|(_, frame)| is_marked(frame));
         compare_frames(steps, received)?;
+        let copies = steps.iter().filter(|step| step.expected_copy().is_some()).count();
+        compare_copies(steps, self.rig.copies(copies))?;
         let after = self.port_counters()?;
         self.compare_ports(steps, &before, &after)
     }
@@ -416,6 +448,26 @@ fn compare_frames(steps: &[Step], mut received: Vec<(Port, Vec<u8>)>) -> Result<
     }
 }
 
+fn compare_copies(steps: &[Step], mut copies: Vec<Vec<u8>>) -> Result<(), Failure> {
+    let mut wrong_port = copies.iter().filter(|copy| !copies::has_dynamic_port(copy));
+    if let Some(copy) = wrong_port.next() {
+        return Err(Failure::CopyUnexpected { what: words(steps), frame: hexadecimal(copy) });
+    }
+    copies.iter_mut().for_each(|copy| copies::clear_source_port(copy));
+    for step in steps {
+        let Some(expected) = step.expected_copy() else { continue };
+        let Some(index) = copies.iter().position(|copy| copy == expected) else {
+            let found = copies.first().map_or_else(|| "nothing came".to_owned(), |copy| hexadecimal(copy));
+            return Err(Failure::CopyMissing { what: step.what.clone(), frame: hexadecimal(expected), found });
+        };
+        copies.swap_remove(index);
+    }
+    match copies.first() {
+        Some(copy) => Err(Failure::CopyUnexpected { what: words(steps), frame: hexadecimal(copy) }),
+        None => Ok(()),
+    }
+}
+
 fn growth(before: &PortCounters, after: &PortCounters) -> PortCounters {
     let less = |after: Tally, before: Tally| Tally {
         packets: after.packets.wrapping_sub(before.packets),
@@ -426,18 +478,23 @@ fn growth(before: &PortCounters, after: &PortCounters) -> PortCounters {
         forwarded: less(after.forwarded, before.forwarded),
         dropped: less(after.dropped, before.dropped),
         slow_path: std::array::from_fn(|reason| less(after.slow_path[reason], before.slow_path[reason])),
+        copied: less(after.copied, before.copied),
+        copies_lost: less(after.copies_lost, before.copies_lost),
     }
 }
 
 fn expected_growth(port: Port, steps: &[Step]) -> PortCounters {
-    let sum = |wanted: &dyn Fn(&Fate) -> bool| {
-        let steps = steps.iter().filter(|step| step.ingress == port && wanted(&step.fate));
+    let sum_of = |wanted: &dyn Fn(&Step) -> bool| {
+        let steps = steps.iter().filter(|step| step.ingress == port && wanted(step));
         tally(steps.map(|step| step.frame.as_slice()))
     };
+    let sum = |wanted: &dyn Fn(&Fate) -> bool| sum_of(&|step| wanted(&step.fate));
     PortCounters {
         received: sum(&|_| true),
         forwarded: sum(&|fate| matches!(fate, Fate::Forwarded(..))),
         dropped: sum(&|fate| *fate == Fate::Dropped),
+        copied: sum_of(&|step| matches!(step.copy, Some(CopyFate::Sent(_)))),
+        copies_lost: sum_of(&|step| step.copy == Some(CopyFate::Lost)),
         slow_path: SlowPath::ALL.map(|reason| sum(&|fate| matches!(fate, Fate::SlowPath(of, _) if *of == reason))),
     }
 }
@@ -452,6 +509,7 @@ fn covers(port: Port, found: &PortCounters, expected: &PortCounters) -> bool {
     });
     found.forwarded == expected.forwarded
         && found.dropped == expected.dropped
+        && (found.copied, found.copies_lost) == (expected.copied, expected.copies_lost)
         && at_least(found.received, expected.received)
         && found.slow_path.iter().zip(&expected.slow_path).all(|(a, b)| at_least(*a, *b))
         && (found.received == sum || port.role == PortRole::Firewall)

@@ -55,6 +55,24 @@ pub enum Failure {
         /// The plane's reason.
         error: InstallError,
     },
+    /// A copy did not arrive at the collector.
+    #[error("{what}: the copy {frame} did not arrive at the collector; found: {found}")]
+    CopyMissing {
+        /// The frame it is of.
+        what: String,
+        /// The copy in hexadecimal.
+        frame: String,
+        /// A copy that nobody expected.
+        found: String,
+    },
+    /// A copy that nobody asked for, or one that is wrong.
+    #[error("{what}: the collector got {frame}")]
+    CopyUnexpected {
+        /// The frames that were sent.
+        what: String,
+        /// The copy in hexadecimal.
+        frame: String,
+    },
     /// It did not change what packets are sent by.
     #[error("{route:?} was not carried out: {error}")]
     NotRouted {

@@ -11,6 +11,7 @@
 //! What lives here: cases, and what they need. What must not: any plane, any system call.
 
 mod bench;
+mod copies;
 mod failure;
 mod forwarding;
 pub(crate) mod frames;
@@ -25,8 +26,11 @@ mod slow_path;
 mod tests;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use opof_session::types::{Lif, Moment};
+
+use opof_wire::encap::Tunnel;
 
 use crate::DataPlane;
 use crate::pipeline::Port;
@@ -54,6 +58,18 @@ pub trait Rig {
     /// frames have come, or for as long as this plane may need; then for as long as it takes to see one too many.
     fn received(&mut self, expected: usize) -> Vec<(Port, Vec<u8>)>;
 
+    /// Collectors that sessions can copy to; `None` when the rig has none.
+    fn collectors(&mut self) -> Option<Collectors> {
+        None
+    }
+
+    /// Every copy that came out to a collector since the last call, outer headers included, in any order. It waits as
+    /// [`Rig::received`] does.
+    fn copies(&mut self, expected: usize) -> Vec<Vec<u8>> {
+        let _ = expected;
+        Vec::new()
+    }
+
     /// False for a frame that the rig itself can't send or can't see, for instance because its sockets take no frames
     /// of less than 14 bytes, or because the kernel behind them discards a frame that ends within a tag. Such frames
     /// are left out and counted in the report.
@@ -66,6 +82,15 @@ pub trait Rig {
     fn has_strays(&self) -> bool {
         false
     }
+}
+
+/// Where copies can go on a rig.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Collectors {
+    /// Addresses that the plane has a way to, each with the tunnel that its copies are to take.
+    pub reachable: Vec<(IpAddr, Tunnel)>,
+    /// One that it has none to.
+    pub unreachable: IpAddr,
 }
 
 /// One thing that a plane has to do right.
@@ -153,6 +178,9 @@ cases! {
     one_armed::one_armed_hit_goes_back,
     one_armed::one_armed_drop_discards,
     one_armed::one_armed_vlan_is_rewritten,
+    copies::mirror_copies_what_came,
+    copies::snoop_copies_what_leaves,
+    copies::a_copy_that_can_not_be_sent_is_counted,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

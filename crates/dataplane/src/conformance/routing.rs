@@ -30,7 +30,7 @@ fn hop(id: u32, number: u8) -> NextHop {
 
 /// The session of `flow` between the interfaces, with these changes on the way there and back.
 fn rules([a, b]: [Lif; 2], flow: FlowKey, answer: FlowKey, changes: [PacketChange; 2]) -> [Rule; 2] {
-    let [there, back] = changes.map(|change| move |to| FastAction::Forward { to, change });
+    let [there, back] = changes.map(|change| move |to| FastAction::Forward { to, change, copy: None });
     [
         Rule { key: MatchKey { lif: a, flow }, action: there(b) },
         Rule { key: MatchKey { lif: b, flow: answer }, action: back(a) },

@@ -48,7 +48,7 @@ impl Session {
         let rewritten = self.flow.vlan != self.out_vlan;
         let action = |to, vlan| {
             let change = PacketChange::vlan(rewritten.then_some(vlan));
-            if self.drop { FastAction::Drop } else { FastAction::Forward { to, change } }
+            if self.drop { FastAction::Drop } else { FastAction::Forward { to, change, copy: None } }
         };
         let [inward, outward] = self.keys();
         [

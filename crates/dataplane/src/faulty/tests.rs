@@ -34,7 +34,7 @@ const ALL: FaultRates = FaultRates {
 fn rules(n: u32) -> [Rule; 2] {
     let flow = flow(Family::V4, Transport::Udp, 0, n);
     let key = |lif, flow| MatchKey { lif, flow };
-    let forward = |to| FastAction::Forward { to, change: PacketChange::default() };
+    let forward = |to| FastAction::Forward { to, change: PacketChange::default(), copy: None };
     [Rule { key: key(A, flow), action: forward(B) }, Rule { key: key(B, flow.reversed()), action: forward(A) }]
 }
 

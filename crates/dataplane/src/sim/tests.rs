@@ -25,7 +25,7 @@ fn rules(n: u32, vlan: u16, actions: [FastAction; 2]) -> [Rule; 2] {
 
 fn forward(rewrite: Option<u16>) -> [FastAction; 2] {
     let change = PacketChange::vlan(rewrite.map(|vid| Vid::new(vid).unwrap()));
-    [FastAction::Forward { to: B, change }, FastAction::Forward { to: A, change }]
+    [B, A].map(|to| FastAction::Forward { to, change, copy: None })
 }
 
 fn poll(plane: &mut SimPlane) -> Vec<Completion> {
@@ -135,7 +135,7 @@ impl Model {
     }
 
     fn frame(&mut self, now: Moment, port: Port, frame: &[u8]) -> Outcome {
-        let out = |port, frame: &[u8]| Outcome::Out { port, frame: frame.to_vec() };
+        let out = |port, frame: &[u8]| Outcome::Out { port, frame: frame.to_vec(), copy: None };
         let add = |tally: &mut Tally| {
             *tally = Tally { packets: tally.packets + 1, bytes: tally.bytes + frame.len() as u64 };
         };
@@ -163,7 +163,7 @@ impl Model {
                 add(&mut counters.dropped);
                 Outcome::Dropped
             }
-            FastAction::Forward { to, change } => {
+            FastAction::Forward { to, change, .. } => {
                 add(&mut counters.forwarded);
                 let mut frame = frame.to_vec();
                 if let Some(vid) = change.vlan {

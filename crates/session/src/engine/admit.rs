@@ -7,7 +7,7 @@ use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
 use crate::l3::{Link, LinkFields, Links, Tunnel};
 use crate::limits;
-use crate::plane::{Capabilities, Command, FastAction, PacketChange, Rule, Slot};
+use crate::plane::{Capabilities, Command, CopyMoment, FastAction, PacketChange, PacketCopy, Rule, Slot};
 use crate::request::{AddError, Refused, ReplyBody, SameTuple, Ticket};
 use crate::state;
 use crate::types::{Action, Direction, Lif, Moment, SessionSpec};
@@ -247,19 +247,28 @@ fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
 
 /// A session as two rules, one for each direction.
 fn rules(spec: &SessionSpec) -> [Rule; 2] {
-    let changes = changes(spec);
+    let (changes, copy) = (changes(spec), copy(spec));
     [(Direction::In, spec.out_lif, changes[0]), (Direction::Out, spec.in_lif, changes[1])].map(
         |(direction, to, change)| {
             let action = match spec.action {
                 Action::Drop => FastAction::Drop,
-                // Copies are refused by `Policy::check`: no plane has them.
-                Action::Forward | Action::Route(_) | Action::Mirror { .. } | Action::Snoop { .. } => {
-                    FastAction::Forward { to, change }
-                }
+                _ => FastAction::Forward { to, change, copy },
             };
             Rule { key: spec.match_key(direction), action }
         },
     )
+}
+
+/// Who gets a copy of the packets of both directions. Their key is the lower half of the session's number: collectors know what it is, and
+/// a firewall that wants to be sure keeps its numbers below 2^32.
+fn copy(spec: &SessionSpec) -> Option<PacketCopy> {
+    let (collector, moment) = match spec.action {
+        Action::Mirror { collector } => (collector, CopyMoment::AsItCame),
+        Action::Snoop { collector } => (collector, CopyMoment::AsItLeaves),
+        Action::Drop | Action::Forward | Action::Route(_) => return None,
+    };
+    let [.., a, b, c, d] = spec.id.0.to_be_bytes();
+    Some(PacketCopy { collector, moment, key: u32::from_be_bytes([a, b, c, d]) })
 }
 
 /// What happens to the packets of both directions on their way.

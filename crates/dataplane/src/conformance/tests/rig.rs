@@ -1,19 +1,36 @@
 //! The simulated device on the suite's bench, with a place to bend what the wire side does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use opof_session::types::{Lif, Moment};
 
-use crate::conformance::Rig;
+use opof_wire::Addresses;
+use opof_wire::encap::{Template, Tunnel};
+use opof_wire::ethernet::MacAddress;
+use opof_wire::geneve::OptionId;
+
+use crate::conformance::{Collectors, Rig};
 use crate::{DataPlane, Outcome, Port, SimPorts};
 
 /// What a device does with a frame: all that comes out of it.
-pub(super) type WireSide = fn(&SimPorts, Moment, Port, &[u8]) -> Vec<(Port, Vec<u8>)>;
+pub(super) type WireSide = fn(&RigPorts, Moment, Port, &[u8]) -> Vec<(Port, Vec<u8>)>;
+
+/// What a device does with the copies that it makes of a frame.
+pub(super) type CopySide = fn(Vec<u8>) -> Option<Vec<u8>>;
+
+/// The device's ports, and what came out of them to collectors.
+pub(super) struct RigPorts {
+    ports: SimPorts,
+    copies: RefCell<Vec<Vec<u8>>>,
+}
 
 /// The device as it is.
-pub(super) fn honest(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Vec<(Port, Vec<u8>)> {
-    match ports.receive(now, ingress, frame) {
-        Outcome::Out { port, frame } => vec![(port, frame)],
+pub(super) fn honest(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Vec<(Port, Vec<u8>)> {
+    match ports.ports.receive(now, ingress, frame) {
+        Outcome::Out { port, frame, copy } => {
+            ports.copies.borrow_mut().extend(copy);
+            vec![(port, frame)]
+        }
         Outcome::Dropped => Vec::new(),
     }
 }
@@ -24,17 +41,28 @@ pub(super) fn lifs() -> [Lif; 2] {
 
 pub(super) struct SimRig {
     plane: Box<dyn DataPlane>,
-    ports: SimPorts,
+    ports: RigPorts,
     wire_side: WireSide,
     clock: Cell<u64>,
     out: Vec<(Port, Vec<u8>)>,
+    pub(super) copy_side: CopySide,
     pub(super) shortest: usize,
     pub(super) strays: bool,
 }
 
 impl SimRig {
     pub(super) fn new(plane: Box<dyn DataPlane>, ports: SimPorts, wire_side: WireSide) -> Self {
-        Self { plane, ports, wire_side, clock: Cell::new(0), out: Vec::new(), shortest: 0, strays: false }
+        let ports = RigPorts { ports, copies: RefCell::default() };
+        Self {
+            plane,
+            ports,
+            wire_side,
+            clock: Cell::new(0),
+            out: Vec::new(),
+            copy_side: Some,
+            shortest: 0,
+            strays: false,
+        }
     }
 }
 
@@ -55,6 +83,25 @@ impl Rig for SimRig {
     fn send(&mut self, port: Port, frame: &[u8]) {
         let now = self.now();
         self.out.extend((self.wire_side)(&self.ports, now, port, frame));
+    }
+
+    fn collectors(&mut self) -> Option<Collectors> {
+        let addresses = [
+            Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 2] },
+            Addresses::V6 { source: [0x20; 16], destination: [0x21; 16] },
+        ];
+        let reachable = addresses.map(|addresses| {
+            let (source_mac, destination_mac) = (MacAddress([2; 6]), MacAddress([4; 6]));
+            let tunnel = Tunnel { source_mac, destination_mac, addresses, vni: 0x12_3456, option: OptionId::DEFAULT };
+            let template = Template::new(&tunnel).expect("the VNI fits");
+            self.ports.ports.set_collector(addresses.destination(), Some(template));
+            (addresses.destination(), tunnel)
+        });
+        Some(Collectors { reachable: reachable.to_vec(), unreachable: [192, 0, 2, 3].into() })
+    }
+
+    fn copies(&mut self, _expected: usize) -> Vec<Vec<u8>> {
+        self.ports.copies.take().into_iter().filter_map(self.copy_side).collect()
     }
 
     fn received(&mut self, _expected: usize) -> Vec<(Port, Vec<u8>)> {

@@ -178,7 +178,7 @@ fn takes_more_than_there_is() {
 
 #[test]
 fn ports_count_wrong() {
-    let faults: [(BendPort, &str); 4] = [
+    let faults: [(BendPort, &str); 6] = [
         (|port| port.received.bytes += 4 * port.received.packets, "firewall_port_goes_to_the_wire"),
         (|port| port.forwarded = port.dropped, "hit_is_forwarded_both_ways"),
         (|port| std::mem::swap(&mut port.dropped, &mut port.forwarded), "drop_discards_and_counts"),
@@ -186,6 +186,8 @@ fn ports_count_wrong() {
             |port| port.slow_path.swap(SlowPath::Fragment as usize, SlowPath::Ipv4Options as usize),
             "fragments_go_to_the_firewall",
         ),
+        (|port| port.copied = port.copies_lost, "mirror_copies_what_came"),
+        (|port| std::mem::swap(&mut port.copied, &mut port.copies_lost), "a_copy_that_can_not_be_sent_is_counted"),
     ];
     for (bend_port, case) in faults {
         let failure = Wrong::default().caught(|wrong| wrong.bend_port = bend_port, case);

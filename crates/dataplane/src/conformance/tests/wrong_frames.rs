@@ -3,10 +3,10 @@
 use opof_session::types::Moment;
 use opof_wire::{SlowPath, classify};
 
-use super::rig::{SimRig, WireSide, honest, lifs};
+use super::rig::{CopySide, RigPorts, SimRig, WireSide, honest, lifs};
 use super::{device, red};
 use crate::conformance::{CASES, Failure, Verdict, run_all};
-use crate::{Port, PortRole, SimPorts};
+use crate::{Port, PortRole};
 
 type Out = Vec<(Port, Vec<u8>)>;
 
@@ -20,7 +20,7 @@ fn caught(wire_side: WireSide, case: &str) -> Failure {
 }
 
 /// The device decides about `instead`, but it is `frame` that leaves.
-fn as_if(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8], instead: &[u8]) -> Out {
+fn as_if(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8], instead: &[u8]) -> Out {
     honest(ports, now, ingress, instead).into_iter().map(|(port, _)| (port, frame.to_vec())).collect()
 }
 
@@ -35,7 +35,7 @@ fn with_byte(frame: &[u8], at: usize, change: impl Fn(u8) -> u8) -> Vec<u8> {
 
 #[test]
 fn forwards_syn() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let instead = match classify(frame) {
             Err(SlowPath::TcpControl) => with_byte(frame, 47, |flags| flags & !0x02),
             _ => frame.to_vec(),
@@ -48,7 +48,7 @@ fn forwards_syn() {
 
 #[test]
 fn forwards_first_fragments() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let instead = match classify(frame) {
             Err(SlowPath::Fragment) => with_byte(frame, 20, |flags| flags & !0x20),
             _ => frame.to_vec(),
@@ -60,7 +60,7 @@ fn forwards_first_fragments() {
 
 #[test]
 fn believes_that_cut_frames_are_whole() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let whole = [frame, &[0; 64]].concat();
         as_if(ports, now, ingress, frame, if classify(frame).is_err() { &whole } else { frame })
     }
@@ -69,7 +69,7 @@ fn believes_that_cut_frames_are_whole() {
 
 #[test]
 fn drops_misses() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         out.retain(|(port, _)| port.role == PortRole::Wire);
         out
@@ -80,7 +80,7 @@ fn drops_misses() {
 
 #[test]
 fn drops_what_the_firewall_sends() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let out = honest(ports, now, ingress, frame);
         if ingress.role == PortRole::Firewall { Vec::new() } else { out }
     }
@@ -89,7 +89,7 @@ fn drops_what_the_firewall_sends() {
 
 #[test]
 fn looks_up_what_the_firewall_sends() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let out = honest(ports, now, Port::wire(ingress.lif), frame);
         if out.iter().all(|(port, _)| port.role == PortRole::Wire) { out } else { honest(ports, now, ingress, frame) }
     }
@@ -98,7 +98,7 @@ fn looks_up_what_the_firewall_sends() {
 
 #[test]
 fn strips_tags() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         for (_, frame) in &mut out {
             if frame.get(12..14) == Some(&[0x81, 0]) && frame.len() > 16 {
@@ -114,7 +114,7 @@ fn strips_tags() {
 
 #[test]
 fn loses_pcp() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         for (_, frame) in &mut out {
             if frame.get(12..14) == Some(&[0x81, 0]) {
@@ -128,7 +128,7 @@ fn loses_pcp() {
 
 #[test]
 fn strips_padding() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         for (_, frame) in &mut out {
             while frame.last() == Some(&0xEE) {
@@ -142,7 +142,7 @@ fn strips_padding() {
 
 #[test]
 fn loses_large_frames() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         out.retain(|(_, frame)| frame.len() < 1514);
         out
@@ -152,7 +152,7 @@ fn loses_large_frames() {
 
 #[test]
 fn does_not_rewrite() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         as_if(ports, now, ingress, frame, frame)
     }
     caught(wire_side, "vlan_is_rewritten");
@@ -160,7 +160,7 @@ fn does_not_rewrite() {
 
 #[test]
 fn ignores_the_vlan() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let untagged = frame.get(12..14) == Some(&[0x81, 0]) && frame.len() > 18;
         let instead = if untagged { [&frame[..12], &frame[16..]].concat() } else { frame.to_vec() };
         as_if(ports, now, ingress, frame, &instead)
@@ -171,7 +171,7 @@ fn ignores_the_vlan() {
 
 #[test]
 fn matches_the_inner_tag() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let is_tag = |at: usize| matches!(frame.get(at..at + 2), Some([0x81, 0] | [0x88, 0xA8]));
         let instead = if is_tag(12) && is_tag(16) { [&frame[..12], &frame[16..]].concat() } else { frame.to_vec() };
         as_if(ports, now, ingress, frame, &instead)
@@ -182,7 +182,7 @@ fn matches_the_inner_tag() {
 
 #[test]
 fn ignores_where_a_frame_came_in() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let [a, b] = lifs();
         let other = Port { lif: if ingress.lif == a { b } else { a }, role: ingress.role };
         let out = honest(ports, now, ingress, frame);
@@ -195,7 +195,7 @@ fn ignores_where_a_frame_came_in() {
 /// As a switch does: never out of the port that a frame came in on.
 #[test]
 fn sends_nothing_back() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         out.retain(|(port, _)| *port != ingress);
         out
@@ -207,7 +207,7 @@ fn sends_nothing_back() {
 /// A session is from one side to the other, whatever it says.
 #[test]
 fn takes_a_one_armed_session_for_one_across() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let [a, b] = lifs();
         let across = |port: Port| if port == ingress { Port::wire(if port.lif == a { b } else { a }) } else { port };
         honest(ports, now, ingress, frame).into_iter().map(|(port, frame)| (across(port), frame)).collect()
@@ -217,7 +217,7 @@ fn takes_a_one_armed_session_for_one_across() {
 
 #[test]
 fn compares_too_few_address_bytes() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         // Whatever the lowest bit of an IPv6 source is, it is taken for that of the suite's first flow.
         let ipv6 = frame.get(12..14) == Some(&[0x86, 0xDD]);
         let instead = if ipv6 { with_byte(frame, 37, |byte| byte | 1) } else { frame.to_vec() };
@@ -228,7 +228,7 @@ fn compares_too_few_address_bytes() {
 
 #[test]
 fn sends_everything_twice() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let out = honest(ports, now, ingress, frame);
         [out.clone(), out].concat()
     }
@@ -238,7 +238,7 @@ fn sends_everything_twice() {
 
 #[test]
 fn shows_hits_to_the_firewall_too() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         if ingress.role == PortRole::Wire && out.iter().all(|(port, _)| port.role == PortRole::Wire) {
             out.push((Port::firewall(ingress.lif), frame.to_vec()));
@@ -251,7 +251,7 @@ fn shows_hits_to_the_firewall_too() {
 
 #[test]
 fn loses_what_has_no_flow_key() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let out = honest(ports, now, ingress, frame);
         if ingress.role == PortRole::Wire && classify(frame).is_err() { Vec::new() } else { out }
     }
@@ -278,7 +278,7 @@ fn unwrapped(frame: &[u8]) -> Option<Vec<u8>> {
 
 #[test]
 fn takes_packets_in_gtpu_for_plain_ones() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let instead = unwrapped(frame).unwrap_or_else(|| frame.to_vec());
         as_if(ports, now, ingress, frame, &instead)
     }
@@ -289,7 +289,7 @@ fn takes_packets_in_gtpu_for_plain_ones() {
 
 #[test]
 fn takes_the_tunnel_off() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let out = honest(ports, now, ingress, frame);
         out.into_iter().map(|(port, frame)| (port, unwrapped(&frame).unwrap_or(frame))).collect()
     }
@@ -299,7 +299,7 @@ fn takes_the_tunnel_off() {
 
 #[test]
 fn forwards_end_markers() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let end_marker = classify(frame) == Err(SlowPath::GtpuControl) && frame[GTPU + 1] == 254;
         let instead = if end_marker { with_byte(frame, GTPU + 1, |_| 255) } else { frame.to_vec() };
         as_if(ports, now, ingress, frame, &instead)
@@ -310,7 +310,7 @@ fn forwards_end_markers() {
 
 #[test]
 fn forwards_syn_in_gtpu() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let control = classify(frame) == Err(SlowPath::TcpControl) && unwrapped(frame).is_some();
         let instead = if control { with_byte(frame, INNER + 33, |flags| flags & !0x02) } else { frame.to_vec() };
         as_if(ports, now, ingress, frame, &instead)
@@ -321,7 +321,7 @@ fn forwards_syn_in_gtpu() {
 
 #[test]
 fn looks_behind_no_extension_header() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let extended = frame.get(36..38) == Some(&2152_u16.to_be_bytes()) && frame.get(GTPU) == Some(&0x34);
         let instead = if extended { with_byte(frame, GTPU, |_| 0x54) } else { frame.to_vec() };
         as_if(ports, now, ingress, frame, &instead)
@@ -331,7 +331,7 @@ fn looks_behind_no_extension_header() {
 
 #[test]
 fn believes_any_length_of_gtpu() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut instead = frame.to_vec();
         if frame.get(36..38) == Some(&2152_u16.to_be_bytes()) && frame.len() > INNER {
             let length = u16::try_from(frame.len() - INNER).unwrap();
@@ -344,7 +344,7 @@ fn believes_any_length_of_gtpu() {
 
 #[test]
 fn takes_the_port_of_gtpu_for_any_port() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         // The case has a session for the same ports of TCP: to this device it is that of UDP as well.
         let gtpu = frame.get(23) == Some(&17) && frame.get(36..38) == Some(&2152_u16.to_be_bytes());
         if !gtpu {
@@ -359,7 +359,7 @@ fn takes_the_port_of_gtpu_for_any_port() {
 
 #[test]
 fn rewrites_no_tag_in_front_of_gtpu() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let gtpu = frame.get(40..42) == Some(&2152_u16.to_be_bytes());
         if gtpu { as_if(ports, now, ingress, frame, frame) } else { honest(ports, now, ingress, frame) }
     }
@@ -396,7 +396,7 @@ fn a_plane_that_claims_no_gtpu_is_not_asked_for_it() {
 
 #[test]
 fn a_frame_without_the_mark_is_nobodys_business() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         out.push((Port::wire(ingress.lif), vec![0x33; 90]));
         out
@@ -408,7 +408,7 @@ fn a_frame_without_the_mark_is_nobodys_business() {
 
 #[test]
 fn frames_of_others_are_counted_and_forgiven_only_where_the_rig_says_so() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let stray = honest(ports, now, ingress, &[0x33; 90]);
         [honest(ports, now, ingress, frame), stray].concat()
     }
@@ -422,7 +422,7 @@ fn frames_of_others_are_counted_and_forgiven_only_where_the_rig_says_so() {
 }
 
 /// What leaves by a wire port other than it came in on has `change` made to it.
-fn bent(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8], change: fn(&[u8], &mut Vec<u8>)) -> Out {
+fn bent(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8], change: fn(&[u8], &mut Vec<u8>)) -> Out {
     let mut out = honest(ports, now, ingress, frame);
     for (port, left) in &mut out {
         if port.role == PortRole::Wire && port.lif != ingress.lif {
@@ -434,7 +434,7 @@ fn bent(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8], change: fn(&
 
 #[test]
 fn routes_without_a_hop() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         bent(ports, now, ingress, frame, |came, left| left[14..].copy_from_slice(&came[14..]))
     }
     caught(wire_side, "next_hop_rewrites_macs_and_ttl");
@@ -442,7 +442,7 @@ fn routes_without_a_hop() {
 
 #[test]
 fn forgets_the_checksum_of_a_hop() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         bent(ports, now, ingress, frame, |came, left| left[24..26].copy_from_slice(&came[24..26]))
     }
     caught(wire_side, "next_hop_rewrites_macs_and_ttl");
@@ -451,7 +451,7 @@ fn forgets_the_checksum_of_a_hop() {
 
 #[test]
 fn leaves_one_mac_address() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         bent(ports, now, ingress, frame, |came, left| left[6..12].copy_from_slice(&came[6..12]))
     }
     caught(wire_side, "a_next_hop_is_replaced_and_removed_for_all");
@@ -460,7 +460,7 @@ fn leaves_one_mac_address() {
 
 #[test]
 fn sends_expired_packets_on() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let instead = with_byte(&with_byte(frame, 22, |ttl| ttl.max(2)), 21, |hops| hops.max(2));
         as_if(ports, now, ingress, frame, &instead)
     }
@@ -469,7 +469,7 @@ fn sends_expired_packets_on() {
 
 #[test]
 fn translates_addresses_alone() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         bent(ports, now, ingress, frame, |came, left| left[34..38].copy_from_slice(&came[34..38]))
     }
     caught(wire_side, "nat_translates_there_and_back");
@@ -477,7 +477,7 @@ fn translates_addresses_alone() {
 
 #[test]
 fn makes_a_checksum_where_there_is_none() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         bent(ports, now, ingress, frame, |_, left| {
             if left.len() > 41 && left[23] == 17 && left[40..42] == [0, 0] {
                 left[40..42].copy_from_slice(&[0xFF, 0xFF]);
@@ -489,7 +489,7 @@ fn makes_a_checksum_where_there_is_none() {
 
 #[test]
 fn steers_misses_alone() {
-    fn wire_side(ports: &SimPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
         let mut out = honest(ports, now, ingress, frame);
         if classify(frame).is_err() {
             out.iter_mut()
@@ -499,4 +499,50 @@ fn steers_misses_alone() {
         out
     }
     caught(wire_side, "vlan_flow_steers_the_slow_path");
+}
+
+/// A fault in what goes to collectors, and the cases that have to find it.
+fn miscopies(copy_side: CopySide, cases: &[&str]) {
+    for case in cases {
+        let (plane, ports) = device();
+        let mut rig = SimRig::new(Box::new(plane), ports, honest);
+        rig.copy_side = copy_side;
+        let failure = red(case, &mut rig);
+        let by_copies = matches!(failure, Failure::CopyMissing { .. } | Failure::CopyUnexpected { .. });
+        assert!(by_copies, "{case} finds something else: {failure}");
+    }
+}
+
+#[test]
+fn copies_wrongly() {
+    const BOTH: [&str; 2] = ["mirror_copies_what_came", "snoop_copies_what_leaves"];
+    miscopies(|_| None, &BOTH);
+    // A bit of the option, of the length, of the frame, of the range of ports.
+    miscopies(|copy| Some(with_byte(&copy, copy.len().min(60), |byte| byte ^ 1)), &BOTH);
+    miscopies(|copy| Some(with_byte(&copy, 39, |byte| byte ^ 4)), &BOTH);
+    miscopies(|copy| Some(with_byte(&copy, copy.len() - 1, |byte| byte ^ 1)), &BOTH);
+    miscopies(|copy| Some(with_byte(&copy, 34, |byte| byte & 0x3F)), &BOTH);
+}
+
+#[test]
+fn copies_the_other_form() {
+    // The tag of the frame inside: 4094 and 100 take each other's place.
+    let other: CopySide = |mut copy| {
+        let tag = if copy[12] == 8 { 66 + 14 } else { 86 + 14 };
+        match copy.get(tag..tag + 2) {
+            Some([0xBF, 0xFE]) => copy[tag..tag + 2].copy_from_slice(&[0xB0, 100]),
+            Some([0xB0, 100]) => copy[tag..tag + 2].copy_from_slice(&[0xBF, 0xFE]),
+            _ => {}
+        }
+        Some(copy)
+    };
+    miscopies(other, &["mirror_copies_what_came", "snoop_copies_what_leaves"]);
+}
+
+#[test]
+fn drops_what_it_can_not_copy() {
+    fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
+        if frame.len() > 3400 { vec![] } else { honest(ports, now, ingress, frame) }
+    }
+    caught(wire_side, "a_copy_that_can_not_be_sent_is_counted");
 }
