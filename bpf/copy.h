@@ -83,7 +83,7 @@ static __always_inline int prepare_copy(struct xdp_md *ctx, const struct opof_pa
 	if (!template || p->length > template->frame_len_max || p->length > OPOF_COPY_LEN)
 		return 0;
 	/* The kernel does not clone what is in several pieces. */
-	if ((void *)(long)ctx->data + p->length > (void *)(long)ctx->data_end)
+	if (frame_start(ctx) + p->length > frame_end(ctx))
 		return 0;
 	copy->key = edit->copy_key;
 	copy->collector = edit->collector;
@@ -125,8 +125,8 @@ static __always_inline int encapsulate_v4(struct xdp_md *ctx, const struct opof_
 
 	if (bpf_xdp_adjust_head(ctx, -OPOF_TEMPLATE_V4))
 		return 0;
-	outer = (void *)(long)ctx->data;
-	if ((void *)(outer + OPOF_TEMPLATE_V4) > (void *)(long)ctx->data_end)
+	outer = frame_start(ctx);
+	if ((void *)(outer + OPOF_TEMPLATE_V4) > frame_end(ctx))
 		return 0;
 	__builtin_memcpy(outer, template->bytes, OPOF_TEMPLATE_V4);
 	put16(outer + V4_IP_LENGTH, length);
@@ -144,8 +144,8 @@ static __always_inline int encapsulate_v6(struct xdp_md *ctx, const struct opof_
 
 	if (bpf_xdp_adjust_head(ctx, -OPOF_TEMPLATE_V6))
 		return 0;
-	outer = (void *)(long)ctx->data;
-	if ((void *)(outer + OPOF_TEMPLATE_V6) > (void *)(long)ctx->data_end)
+	outer = frame_start(ctx);
+	if ((void *)(outer + OPOF_TEMPLATE_V6) > frame_end(ctx))
 		return 0;
 	__builtin_memcpy(outer, template->bytes, OPOF_TEMPLATE_V6);
 	put16(outer + V6_IP_LENGTH, frame_length + sizeof(struct udp_header) + GENEVE_LENGTH);
@@ -157,7 +157,7 @@ static __always_inline int encapsulate_v6(struct xdp_md *ctx, const struct opof_
 static __always_inline int encapsulate(struct xdp_md *ctx, const struct opof_copy *copy)
 {
 	const struct opof_template *template = template_of(copy->collector);
-	__u32 frame_length = ctx->data_end - ctx->data;
+	__u32 frame_length = frame_end(ctx) - frame_start(ctx);
 
 	if (!template)
 		return 0;
@@ -177,7 +177,7 @@ static __always_inline int send_copied(struct xdp_md *ctx, const struct opof_cop
 	if (!pair || bpf_xdp_adjust_meta(ctx, -(int)sizeof(*meta)))
 		goto lost;
 	meta = (void *)(long)ctx->data_meta;
-	if ((void *)(meta + 1) > (void *)(long)ctx->data)
+	if ((void *)(meta + 1) > frame_start(ctx))
 		goto lost;
 	*meta = *copy;
 	count_port(OPOF_COPIED, length);

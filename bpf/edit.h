@@ -47,9 +47,9 @@ static __always_inline int read_next_hop(__u32 id, __u8 macs[16])
 static __always_inline void *outermost_ip(struct xdp_md *ctx, const struct opof_packet *p, __u32 size)
 {
 	__u32 tags = p->tags & (MAX_TAGS | 1);
-	void *ip = (void *)(long)ctx->data + sizeof(struct ethernet_header) + tags * sizeof(struct vlan_tag);
+	void *ip = frame_start(ctx) + sizeof(struct ethernet_header) + tags * sizeof(struct vlan_tag);
 
-	return ip + size > (void *)(long)ctx->data_end ? 0 : ip;
+	return ip + size > frame_end(ctx) ? 0 : ip;
 }
 
 static __always_inline __u8 outermost_ttl(struct xdp_md *ctx, const struct opof_packet *p)
@@ -198,7 +198,7 @@ static __always_inline void edit_ipv4(struct xdp_md *ctx, const struct opof_pack
 	if (edit->flags & OPOF_DESTINATION_V4)
 		delta += replace(ip->destination, edit->destination, 1);
 	ip->checksum = updated(ip->checksum, delta);
-	edit_transport(ip + 1, (void *)(long)ctx->data_end, p->outer_protocol, edit, delta);
+	edit_transport(ip + 1, frame_end(ctx), p->outer_protocol, edit, delta);
 }
 
 static __always_inline void edit_ipv6(struct xdp_md *ctx, const struct opof_packet *p, const struct opof_edit *edit)
@@ -216,15 +216,15 @@ static __always_inline void edit_ipv6(struct xdp_md *ctx, const struct opof_pack
 		delta += replace(ip->source, edit->source, 4);
 	if (edit->flags & OPOF_DESTINATION_V6)
 		delta += replace(ip->destination, edit->destination, 4);
-	edit_transport(ip + 1, (void *)(long)ctx->data_end, p->outer_protocol, edit, delta);
+	edit_transport(ip + 1, frame_end(ctx), p->outer_protocol, edit, delta);
 }
 
 /* Everything but the tag. */
 static __always_inline void apply(struct xdp_md *ctx, const struct opof_packet *p, const struct opof_change *change)
 {
-	struct ethernet_header *eth = (void *)(long)ctx->data;
+	struct ethernet_header *eth = frame_start(ctx);
 
-	if (change->edit->next_hop && (void *)(eth + 1) <= (void *)(long)ctx->data_end)
+	if (change->edit->next_hop && (void *)(eth + 1) <= frame_end(ctx))
 		__builtin_memcpy(eth->addresses, change->macs, sizeof(eth->addresses));
 	if (p->outer_family == 4)
 		edit_ipv4(ctx, p, change->edit);
@@ -235,10 +235,10 @@ static __always_inline void apply(struct xdp_md *ctx, const struct opof_packet *
 /* Writes `vid` into the outermost tag; priority and drop eligibility stay. The key had a VLAN, so there is a tag. */
 static __always_inline void rewrite_vid(struct xdp_md *ctx, __u16 vid)
 {
-	struct ethernet_header *eth = (void *)(long)ctx->data;
+	struct ethernet_header *eth = frame_start(ctx);
 	struct vlan_tag *tag = (void *)(eth + 1);
 
-	if ((void *)(tag + 1) > (void *)(long)ctx->data_end)
+	if ((void *)(tag + 1) > frame_end(ctx))
 		return;
 	tag->tci = (tag->tci & bpf_htons((__u16)~VID_MASK)) | bpf_htons(vid);
 }

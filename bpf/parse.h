@@ -124,6 +124,26 @@ struct opof_cursor {
 	__u32 left;
 };
 
+/*
+ * The linear part of a frame. The context has 32-bit numbers; the compiler must not carry one of them about and widen it
+ * later, for then the verifier does not see a pointer in it.
+ */
+static __always_inline void *frame_start(const struct xdp_md *ctx)
+{
+	void *start = (void *)(long)ctx->data;
+
+	asm volatile("" : "+r"(start));
+	return start;
+}
+
+static __always_inline void *frame_end(const struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+
+	asm volatile("" : "+r"(end));
+	return end;
+}
+
 static __always_inline int is_tpid(__u16 type)
 {
 	return type == TPID_C || type == TPID_S;

@@ -24,12 +24,13 @@
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 
-/* OPOF_HAS_KEY, *hit, *way and, with OPOF_EDIT, *change filled; or why the frame goes to the firewall. */
+/* OPOF_HAS_KEY, *hit, *way and, where something but the tag is changed, *change filled; or why the frame goes to the firewall. */
 static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit, __u32 *way,
 				 struct opof_change *change)
 {
 	int said = parse(ctx, packet, opof_lif);
 
+	change->edit = 0;
 	if (said != OPOF_HAS_KEY)
 		return said;
 	if (!find(packet, hit, way))
@@ -59,14 +60,14 @@ int opof_wire(struct xdp_md *ctx)
 	}
 	count_port(OPOF_FORWARDED, packet.length);
 	exit = hit.lif << OPOF_WAY_BITS | way;
-	if ((hit.flags & OPOF_EDIT) && (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP))) {
+	if (change.edit && (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP))) {
 		copies = prepare_copy(ctx, &packet, &hit, change.edit, &copy);
 		if (!copies)
 			count_port(OPOF_COPY_LOST, packet.length);
 	}
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
-	if (hit.flags & OPOF_EDIT)
+	if (change.edit)
 		apply(ctx, &packet, &change);
 	return copies ? send_copied(ctx, &copy, exit, packet.length) : send(exit);
 }
@@ -101,8 +102,8 @@ int opof_copy_probe(struct xdp_md *ctx)
 	struct opof_hit hit;
 	__u32 way = 0;
 
-	if (judge(ctx, &packet, &hit, &way, &change) != OPOF_HAS_KEY || (hit.flags & OPOF_DROP) ||
-	    !(hit.flags & OPOF_EDIT) || !(change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP)) ||
+	if (judge(ctx, &packet, &hit, &way, &change) != OPOF_HAS_KEY || !change.edit ||
+	    !(change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP)) ||
 	    !prepare_copy(ctx, &packet, &hit, change.edit, &copy))
 		return XDP_DROP;
 	if (hit.rewrite != OPOF_KEEP_VID)

@@ -3,13 +3,15 @@
 //! Keys and values are byte arrays behind constructors, so that nothing is ever undefined in them; numbers are in the
 //! host's order, addresses and ports as on the wire.
 
+mod collector;
 mod edits;
 
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
 use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
-pub use edits::{Edits, NextHop, VLANS, vlan_flow};
+pub use collector::{Collector, Way};
+pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;
@@ -26,7 +28,7 @@ pub const RECORD_WORDS: usize = 8;
 /// 64-bit words of one direction in it: packets, bytes, last seen.
 pub const DIRECTION_WORDS: usize = 3;
 /// What a port counts.
-pub const KINDS: u32 = 21;
+pub const KINDS: u32 = 23;
 /// Frames that came in, on a firewall port.
 pub const KIND_RECEIVED: u32 = 0;
 /// Hits that were redirected.
@@ -36,7 +38,12 @@ pub const KIND_DROPPED: u32 = 2;
 /// The first of the slow-path reasons.
 pub const KIND_SLOW: u32 = 3;
 
-const _: () = assert!(KIND_SLOW as usize + SlowPath::COUNT == KINDS as usize);
+/// Of those redirected, what was copied.
+pub const KIND_COPIED: u32 = 21;
+/// Of those redirected, what could not be copied.
+pub const KIND_COPY_LOST: u32 = 22;
+
+const _: () = assert!(KIND_SLOW as usize + SlowPath::COUNT == KIND_COPIED as usize && KIND_COPY_LOST + 1 == KINDS);
 
 /// `OPOF_CHECK_0` to `_5`.
 const CHECK: [u64; 6] = [
@@ -191,7 +198,7 @@ impl Entry {
     }
 }
 
-/// `struct bpf_devmap_val`: an interface, and no program on the way out.
+/// `struct bpf_devmap_val`: an interface, and a program on the way out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct Device(pub [u8; 8]);
@@ -202,6 +209,13 @@ impl Device {
         let mut bytes = [0; 8];
         bytes[0..4].copy_from_slice(&interface.to_ne_bytes());
         Self(bytes)
+    }
+
+    /// The interface with this index, with a program on the way out.
+    pub fn with_program(interface: u32, program: std::os::fd::BorrowedFd<'_>) -> Self {
+        let mut device = Self::new(interface);
+        device.0[4..8].copy_from_slice(&std::os::fd::AsRawFd::as_raw_fd(&program).to_ne_bytes());
+        device
     }
 }
 
@@ -327,7 +341,11 @@ mod tests {
             ("OPOF_FORWARDED", KIND_FORWARDED.into()),
             ("OPOF_DROPPED", KIND_DROPPED.into()),
             ("OPOF_SLOW", KIND_SLOW.into()),
+            ("OPOF_COPIED", KIND_COPIED.into()),
+            ("OPOF_COPY_LOST", KIND_COPY_LOST.into()),
             ("OPOF_KINDS", KINDS.into()),
+            ("OPOF_COLLECTORS", limits::COLLECTORS as u64),
+            ("OPOF_COPY_LEN", opof_dataplane::limits::COPY_LEN as u64),
         ];
         for (name, ours) in same {
             assert_eq!(constant(name), ours, "{name}");

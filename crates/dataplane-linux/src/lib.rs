@@ -15,8 +15,11 @@
 //!   moment between; from then on all sessions take the slow path until they are installed again.
 
 pub mod abi;
+mod assembly;
 mod attach;
+mod collectors;
 mod error;
+mod exits;
 mod grace;
 mod layout;
 pub mod limits;
@@ -35,5 +38,6 @@ mod routes;
 pub mod sys;
 mod table;
 
+pub use collectors::CopyConfig;
 pub use error::OpenError;
 pub use plane::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};

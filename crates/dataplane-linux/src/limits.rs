@@ -1,5 +1,7 @@
 //! Every bound of this crate, in one place.
 
+use std::time::Duration;
+
 /// Logical interfaces of one device. As in `bpf/abi.h`.
 pub const LIFS: usize = 32;
 /// Wire ports of one LIF, beside its one firewall port. As in `bpf/abi.h`.
@@ -14,6 +16,12 @@ pub const EXITS: usize = LIFS * WAYS + LIFS;
 pub const LINK_LOOK: i64 = 100_000_000;
 /// Notices of link changes that are taken together.
 pub const LINK_NOTICES: usize = 256;
+/// Collectors that sessions copy to at once. As in `bpf/abi.h`.
+pub const COLLECTORS: usize = 256;
+/// How often the ways to collectors are looked at again.
+pub const COLLECTOR_LOOK: Duration = Duration::from_secs(1);
+/// The same while there is no way to one: the kernel may just be asking for its address.
+pub const COLLECTOR_LOOK_SOON: Duration = Duration::from_millis(100);
 /// Next hops. As in `bpf/abi.h`.
 pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that were taken and whose answers have not been fetched.
@@ -38,5 +46,6 @@ pub const NETLINK_STALE: usize = 8;
 const _: () = assert!(LIFS <= 1 + u8::MAX as usize, "the position of the LIF to leave by is one byte of an entry");
 const _: () = assert!(WAYS.is_power_of_two() && WAYS >= WIRE_PORTS, "a way is some bits of a hash; each port has one");
 const _: () = assert!(LINK_LOOK > 0 && LINK_LOOK < 1_000_000_000, "less than a second, as the kernel takes it");
+const _: () = assert!(COLLECTORS <= 1 + u8::MAX as usize, "a collector's index is one byte of an edit");
 const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");
 const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 2, "a session has two entries");

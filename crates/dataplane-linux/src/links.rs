@@ -14,13 +14,12 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use crate::abi::Device;
+use crate::exits::Exits;
 use crate::layout;
 use crate::limits::{LINK_LOOK, LINK_NOTICES, WAYS};
 use crate::plane::Bond;
 use crate::sys::ethtool;
 use crate::sys::interface::Control;
-use crate::sys::map::Map;
 
 /// `RTMGRP_LINK` in <linux/rtnetlink.h>.
 const LINK_GROUP: u32 = 1;
@@ -49,12 +48,12 @@ pub(crate) struct Links {
 impl Links {
     /// Puts an interface behind each way of each bundle, and then follows their links, if there is anything to follow. All
     /// of it in the network namespace of the calling thread.
-    pub(crate) fn follow(devices: Map<u32, Device>, bundles: Vec<Bundle>) -> io::Result<Self> {
+    pub(crate) fn follow(exits: Exits, bundles: Vec<Bundle>) -> io::Result<Self> {
         // Before the first look: what changes after it wakes the thread. The protocol that is not named is NETLINK_ROUTE, 0.
         let notices = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         bind(&notices, &SocketAddrNetlink::new(0, LINK_GROUP))?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let mut follower = Follower { devices, control: Control::new()?, followed: Vec::new() };
+        let mut follower = Follower { exits, control: Control::new()?, followed: Vec::new() };
         for bundle in bundles {
             let up = follower.state(&bundle);
             let ways = ways(bundle.bond, &up).unwrap_or_else(|| ways_without_link(bundle.bond, up.len()));
@@ -94,7 +93,7 @@ struct Followed {
 
 #[derive(Debug)]
 struct Follower {
-    devices: Map<u32, Device>,
+    exits: Exits,
     control: Control,
     followed: Vec<Followed>,
 }
@@ -175,10 +174,9 @@ impl Follower {
         }
     }
 
-    fn set(&self, bundle: &Bundle, ways: [usize; WAYS]) -> io::Result<()> {
+    fn set(&mut self, bundle: &Bundle, ways: [usize; WAYS]) -> io::Result<()> {
         for (way, port) in ways.into_iter().enumerate() {
-            let device = Device::new(bundle.interfaces[port]);
-            self.devices.set(&layout::way(bundle.position, way), &device)?;
+            self.exits.set(layout::way(bundle.position, way), bundle.interfaces[port])?;
         }
         Ok(())
     }

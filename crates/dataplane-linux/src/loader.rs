@@ -14,8 +14,18 @@ use crate::error::OpenError;
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const SHARED_MAPS: [&str; 8] =
-    ["sessions4", "sessions6", "records", "edits_of_slot", "next_hops", "vlan_flows", "ports", "statistics"];
+pub(crate) const SHARED_MAPS: [&str; 10] = [
+    "sessions4",
+    "sessions6",
+    "records",
+    "edits_of_slot",
+    "next_hops",
+    "vlan_flows",
+    "collectors",
+    "pairs",
+    "ports",
+    "statistics",
+];
 
 /// What differs between ports: the constants of `bpf/maps.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

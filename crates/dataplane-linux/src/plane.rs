@@ -1,31 +1,34 @@
 //! The XDP plane: opening and closing it, and [`DataPlane`] on top of table, records and grace periods.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
 use opof_session::plane::{
-    Capabilities, Command, Completion, FastAction, InstallError, PacketChange, RemoveError, Rule, Slot,
+    Capabilities, Command, Completion, FastAction, InstallError, PacketChange, PacketCopy, RemoveError, Rule, Slot,
 };
 use opof_session::types::{Direction, Lif, Moment};
 use opof_wire::SlowPath;
 
-use crate::abi::{self, Edits, Forward, Hit, Key};
+use crate::abi::{self, Copied, Edit, Edits, Forward, Hit, Key};
+use crate::assembly::{Made, must_be_up, unpin_maps};
 use crate::attach::{Attachments, mode_name};
+use crate::collectors::{Collectors, CopyConfig};
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
 use crate::layout::{self, Layout};
-use crate::limits::{LIFS, UNDER_WAY, WIRE_PORTS};
-use crate::links::{Bundle, Links};
-use crate::loader::{self, Loaded, SHARED_MAPS};
+use crate::limits::{COLLECTORS, LIFS, UNDER_WAY, WIRE_PORTS};
+use crate::links::Links;
+use crate::loader::{self, Loaded};
 use crate::pin::PinDir;
 use crate::ports::Port;
 use crate::records::Records;
 use crate::routes::Routes;
-use crate::sys::bpf;
-use crate::sys::map::{Map, PerCpuArray};
+use crate::sys::bpf::XdpMode;
+use crate::sys::map::PerCpuArray;
 use crate::table::{Entries, Table, install_error};
 
 /// How programs are attached to ports.
@@ -86,6 +89,8 @@ pub struct XdpConfig {
     pub mode: AttachMode,
     /// A directory on a BPF file system, for this plane alone.
     pub pin_dir: PathBuf,
+    /// Where sessions may copy to; `None`: they may not. Generic mode can't.
+    pub copies: Option<CopyConfig>,
 }
 
 impl XdpConfig {
@@ -109,6 +114,9 @@ impl XdpConfig {
                 return Err(OpenError::DuplicateInterface(name.clone()));
             }
         }
+        if let Some(copies) = self.copies.as_ref().filter(|copies| names.contains(&copies.interface)) {
+            return Err(OpenError::DuplicateInterface(copies.interface.clone()));
+        }
         let most = opof_session::limits::SESSIONS;
         if (1..=most).contains(&self.sessions) {
             Ok(())
@@ -124,8 +132,10 @@ pub struct XdpPlane {
     layout: Layout,
     sessions: u32,
     table: Table,
-    /// Slots with an entry in the table of edits.
-    edited: HashSet<Slot>,
+    /// Slots with an entry in the table of edits, each with the collector that it uses.
+    edited: HashMap<Slot, Option<u8>>,
+    /// Works by itself, until it is dropped. `None` where nothing is copied.
+    collectors: Option<Collectors>,
     routes: Routes,
     records: Records,
     statistics: PerCpuArray<abi::Tally>,
@@ -187,6 +197,9 @@ impl XdpPlane {
                 return Err(error);
             }
         };
+        if made.collectors.is_some() && attachments.mode() == XdpMode::Generic {
+            tracing::warn!("generic mode can't copy packets: sessions that ask for it will be refused");
+        }
         tracing::info!(
             mode = mode_name(attachments.mode()),
             ports = ports.len(),
@@ -197,7 +210,8 @@ impl XdpPlane {
             layout: made.layout,
             sessions: config.sessions,
             table: made.table,
-            edited: HashSet::new(),
+            edited: HashMap::new(),
+            collectors: made.collectors,
             routes: made.routes,
             records: made.records,
             statistics: made.statistics,
@@ -244,9 +258,22 @@ impl XdpPlane {
         self.layout.position(lif).map(layout::way_to_firewall)
     }
 
-    /// What a slot's packets have changed, the tag left aside.
-    pub(crate) fn change(&self, slot: Slot, direction: Direction) -> std::io::Result<PacketChange> {
-        Ok(self.table.edits.get(&slot.0)?.change(direction == Direction::Out))
+    /// What a slot's packets have changed, the tag left aside, and who gets a copy. `None` when the tables contradict each other.
+    pub(crate) fn edit(
+        &self,
+        slot: Slot,
+        direction: Direction,
+    ) -> std::io::Result<Option<(PacketChange, Option<PacketCopy>)>> {
+        let edit = self.table.edits.get(&slot.0)?.edit(direction == Direction::Out);
+        let Some(Edit { change, copy }) = edit else { return Ok(None) };
+        let Some(Copied { collector, moment, key, .. }) = copy else { return Ok(Some((change, None))) };
+        let address = self.collectors.as_ref().and_then(|collectors| collectors.address(collector));
+        Ok(address.map(|collector| (change, Some(PacketCopy { collector, moment, key }))))
+    }
+
+    /// True when there is a way to a collector now.
+    pub(crate) fn reaches(&self, collector: IpAddr) -> bool {
+        self.collectors.as_ref().is_some_and(|collectors| collectors.reaches(collector))
     }
 
     fn install(&mut self, commands: &[Command]) {
@@ -255,10 +282,9 @@ impl XdpPlane {
         for (owner, command) in commands.iter().enumerate() {
             let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
             match self.hits(*slot, rules) {
-                Ok(hits) => {
+                Ok((hits, edits)) => {
                     self.records.clear(*slot);
-                    if let Some(edits) = edits(rules) {
-                        self.edited.insert(*slot);
+                    if let Some(edits) = edits {
                         entries.insert_edits(*slot, edits, owner);
                     }
                     for (rule, hit) in rules.iter().zip(hits) {
@@ -275,24 +301,46 @@ impl XdpPlane {
         self.answer_installs(commands, &results);
     }
 
-    /// What both directions meet in the table.
-    fn hits(&self, slot: Slot, rules: &[Rule; 2]) -> Result<[Hit; 2], InstallError> {
+    /// What both directions meet in the table, and what they change besides the tag.
+    fn hits(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([Hit; 2], Option<Edits>), InstallError> {
         if slot.0 >= self.sessions {
             return Err(InstallError::Full);
         }
-        let edits = edits(rules).is_some();
-        let hit = |direction, rule: &Rule| {
-            let forward = match rule.action {
-                FastAction::Drop => None,
-                FastAction::Forward { to, change } => {
-                    let position = self.layout.position(to).ok_or(InstallError::Unavailable)?;
-                    let lif = u8::try_from(position).expect("limits.rs: a LIF's position is one byte");
-                    Some(Forward { lif, vlan: change.vlan, edits })
-                }
-            };
-            Ok(Hit { slot, direction, forward })
+        let positions = [self.exit(&rules[0])?, self.exit(&rules[1])?];
+        let collector = self.acquire(rules)?;
+        let edits = Edits::new([edit(&rules[0], collector), edit(&rules[1], collector)]);
+        if edits.is_some() {
+            self.edited.insert(slot, collector);
+        }
+        let hit = |direction, rule: &Rule, position: Option<u8>| {
+            let vlan = if let FastAction::Forward { change, .. } = rule.action { change.vlan } else { None };
+            let forward = position.map(|lif| Forward { lif, vlan, edits: edits.is_some() });
+            Hit { slot, direction, forward }
         };
-        Ok([hit(Direction::In, &rules[0])?, hit(Direction::Out, &rules[1])?])
+        let hits = [hit(Direction::In, &rules[0], positions[0]), hit(Direction::Out, &rules[1], positions[1])];
+        Ok((hits, edits))
+    }
+
+    /// The position of the LIF that a rule's packets leave by; `None` when they don't.
+    fn exit(&self, rule: &Rule) -> Result<Option<u8>, InstallError> {
+        let FastAction::Forward { to, .. } = rule.action else { return Ok(None) };
+        let position = self.layout.position(to).ok_or(InstallError::Unavailable)?;
+        Ok(Some(u8::try_from(position).expect("limits.rs: a LIF's position is one byte")))
+    }
+
+    /// The collector of a session; both directions have the same one.
+    fn acquire(&self, rules: &[Rule; 2]) -> Result<Option<u8>, InstallError> {
+        let copies = rules.iter().find_map(|rule| match rule.action {
+            FastAction::Forward { copy, .. } => copy,
+            FastAction::Drop => None,
+        });
+        let Some(copy) = copies else { return Ok(None) };
+        let collectors = self.collectors.as_ref().ok_or(InstallError::Unavailable)?;
+        let index = collectors.acquire(copy.collector);
+        if index.is_none() {
+            tracing::warn!(collector = %copy.collector, most = COLLECTORS, "sessions copy to too many collectors");
+        }
+        index.map(Some).ok_or(InstallError::Full)
     }
 
     /// A session that is half in the table is taken out again, and answered when no packet can count in it any more.
@@ -354,8 +402,11 @@ impl XdpPlane {
                 }
             };
             let is_out = ended.waited && !matches!(completion, Completion::Removed { result: Err(_), .. });
-            if is_out && self.edited.remove(&slot) {
+            if is_out && let Some(collector) = self.edited.remove(&slot) {
                 forgotten.push(slot);
+                if let (Some(collectors), Some(collector)) = (&self.collectors, collector) {
+                    collectors.release(collector);
+                }
             }
             self.ready.push_back(completion);
         }
@@ -371,6 +422,8 @@ impl XdpPlane {
         }
         counters.forwarded = kind(abi::KIND_FORWARDED);
         counters.dropped = kind(abi::KIND_DROPPED);
+        counters.copied = kind(abi::KIND_COPIED);
+        counters.copies_lost = kind(abi::KIND_COPY_LOST);
         for reason in SlowPath::ALL {
             counters.slow_path[reason as usize] = kind(abi::KIND_SLOW + reason as u32);
         }
@@ -397,12 +450,11 @@ const fn add(a: Tally, b: Tally) -> Tally {
     Tally { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
-/// What both directions of a session change besides the tag; `None` for nothing.
-fn edits(rules: &[Rule; 2]) -> Option<Edits> {
-    Edits::new([rules[0], rules[1]].map(|rule| match rule.action {
-        FastAction::Forward { change, .. } => change,
-        FastAction::Drop => PacketChange::default(),
-    }))
+/// What a rule changes and copies, as the programs know it.
+fn edit(rule: &Rule, collector: Option<u8>) -> Edit {
+    let FastAction::Forward { to, change, copy } = rule.action else { return Edit::default() };
+    let copied = |(PacketCopy { moment, key, .. }, collector)| Copied { collector, out_lif: to, moment, key };
+    Edit { change, copy: copy.zip(collector).map(copied) }
 }
 
 /// One kind of command is carried out together.
@@ -417,6 +469,7 @@ impl DataPlane for XdpPlane {
             next_hops: true,
             nat: true,
             gtpu: true,
+            copies: self.collectors.is_some() && self.attachments.mode() == XdpMode::Native,
             vlan_flows: true,
             ..Capabilities::forwarding(self.sessions)
         }
@@ -483,74 +536,4 @@ impl Drop for XdpPlane {
             tracing::error!(path = %self.pins.path().display(), %error, "could not remove the pin directory");
         }
     }
-}
-
-/// What loading makes.
-struct Made {
-    layout: Layout,
-    links: Links,
-    table: Table,
-    routes: Routes,
-    records: Records,
-    statistics: PerCpuArray<abi::Tally>,
-    programs: Vec<Loaded>,
-}
-
-impl Made {
-    fn new(config: &XdpConfig, ports: &[Port], pins: &PinDir) -> Result<Self, OpenError> {
-        let layout = Layout::new(&config.lifs);
-        let load = |(index, (_, role))| {
-            let program = if role == PortRole::Wire { "opof_wire" } else { "opof_firewall" };
-            loader::load(pins.path(), config.sessions, layout.constants(index), program)
-        };
-        let programs: Vec<Loaded> = layout.ports().enumerate().map(load).collect::<Result<_, _>>()?;
-        let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
-        let maps = || {
-            let devices: Map<u32, abi::Device> = Map::new(open("ports")?)?;
-            let mut bundles = Vec::new();
-            for (position, (bond, wires)) in layout.wires().enumerate() {
-                let firewall = abi::Device::new(ports[wires.end].index());
-                devices.set(&layout::way_to_firewall(position), &firewall)?;
-                bundles.push(Bundle { position, bond, interfaces: ports[wires].iter().map(Port::index).collect() });
-            }
-            let records = open("records")?;
-            Ok((
-                Table {
-                    four: Map::new(open("sessions4")?)?,
-                    six: Map::new(open("sessions6")?)?,
-                    edits: Map::new(open("edits_of_slot")?)?,
-                },
-                Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },
-                Records::new(std::os::fd::AsFd::as_fd(&records), config.sessions)?,
-                PerCpuArray::new(open("statistics")?)?,
-                // Before a program is attached: from its first frame on there is a way.
-                Links::follow(devices, bundles)?,
-            ))
-        };
-        let (table, routes, records, statistics, links) =
-            maps().map_err(OpenError::system("setting up the BPF maps"))?;
-        Ok(Self { layout, links, table, routes, records, statistics, programs })
-    }
-}
-
-/// Firewall ports, and one wire port of each LIF: with a link of several out of service a device can still start.
-fn must_be_up(layout: &Layout, ports: &[Port]) -> Result<(), OpenError> {
-    for (_, wires) in layout.wires() {
-        let (wires, firewall) = (&ports[wires.clone()], &ports[wires.end]);
-        firewall.must_be_up()?;
-        if !wires.iter().any(Port::was_up) {
-            wires[0].must_be_up()?;
-        }
-        for down in wires.iter().filter(|port| !port.was_up()) {
-            tracing::warn!(interface = down.name(), "is down: `ip link set dev {} up`", down.name());
-        }
-    }
-    Ok(())
-}
-
-fn unpin_maps(pins: &PinDir) -> Result<(), OpenError> {
-    for name in SHARED_MAPS {
-        pins.unpin(name).map_err(|source| OpenError::PinDirectory { path: pins.path().join(name), source })?;
-    }
-    Ok(())
 }

@@ -118,6 +118,16 @@ impl Port {
     }
 }
 
+/// The index of the interface of this name, which must be switched on, in the current network namespace. Nothing is changed.
+pub(crate) fn index(name: &str) -> Result<u32, OpenError> {
+    let control = Control::new().map_err(OpenError::system("opening a socket"))?;
+    let flags = control.flags(name).map_err(|error| absent(name, error))?;
+    if flags & UP == 0 {
+        return Err(OpenError::Down(name.to_owned()));
+    }
+    control.index(name).map_err(|error| absent(name, error))
+}
+
 impl Drop for Port {
     fn drop(&mut self) {
         match self.put_back() {

@@ -3,6 +3,7 @@
 //! Needs the kernel's BPF_PROG_TEST_RUN; nothing is sent, but counters count.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use opof_dataplane::PortRole;
@@ -19,6 +20,8 @@ use crate::sys::map::Map;
 
 /// `XDP_DROP`: the frame is discarded.
 pub const DROPPED: u32 = 1;
+/// `XDP_PASS`: what a program that is never attached ends with.
+const PASSED: u32 = 2;
 /// `XDP_REDIRECT`: the frame leaves by a port.
 pub const REDIRECTED: u32 = 4;
 
@@ -72,11 +75,37 @@ fn hit(plane: &XdpPlane, hit: abi::Hit) -> io::Result<Option<opof_dataplane::Hit
         None => FastAction::Drop,
         Some(Forward { lif, vlan, edits }) => {
             let Some(to) = plane.lif_at(lif) else { return Ok(None) };
-            let change = if edits { plane.change(slot, direction)? } else { PacketChange::default() };
-            FastAction::Forward { to, change: PacketChange { vlan, ..change } }
+            let edit = if edits { plane.edit(slot, direction)? } else { Some((PacketChange::default(), None)) };
+            let Some((change, copy)) = edit else { return Ok(None) };
+            FastAction::Forward { to, change: PacketChange { vlan, ..change }, copy }
         }
     };
     Ok(Some(opof_dataplane::Hit { slot, direction, action }))
+}
+
+/// Makes copies of frames as the wire port of one LIF and the collectors' interface do together.
+#[derive(Debug)]
+pub struct CopyProbe(Loaded);
+
+impl CopyProbe {
+    /// For the wire port of `lif`, against the plane's own table.
+    ///
+    /// # Panics
+    /// When the plane has no such LIF.
+    pub fn new(plane: &XdpPlane, lif: Lif) -> Result<Self, OpenError> {
+        Ok(Self(plane.load_beside(lif, "opof_copy_probe").expect("a LIF of this plane")?))
+    }
+
+    /// The copy of one frame of at least 14 bytes, outer headers included; `None` when there is none.
+    pub fn copy(&self, frame: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let run = bpf::test_run(self.0.program.as_fd(), frame, 1)?;
+        Ok((run.code == PASSED).then_some(run.frame))
+    }
+}
+
+/// True when there is a way to a collector that some session uses.
+pub fn reaches(plane: &XdpPlane, collector: IpAddr) -> bool {
+    plane.reaches(collector)
 }
 
 /// A way to run a port's program from any thread, while its owner drives the plane.

@@ -4,13 +4,15 @@
 
 mod common;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Lab, lifs};
+use common::{Collected, Lab, lifs};
 use opof_dataplane::DataPlane;
-use opof_dataplane::conformance::{self, CASES, Rig, is_marked};
+use opof_dataplane::conformance::{self, CASES, Collectors, Rig, is_marked};
 use opof_dataplane::limits::CONFORMANCE_SESSIONS;
 use opof_dataplane::pipeline::Port;
+use opof_dataplane_linux::probe::reaches;
 use opof_dataplane_linux::{AttachMode, XdpPlane};
 use opof_session::types::{Lif, Moment};
 use opof_testkit::netns::{Capture, RawSocket};
@@ -24,18 +26,22 @@ const ONE_TOO_MANY: Duration = Duration::from_millis(20);
 struct XdpRig {
     plane: XdpPlane,
     ports: Vec<(Port, RawSocket, Capture)>,
+    collected: Collected,
+    copies: Capture,
     _lab: Lab,
 }
 
 impl XdpRig {
     fn new(mode: AttachMode) -> Self {
-        let lab = Lab::new();
-        let plane = lab.open(&lab.config(CONFORMANCE_SESSIONS, mode)).expect("root and BPF");
+        let mut lab = Lab::new();
+        let collected = lab.add_collectors();
+        let plane = lab.open(&lab.config_with_copies(CONFORMANCE_SESSIONS, mode)).expect("root and BPF");
         let open = |(port, far): &(Port, opof_testkit::netns::Port)| {
             (*port, RawSocket::open(far).expect("a socket"), Capture::start(far).expect("tcpdump"))
         };
         let ports = lab.far.iter().map(open).collect();
-        Self { plane, ports, _lab: lab }
+        let copies = Capture::start(&collected.port).expect("tcpdump");
+        Self { plane, ports, collected, copies, _lab: lab }
     }
 
     fn collect(&self, frames: &mut Vec<(Port, Vec<u8>)>) {
@@ -80,12 +86,38 @@ impl Rig for XdpRig {
         frames
     }
 
+    fn collectors(&mut self) -> Option<Collectors> {
+        Some(self.collected.collectors.clone())
+    }
+
+    fn await_way(&mut self, collector: IpAddr) {
+        wait::until("a way to the collector", PATIENCE, || reaches(&self.plane, collector).then_some(())).unwrap();
+    }
+
+    /// Without what the kernel asks its neighbours.
+    fn copies(&mut self, expected: usize) -> Vec<Vec<u8>> {
+        let mut copies = Vec::new();
+        let watch = Stopwatch::start();
+        while copies.len() < expected && watch.elapsed() < PATIENCE {
+            let came = self.copies.drain(Duration::from_millis(1));
+            copies.extend(came.into_iter().filter(|frame| is_udp(frame)));
+        }
+        copies
+    }
+
     /// A socket sends no less than an Ethernet header, and a receiving kernel drops a frame that ends within its tag
     /// before any socket sees it. Those are compared in the test runs of the differential test.
     fn carries(&self, frame: &[u8]) -> bool {
         let tagged = |frame: &[u8]| matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xA8]);
         frame.len() >= 20 || (frame.len() >= 14 && !tagged(frame))
     }
+}
+
+fn is_udp(frame: &[u8]) -> bool {
+    matches!(
+        (frame.get(12..14), frame.get(23), frame.get(20)),
+        (Some([8, 0]), Some(17), _) | (Some([0x86, 0xDD]), _, Some(17))
+    )
 }
 
 fn conforms(mode: AttachMode, name: &str) {

@@ -7,16 +7,21 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use common::{Lab, command, install, lifs};
-use opof_dataplane::pipeline::{Decision, Hit, Outcome, Port, Tables, decide};
+use common::{BOUND, COPIES_MTU, Lab, command, install, lifs};
+use opof_dataplane::conformance::Collectors;
+use opof_dataplane::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
 use opof_dataplane::{DataPlane, PortCounters, PortRole, Tally};
-use opof_dataplane_linux::XdpPlane;
-use opof_dataplane_linux::probe::{DROPPED, PortRunner, Probe, REDIRECTED};
+use opof_dataplane_linux::probe::{CopyProbe, DROPPED, PortRunner, Probe, REDIRECTED, reaches};
+use opof_dataplane_linux::{AttachMode, XdpPlane};
 use opof_session::l3::{Family, NextHop, NextHopId, VlanFlow};
-use opof_session::plane::{Command, Completion, FastAction, PacketChange, ReadToken, Route, RouteToken, Rule, Slot};
+use opof_session::plane::{
+    Command, Completion, CopyMoment, FastAction, PacketChange, PacketCopy, ReadToken, Route, RouteToken, Rule, Slot,
+};
 use opof_session::types::{Counters, Direction, Lif, MatchKey};
 use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames, Rng};
 use opof_testkit::packet::Packet;
+use opof_testkit::wait;
+use opof_wire::encap::Template;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::{Addresses, Endpoint, FlowKey, Macs, SlowPath, Tunnel, Vid, classify};
 
@@ -28,7 +33,9 @@ const SEED: u64 = 0x6f70_6f66;
 /// Both implementations on the same table.
 struct Pair {
     plane: XdpPlane,
-    probes: Vec<(Lif, Probe, PortRunner)>,
+    probes: Vec<(Lif, Probe, PortRunner, CopyProbe)>,
+    /// Everywhere that sessions copy to: the last one can't be reached.
+    collectors: Vec<IpAddr>,
     tables: HashTables,
     sessions: u32,
     records: HashMap<Slot, Counters>,
@@ -42,6 +49,7 @@ struct HashTables {
     sessions: HashMap<MatchKey, Hit>,
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
+    collectors: HashMap<IpAddr, CollectorPath>,
 }
 
 impl Tables for HashTables {
@@ -56,26 +64,40 @@ impl Tables for HashTables {
     fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
         self.vlan_flows.get(&vlan).copied()
     }
+
+    fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
+        self.collectors.get(&address).copied()
+    }
 }
 
 impl Pair {
-    fn new(lab: &Lab, rng: &mut Rng) -> Self {
-        let plane = lab.plane(4096);
+    fn new(lab: &mut Lab, rng: &mut Rng) -> Self {
+        let Collectors { reachable, unreachable, .. } = lab.add_collectors().collectors;
+        let plane = lab.open(&lab.config_with_copies(4096, AttachMode::Native)).unwrap();
         let probes = lifs()
             .into_iter()
             .map(|lif| {
                 let probe = Probe::new(&plane, lif).unwrap();
-                (lif, probe, PortRunner::new(&plane, lif, PortRole::Wire).unwrap())
+                let copies = CopyProbe::new(&plane, lif).unwrap();
+                (lif, probe, PortRunner::new(&plane, lif, PortRole::Wire).unwrap(), copies)
             })
             .collect();
-        let (tables, records, ports) = (HashTables::default(), HashMap::new(), HashMap::new());
-        let mut pair = Self { plane, probes, tables, sessions: 0, records, ports, verdicts: BTreeMap::new() };
+        let mut tables = HashTables::default();
+        for (address, tunnel) in &reachable {
+            let template = Template::new(tunnel).unwrap();
+            let frame_len_max = template.layout().frame_len_of_mtu(COPIES_MTU.into());
+            tables.collectors.insert(*address, CollectorPath { template, frame_len_max });
+        }
+        let collectors = reachable.iter().map(|(address, _)| *address).chain([unreachable]).collect();
+        let (records, ports) = (HashMap::new(), HashMap::new());
+        let (sessions, verdicts) = (0, BTreeMap::new());
+        let mut pair = Self { plane, probes, collectors, tables, sessions, records, ports, verdicts };
         pair.fill(rng);
         pair
     }
 
-    /// Of every five keys one is missing, one dropped, one forwarded as it is, two forwarded with random changes; on both
-    /// LIFs.
+    /// Of every seven keys one is missing, one dropped, one forwarded as it is, two forwarded with random changes, two copied; on
+    /// both LIFs.
     fn fill(&mut self, rng: &mut Rng) {
         self.set_routes(rng);
         let fixtures = frames::whole().into_iter().filter_map(|fixture| fixture.expect.ok());
@@ -83,7 +105,10 @@ impl Pair {
         for flow in keys {
             let [a, b] = lifs();
             let [from, to] = if rng.chance(50) { [a, b] } else { [b, a] };
-            let kind = rng.below(5);
+            let kind = rng.below(7);
+            let (collector, key) = (rng.pick(&self.collectors), u32::from(u16::MAX) << rng.below(9));
+            let copies =
+                [CopyMoment::AsItCame, CopyMoment::AsItLeaves].map(|moment| PacketCopy { collector, moment, key });
             if kind == 0 {
                 continue;
             }
@@ -93,8 +118,13 @@ impl Pair {
             }
             let mut action = |to, key: &FlowKey| match kind {
                 1 => FastAction::Drop,
-                2 => FastAction::Forward { to, change: PacketChange::default() },
-                _ => FastAction::Forward { to, change: change(rng, key) },
+                2 => FastAction::Forward { to, change: PacketChange::default(), copy: None },
+                3 | 4 => FastAction::Forward { to, change: change(rng, key), copy: None },
+                // What is copied has its tag changed alone.
+                kind => {
+                    let change = PacketChange::vlan(change(rng, key).vlan);
+                    FastAction::Forward { to, change, copy: Some(copies[kind - 5]) }
+                }
             };
             let rules = [
                 Rule { key: MatchKey { lif: from, flow }, action: action(to, &flow) },
@@ -110,6 +140,10 @@ impl Pair {
             }
             self.records.insert(slot, Counters::default());
             self.sessions += 1;
+        }
+        for collector in self.tables.collectors.keys() {
+            let plane = &self.plane;
+            wait::until("a way to the collector", BOUND, || reaches(plane, *collector).then_some(())).unwrap();
         }
     }
 
@@ -154,7 +188,7 @@ impl Pair {
     }
 
     fn compare(&mut self, name: &str, frame: &[u8]) {
-        for (lif, probe, runner) in &mut self.probes {
+        for (lif, probe, runner, copies) in &mut self.probes {
             let port = Port::wire(*lif);
             let decision = decide(port, frame, &self.tables);
 
@@ -169,9 +203,12 @@ impl Pair {
 
             let run = runner.run(frame, 1).unwrap();
             match decision.apply(port, frame) {
-                Outcome::Out { frame: left, .. } => {
+                Outcome::Out { frame: left, copy, .. } => {
                     assert_eq!(run.code, REDIRECTED, "{name}: {frame:02x?}");
                     assert_eq!(run.frame, left, "what left of {name}");
+                    if expected.is_ok() {
+                        assert_eq!(copies.copy(frame).unwrap(), copy, "the copy of {name}");
+                    }
                 }
                 Outcome::Dropped => assert_eq!(run.code, DROPPED, "{name}: {frame:02x?}"),
             }
@@ -204,7 +241,14 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
     add(&mut port.received);
     match decision {
         Decision::SlowPath { reason, .. } => add(&mut port.slow_path[*reason as usize]),
-        Decision::Forward { .. } => add(&mut port.forwarded),
+        Decision::Forward { copy, .. } => {
+            add(&mut port.forwarded);
+            match copy {
+                Some(FrameCopy::Sent { .. }) => add(&mut port.copied),
+                Some(FrameCopy::Lost) => add(&mut port.copies_lost),
+                None => {}
+            }
+        }
         Decision::Drop { .. } => add(&mut port.dropped),
         Decision::FromFirewall => unreachable!("all frames come from wire ports"),
     }
@@ -219,6 +263,11 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
 fn word(decision: &Decision, tunnel: Option<Tunnel>) -> String {
     let word = match decision {
         Decision::SlowPath { reason, .. } => format!("slow path, {reason}"),
+        Decision::Forward { copy: Some(FrameCopy::Lost), .. } => "hit, copy lost".to_owned(),
+        Decision::Forward { copy: Some(FrameCopy::Sent { moment, template, .. }), edit, .. } => {
+            let tag = if edit.vlan.is_some() { " VID" } else { "" };
+            format!("hit, copied {moment:?} over {} bytes, forward{tag}", template.bytes().len())
+        }
         Decision::Forward { edit, .. } => {
             let parts = [
                 ("VID", edit.vlan.is_some()),
@@ -264,8 +313,8 @@ fn change(rng: &mut Rng, key: &FlowKey) -> PacketChange {
 
 #[test]
 fn xdp_and_the_pipeline_agree() {
-    let (lab, mut rng) = (Lab::new(), Rng::new(SEED));
-    let mut pair = Pair::new(&lab, &mut rng);
+    let (mut lab, mut rng) = (Lab::new(), Rng::new(SEED));
+    let mut pair = Pair::new(&mut lab, &mut rng);
     let mut too_short = 0;
     for fixture in frames::fixtures() {
         if fixture.frame.len() < MIN_FRAME_LEN {
@@ -290,16 +339,21 @@ fn xdp_and_the_pipeline_agree() {
     for (verdict, frames) in &pair.verdicts {
         println!("{frames:>8} {verdict}");
     }
-    // All reasons; drops, misses, packets that expire, and all mixtures of four changes, each with and without GTP-U.
+    // All reasons; drops, misses, packets that expire, all mixtures of four changes, lost copies, and copies of both forms over
+    // both families with the tag as it was and changed, each with and without GTP-U.
     let reasons = SlowPath::ALL.into_iter().filter(|reason| reason.is_of_the_parser()).count();
-    assert_eq!(pair.verdicts.len(), reasons + 2 * (1 + 1 + 1 + 16), "a verdict that no frame gets is not tested");
+    assert_eq!(
+        pair.verdicts.len(),
+        reasons + 2 * (1 + 1 + 1 + 16 + 1 + 8),
+        "a verdict that no frame gets is not tested"
+    );
 }
 
 /// Such a frame is not in one piece: behind the first page the programs see its length only.
 #[test]
 fn jumbo_frames_are_judged_by_their_whole_length() {
-    let lab = Lab::new();
-    let mut pair = Pair::new(&lab, &mut Rng::new(SEED));
+    let mut lab = Lab::new();
+    let mut pair = Pair::new(&mut lab, &mut Rng::new(SEED));
     let keys = pair.tables.sessions.keys();
     let hits: Vec<FlowKey> = keys.filter(|key| key.lif == lifs()[0]).map(|key| key.flow).collect();
     for key in hits {

@@ -147,7 +147,7 @@ fn missing_capabilities_are_named() {
     if std::env::var_os("OPOF_TEST_CHILD").is_some() {
         let lifs = [1, 2].map(|id| LifPorts::new(common::lif(id), format!("w{id}"), format!("f{id}")));
         let pin_dir = "/sys/fs/bpf/opof-test-child".into();
-        let config = XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir };
+        let config = XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir, copies: None };
         let error = XdpPlane::open(&config).unwrap_err();
         assert!(matches!(error, OpenError::Permission { .. }), "{error}");
         println!("{error}");

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use opof_session::l3::NextHopId;
-use opof_session::plane::PacketChange;
+use opof_session::plane::{CopyMoment, PacketChange};
+use opof_session::types::Lif;
 use opof_wire::{Endpoint, Macs, Vid};
 
 use super::{CHECK, array};
@@ -14,6 +15,10 @@ pub(super) const SOURCE_V4: u8 = 0x01;
 pub(super) const SOURCE_V6: u8 = 0x02;
 /// Flag of an edit: there is a source port.
 pub(super) const SOURCE_PORT: u8 = 0x04;
+/// Flag of an edit: the packet is copied as it came.
+const MIRROR: u8 = 0x08;
+/// Flag of an edit: the packet is copied as it leaves.
+const SNOOP: u8 = 0x80;
 /// How far the flags of the destination lie above those of the source.
 const DESTINATION: u8 = 4;
 
@@ -31,40 +36,94 @@ impl Default for Edits {
     }
 }
 
+/// What one direction of a session changes, and who gets a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Edit {
+    /// That of the tag left aside.
+    pub change: PacketChange,
+    /// The copy.
+    pub copy: Option<Copied>,
+}
+
+/// A copy as the programs know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Copied {
+    /// Index of the collector.
+    pub collector: u8,
+    /// The interface that the packet leaves by.
+    pub out_lif: Lif,
+    /// Which form of the packet.
+    pub moment: CopyMoment,
+    /// Goes with it.
+    pub key: u32,
+}
+
 impl Edits {
-    /// What the table entries can't say of these changes; `None` when they say everything.
-    pub fn new(changes: [PacketChange; 2]) -> Option<Self> {
-        if changes.iter().all(|change| *change == PacketChange::vlan(change.vlan)) {
+    /// What the table entries can't say; `None` when they say everything.
+    pub fn new(edits: [Edit; 2]) -> Option<Self> {
+        if edits.iter().all(|edit| edit.copy.is_none() && edit.change == PacketChange::vlan(edit.change.vlan)) {
             return None;
         }
-        let mut edits = Self::default();
-        for (change, bytes) in changes.iter().zip(edits.0.chunks_exact_mut(EDIT)) {
-            write(change, bytes);
+        let mut made = Self::default();
+        for (edit, bytes) in edits.iter().zip(made.0.chunks_exact_mut(EDIT)) {
+            write(&edit.change, bytes);
+            if let Some(copy) = edit.copy {
+                write_copy(&copy, bytes);
+            }
         }
-        Some(edits)
+        Some(made)
     }
 
-    /// The changes of one direction, that of the tag left aside.
-    pub fn change(&self, is_outward: bool) -> PacketChange {
+    /// What one direction says; `None` when the interface that it leaves by is none.
+    pub fn edit(&self, is_outward: bool) -> Option<Edit> {
         let bytes = &self.0[if is_outward { EDIT } else { 0 }..];
-        let flags = bytes[40];
-        let endpoint = |shift: u8, address: usize, port: usize| {
-            let flags = flags >> shift;
-            let address = match flags & (SOURCE_V4 | SOURCE_V6) {
-                SOURCE_V4 => IpAddr::from(array::<4>(bytes, address)),
-                SOURCE_V6 => IpAddr::from(array::<16>(bytes, address)),
-                _ => return None,
-            };
-            let port = (flags & SOURCE_PORT != 0).then_some(u16::from_be_bytes(array(bytes, port)));
-            Some(Endpoint { address, port })
+        let flags = bytes[47];
+        let moment = match flags & (MIRROR | SNOOP) {
+            MIRROR => Some(CopyMoment::AsItCame),
+            SNOOP => Some(CopyMoment::AsItLeaves),
+            _ => None,
         };
-        PacketChange {
-            vlan: None,
-            next_hop: NextHopId::new(u32::from_ne_bytes(array(bytes, 36))),
-            source: endpoint(0, 0, 32),
-            destination: endpoint(DESTINATION, 16, 34),
-        }
+        let copy = match moment {
+            Some(moment) => Some(Copied {
+                collector: bytes[46],
+                out_lif: Lif::new(u16::from_ne_bytes(array(bytes, 44)))?,
+                moment,
+                key: u32::from_ne_bytes(array(bytes, 40)),
+            }),
+            None => None,
+        };
+        Some(Edit { change: change(bytes), copy })
     }
+}
+
+fn change(bytes: &[u8]) -> PacketChange {
+    let flags = bytes[47];
+    let endpoint = |shift: u8, address: usize, port: usize| {
+        let flags = flags >> shift;
+        let address = match flags & (SOURCE_V4 | SOURCE_V6) {
+            SOURCE_V4 => IpAddr::from(array::<4>(bytes, address)),
+            SOURCE_V6 => IpAddr::from(array::<16>(bytes, address)),
+            _ => return None,
+        };
+        let port = (flags & SOURCE_PORT != 0).then_some(u16::from_be_bytes(array(bytes, port)));
+        Some(Endpoint { address, port })
+    };
+    PacketChange {
+        vlan: None,
+        next_hop: NextHopId::new(u32::from_ne_bytes(array(bytes, 36))),
+        source: endpoint(0, 0, 32),
+        destination: endpoint(DESTINATION, 16, 34),
+    }
+}
+
+fn write_copy(copy: &Copied, bytes: &mut [u8]) {
+    bytes[40..44].copy_from_slice(&copy.key.to_ne_bytes());
+    bytes[44..46].copy_from_slice(&copy.out_lif.get().to_ne_bytes());
+    bytes[46] = copy.collector;
+    bytes[47] |= match copy.moment {
+        CopyMoment::AsItCame => MIRROR,
+        CopyMoment::AsItLeaves => SNOOP,
+    };
 }
 
 fn write(change: &PacketChange, bytes: &mut [u8]) {
@@ -85,7 +144,7 @@ fn write(change: &PacketChange, bytes: &mut [u8]) {
             bytes[port..port + 2].copy_from_slice(&new.to_be_bytes());
             flags |= SOURCE_PORT;
         }
-        bytes[40] |= flags << shift;
+        bytes[47] |= flags << shift;
     }
     bytes[36..40].copy_from_slice(&change.next_hop.map_or(0, NextHopId::get).to_ne_bytes());
 }
@@ -138,25 +197,40 @@ mod tests {
         let there =
             PacketChange { source: Some(endpoint("10.1.2.3", Some(0x0102))), next_hop: NextHopId::new(7), ..none };
         let back = PacketChange { destination: Some(endpoint("fd00::9", None)), ..none };
-        let edits = Edits::new([there, back]).unwrap();
+        let edit = |change| Edit { change, copy: None };
+        let edits = Edits::new([there, back].map(edit)).unwrap();
         let mut expected = [0; 96];
         expected[..4].copy_from_slice(&[10, 1, 2, 3]);
         expected[32..34].copy_from_slice(&[1, 2]);
         expected[36..40].copy_from_slice(&7_u32.to_ne_bytes());
-        expected[40] = 0x05;
-        (expected[64], expected[79], expected[88]) = (0xfd, 9, 0x20);
+        expected[47] = 0x05;
+        (expected[64], expected[79], expected[95]) = (0xfd, 9, 0x20);
         assert_eq!(edits.0, expected);
-        assert_eq!([edits.change(false), edits.change(true)], [there, back]);
+        assert_eq!([edits.edit(false), edits.edit(true)], [Some(edit(there)), Some(edit(back))]);
     }
 
     #[test]
     fn a_tag_alone_needs_no_edits() {
         let tag = PacketChange::vlan(Vid::new(7));
-        assert_eq!(Edits::new([tag, PacketChange::default()]), None);
+        let edit = |change| Edit { change, copy: None };
+        assert_eq!(Edits::new([edit(tag), Edit::default()]), None);
         let port = PacketChange { source: Some(endpoint("10.0.0.1", Some(0))), ..tag };
-        let edits = Edits::new([tag, port]).unwrap();
-        assert_eq!(edits.change(true), PacketChange { vlan: None, ..port });
-        assert_eq!(edits.change(false), PacketChange::default());
+        let edits = Edits::new([edit(tag), edit(port)]).unwrap();
+        assert_eq!(edits.edit(true), Some(edit(PacketChange { vlan: None, ..port })));
+        assert_eq!(edits.edit(false), Some(Edit::default()));
+    }
+
+    #[test]
+    fn a_copy_byte_by_byte() {
+        let out_lif = Lif::new(0x0102).unwrap();
+        let copied = |moment| Copied { collector: 9, out_lif, moment, key: 0x0304_0506 };
+        let edit = |moment| Edit { copy: Some(copied(moment)), ..Edit::default() };
+        let both = [CopyMoment::AsItCame, CopyMoment::AsItLeaves].map(edit);
+        let edits = Edits::new(both).unwrap();
+        let expected = [&0x0304_0506_u32.to_ne_bytes()[..], &0x0102_u16.to_ne_bytes(), &[9, 0x08]].concat();
+        assert_eq!(edits.0[40..48], expected);
+        assert_eq!((&edits.0[..40], edits.0[95]), (&[0; 40][..], 0x80));
+        assert_eq!([edits.edit(false), edits.edit(true)], both.map(Some));
     }
 
     #[test]
@@ -178,6 +252,8 @@ mod tests {
     #[test]
     fn flags_are_those_of_the_header() {
         let constant = |name: String| crate::abi::tests::constant(&name);
+        assert_eq!(constant("OPOF_MIRROR".to_owned()), u64::from(MIRROR));
+        assert_eq!(constant("OPOF_SNOOP".to_owned()), u64::from(SNOOP));
         for (name, flag) in [("V4", SOURCE_V4), ("V6", SOURCE_V6), ("PORT", SOURCE_PORT)] {
             assert_eq!(constant(format!("OPOF_SOURCE_{name}")), u64::from(flag));
             assert_eq!(constant(format!("OPOF_DESTINATION_{name}")), u64::from(flag << DESTINATION));

@@ -155,30 +155,51 @@ struct TestRunAttributes {
     data_out: u64,
     repeat: u32,
     duration: u32,
-    context: [u64; 3],
+    context_size_in: u32,
+    context_size_out: u32,
+    context_in: u64,
+    context_out: u64,
     flags: u32,
     cpu: u32,
     batch: u32,
     unused: u32,
 }
 
+/// `struct xdp_md` in <linux/bpf.h>: where the frame begins and ends behind what a program has put in front of it, and what
+/// has no part in a test run.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Context {
+    data: u32,
+    data_end: u32,
+    unused: [u32; 4],
+}
+
 /// Runs an XDP program `repeat` times on a copy of `frame`, without a network: redirects are decided, not carried out.
 ///
 /// Each repetition works on what the one before left. The kernel refuses frames below 14 bytes (`EINVAL`).
 pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<TestRun> {
-    let mut out = vec![0; frame.len()];
+    // XDP_PACKET_HEADROOM: by no more can a program make it longer.
+    let mut out = vec![0; frame.len() + 256];
     let size = u32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let mut attributes = TestRunAttributes {
         program: number(program),
         size_in: size,
-        size_out: size,
+        size_out: size + 256,
         data_in: address(frame.as_ptr()),
         data_out: address(out.as_mut_ptr()),
         repeat,
         ..TestRunAttributes::default()
     };
-    // SAFETY: the layout of BPF_PROG_TEST_RUN; both buffers have the sizes given and live until the call is over.
+    let (context_in, mut context_out) = (Context { data_end: size, ..Context::default() }, Context::default());
+    let context_size = u32::try_from(size_of::<Context>()).expect("a small struct");
+    (attributes.context_size_in, attributes.context_size_out) = (context_size, context_size);
+    (attributes.context_in, attributes.context_out) = (address(&raw const context_in), address(&raw mut context_out));
+    // SAFETY: the layout of BPF_PROG_TEST_RUN; all four buffers have the sizes given and live until the call is over, and of
+    // the two contexts every pattern of bytes is a value.
     unsafe { call(Command::TestRun, &mut attributes) }?;
     out.truncate(attributes.size_out as usize);
+    // What the frame's companions on the way to another program are is not the frame.
+    out.drain(..(context_out.data as usize).min(out.len()));
     Ok(TestRun { code: attributes.code, frame: out, mean: Duration::from_nanos(attributes.duration.into()) })
 }

@@ -10,6 +10,7 @@ use super::bpf::{self, Command, address, number};
 const TYPE_ARRAY: u32 = 2;
 const TYPE_PERCPU_ARRAY: u32 = 6;
 const TYPE_ARRAY_OF_MAPS: u32 = 12;
+const TYPE_DEVMAP: u32 = 14;
 
 /// What may go into a map and come out of it.
 ///
@@ -31,6 +32,7 @@ macro_rules! plain_bytes {
 
 plain_bytes!(crate::abi::Key4: 20, crate::abi::Key6: 44, crate::abi::Entry: 16, crate::abi::Tally: 16);
 plain_bytes!(crate::abi::Probed: 80, crate::abi::Device: 8, crate::abi::Edits: 96, crate::abi::NextHop: 24);
+plain_bytes!(crate::abi::Collector: 188);
 
 /// `struct bpf_map_info`, as far as it is read here.
 #[repr(C)]
@@ -238,10 +240,25 @@ struct CreateAttributes {
     inner: u32,
 }
 
-fn create(kind: u32, inner: u32) -> io::Result<OwnedFd> {
-    let mut attributes = CreateAttributes { kind, key_size: 4, value_size: 4, max_entries: 1, flags: 0, inner };
+fn create(kind: u32, value_size: u32, max_entries: u32, inner: u32) -> io::Result<OwnedFd> {
+    let mut attributes = CreateAttributes { kind, key_size: 4, value_size, max_entries, flags: 0, inner };
     // SAFETY: the first fields of BPF_MAP_CREATE, which has no addresses among them.
     unsafe { bpf::call_for_fd(Command::MapCreate, &mut attributes) }
+}
+
+impl Map<u32, crate::abi::Device> {
+    /// A new map of interfaces.
+    pub fn of_devices(entries: u32) -> io::Result<Self> {
+        let value_size = u32::try_from(size_of::<crate::abi::Device>()).expect("a small struct");
+        Self::new(create(TYPE_DEVMAP, value_size, entries, 0)?)
+    }
+}
+
+impl Map<u32, u32> {
+    /// Puts a map into an array of maps.
+    pub fn set_map(&self, index: u32, inner: BorrowedFd<'_>) -> io::Result<()> {
+        self.set(&index, &number(inner))
+    }
 }
 
 /// A one-slot array of maps, whose update waits for all running BPF programs.
@@ -259,8 +276,8 @@ pub struct Barrier {
 impl Barrier {
     /// Makes the two maps.
     pub fn new() -> io::Result<Self> {
-        let inner = create(TYPE_ARRAY, 0)?;
-        let outer = create(TYPE_ARRAY_OF_MAPS, number(inner.as_fd()))?;
+        let inner = create(TYPE_ARRAY, 4, 1, 0)?;
+        let outer = create(TYPE_ARRAY_OF_MAPS, 4, 1, number(inner.as_fd()))?;
         Ok(Self { outer: Map::new(outer)?, inner })
     }
 

@@ -10,14 +10,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use opof_dataplane::DataPlane;
+use opof_dataplane::conformance::Collectors;
 use opof_dataplane::pipeline::Port as PlanePort;
-use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, CopyConfig, LifPorts, OpenError, XdpConfig, XdpPlane};
 use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require;
 use opof_testkit::wait;
-use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
+use opof_wire::ethernet::MacAddress;
+use opof_wire::geneve::OptionId;
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid, encap};
 
 /// More than any answer needs.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -59,6 +62,27 @@ pub struct Lab {
     pub pin_dir: PathBuf,
 }
 
+/// What [`Lab::add_collectors`] has made.
+#[derive(Debug)]
+pub struct Collected {
+    pub collectors: Collectors,
+    /// Where copies arrive.
+    pub port: Port,
+}
+
+/// The interface that copies leave by.
+pub const COPIES: &str = "copies";
+pub const COPIES_MTU: u16 = 1400;
+const COPIES_MACS: [MacAddress; 2] = [MacAddress([2, 0, 0, 9, 0, 1]), MacAddress([2, 0, 0, 9, 0, 2])];
+const COPY_VNI: u32 = 0x00AB_CDEF;
+const COPY_OPTION: OptionId = OptionId::new(0xFF01, 0x42).expect("not critical");
+
+fn collector_v6(last: u8) -> [u8; 16] {
+    let mut address = [0; 16];
+    (address[0], address[1], address[15]) = (0xFD, 0x99, last);
+    address
+}
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 impl Lab {
@@ -97,10 +121,44 @@ impl Lab {
         pair
     }
 
+    /// An interface for copies, and behind it collectors that the device knows the MAC address of, and one that does not answer.
+    pub fn add_collectors(&mut self) -> Collected {
+        let options = |mac, ip| PortOptions { mac, ip, promiscuous: false, mtu: COPIES_MTU };
+        let ends = [
+            (&self.device, COPIES, options(COPIES_MACS[0].0, true)),
+            (&self.outside, "collector", options(COPIES_MACS[1].0, false)),
+        ];
+        let [_, far] = veth(ends).expect("a veth pair");
+        accept_redirects(&far);
+        for address in ["10.99.0.1/24", "fd99::1/64 nodad"] {
+            self.device.ip(&format!("addr add {address} dev {COPIES}")).expect("an address");
+        }
+        let addresses = [
+            Addresses::V4 { source: [10, 99, 0, 1], destination: [10, 99, 0, 2] },
+            Addresses::V6 { source: collector_v6(1), destination: collector_v6(2) },
+        ];
+        let reachable = addresses.map(|addresses| {
+            let (to, mac) = (addresses.destination(), COPIES_MACS[1]);
+            self.device.ip(&format!("neigh add {to} lladdr {mac} dev {COPIES} nud permanent")).expect("a neighbour");
+            let [source_mac, destination_mac] = COPIES_MACS;
+            (to, encap::Tunnel { source_mac, destination_mac, addresses, vni: COPY_VNI, option: COPY_OPTION })
+        });
+        let frame_len_max = encap::Layout::V4.frame_len_of_mtu(COPIES_MTU.into());
+        let collectors =
+            Collectors { reachable: reachable.to_vec(), unreachable: [10, 99, 0, 3].into(), frame_len_max };
+        Collected { collectors, port: far }
+    }
+
+    /// As [`Lab::config`], with the interface of [`Lab::add_collectors`].
+    pub fn config_with_copies(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
+        let copies = CopyConfig { interface: COPIES.to_owned(), vni: COPY_VNI, option: COPY_OPTION };
+        XdpConfig { copies: Some(copies), ..self.config(sessions, mode) }
+    }
+
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
         let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
-        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone() }
+        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None }
     }
 
     /// A plane in the device's namespace.
@@ -177,13 +235,13 @@ pub fn keys(flow: FlowKey) -> [MatchKey; 2] {
 pub fn forward(flow: FlowKey) -> [Rule; 2] {
     let [a, b] = lifs();
     let [inward, outward] = keys(flow);
-    let to = |to| FastAction::Forward { to, change: PacketChange::default() };
+    let to = |to| FastAction::Forward { to, change: PacketChange::default(), copy: None };
     [Rule { key: inward, action: to(b) }, Rule { key: outward, action: to(a) }]
 }
 
 /// Both directions on one LIF.
 pub fn forward_on(lif: Lif, flow: FlowKey) -> [Rule; 2] {
-    let action = FastAction::Forward { to: lif, change: PacketChange::default() };
+    let action = FastAction::Forward { to: lif, change: PacketChange::default(), copy: None };
     [flow, flow.reversed()].map(|flow| Rule { key: MatchKey { lif, flow }, action })
 }
 

@@ -4,6 +4,7 @@
 //! must and nowhere else, and the ports' counters grow by exactly what was sent. What must not be here: single cases.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -166,6 +167,13 @@ impl<'a> Bench<'a> {
     /// The collectors of the rig.
     pub(super) fn collectors(&mut self) -> Option<Collectors> {
         self.rig.collectors()
+    }
+
+    /// Installs a session that copies, and waits for the way there.
+    pub(super) fn install_copying(&mut self, slot: Slot, rules: [Rule; 2], collector: IpAddr) -> Result<(), Failure> {
+        self.install(slot, rules)?;
+        self.rig.await_way(collector);
+        Ok(())
     }
 
     /// What the plane claims to do.

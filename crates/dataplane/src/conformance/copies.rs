@@ -11,7 +11,6 @@ use super::Verdict;
 use super::bench::{Bench, CopyFate, Step};
 use super::failure::Failure;
 use super::frames::{CTAG, Family, SYN, Tag, every_kind, flow, packet, tagged, with_flags};
-use crate::limits::COPY_LEN;
 
 const NO_COPIES: Verdict = Verdict::NotApplicable("the plane does not copy, or the rig has no collector");
 
@@ -102,7 +101,7 @@ fn copies(bench: &mut Bench<'_>, moment: CopyMoment) -> Result<Verdict, Failure>
             // On a VLAN the tag is rewritten, so that one can see which form was copied.
             let far = if flow.vlan.is_untagged() { flow.vlan } else { far };
             let copy = PacketCopy { collector, moment, key: 0xFEDC_0000 + slot };
-            bench.install(Slot(slot), rules(lifs, flow, far, copy))?;
+            bench.install_copying(Slot(slot), rules(lifs, flow, far, copy), collector)?;
             let on = |vlan: Vid, flow: &FlowKey, length| {
                 let tag = Tag::new(CTAG, 0xB000 | vlan.get());
                 tagged(if vlan.is_untagged() { &[] } else { std::slice::from_ref(&tag) }, flow, length)
@@ -142,11 +141,18 @@ pub(super) fn a_copy_that_can_not_be_sent_is_counted(bench: &mut Bench<'_>) -> R
     let (unreachable, reachable) = (to(collectors.unreachable), to(collectors.reachable[0].0));
     let (first, second) = (flow(Family::V4, Transport::Udp, 0, 1), flow(Family::V6, Transport::Udp, 0, 2));
     bench.install(Slot(0), rules(lifs, first, Vid::UNTAGGED, unreachable))?;
-    bench.install(Slot(1), rules(lifs, second, Vid::UNTAGGED, reachable))?;
+    bench.install_copying(Slot(1), rules(lifs, second, Vid::UNTAGGED, reachable), reachable.collector)?;
     let lost = |what, frame: Vec<u8>| Step::hit(what, lifs[0], lifs[1], frame).copied(CopyFate::Lost);
-    let frames = [packet(&first, 30), packet(&second, COPY_LEN)];
-    let steps = vec![lost("to nowhere", frames[0].clone()), lost("too large", frames[1].clone())];
-    bench.exchange(steps)?;
+    let (tunnel, most) = (collectors.reachable[0].1, collectors.frame_len_max);
+    let of_length = |length: usize| packet(&second, length - packet(&second, 0).len());
+    let frames = [packet(&first, 30), of_length(most + 1), of_length(most)];
+    let copied = CopyFate::Sent(carried(&tunnel, lifs, reachable.key, &frames[2]));
+    bench.exchange(vec![
+        lost("to nowhere", frames[0].clone()),
+        lost("too large", frames[1].clone()),
+        Step::hit("just not too large", lifs[0], lifs[1], frames[2].clone()).copied(copied),
+    ])?;
     bench.check_counters("not copied", Slot(0), [&frames[..1], &[]])?;
+    bench.check_counters("copied by size", Slot(1), [&frames[1..], &[]])?;
     Ok(Verdict::Passed)
 }

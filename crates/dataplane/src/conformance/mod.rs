@@ -63,6 +63,11 @@ pub trait Rig {
         None
     }
 
+    /// Waits until the plane has found the way to a reachable collector, now that a session copies to it.
+    fn await_way(&mut self, collector: IpAddr) {
+        let _ = collector;
+    }
+
     /// Every copy that came out to a collector since the last call, outer headers included, in any order. It waits as
     /// [`Rig::received`] does.
     fn copies(&mut self, expected: usize) -> Vec<Vec<u8>> {
@@ -91,6 +96,8 @@ pub struct Collectors {
     pub reachable: Vec<(IpAddr, Tunnel)>,
     /// One that it has none to.
     pub unreachable: IpAddr,
+    /// The largest frame that is copied to the first that is reachable, in bytes.
+    pub frame_len_max: usize,
 }
 
 /// One thing that a plane has to do right.

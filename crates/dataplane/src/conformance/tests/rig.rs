@@ -10,6 +10,7 @@ use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::OptionId;
 
 use crate::conformance::{Collectors, Rig};
+use crate::limits::COPY_LEN;
 use crate::{DataPlane, Outcome, Port, SimPorts};
 
 /// What a device does with a frame: all that comes out of it.
@@ -97,7 +98,7 @@ impl Rig for SimRig {
             self.ports.ports.set_collector(addresses.destination(), Some(template));
             (addresses.destination(), tunnel)
         });
-        Some(Collectors { reachable: reachable.to_vec(), unreachable: [192, 0, 2, 3].into() })
+        Some(Collectors { reachable: reachable.to_vec(), unreachable: [192, 0, 2, 3].into(), frame_len_max: COPY_LEN })
     }
 
     fn copies(&mut self, _expected: usize) -> Vec<Vec<u8>> {

@@ -542,7 +542,7 @@ fn copies_the_other_form() {
 #[test]
 fn drops_what_it_can_not_copy() {
     fn wire_side(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Out {
-        if frame.len() > 3400 { vec![] } else { honest(ports, now, ingress, frame) }
+        if frame.len() > crate::limits::COPY_LEN { vec![] } else { honest(ports, now, ingress, frame) }
     }
     caught(wire_side, "a_copy_that_can_not_be_sent_is_counted");
 }
