@@ -258,6 +258,10 @@ fn device_text(device: &Device) -> String {
         let reasons: Vec<_> = reasons.map(|slow| format!("{} {}", slow.reason, slow.tally.packets)).collect();
         text += &[port.name.as_str(), " to firewall: ", &reasons.join(", "), "\n"].concat();
     }
+    for port in device.ports.iter().filter(|port| port.copied.packets + port.copies_lost.packets > 0) {
+        let (sent, lost) = (port.copied.packets.to_string(), port.copies_lost.packets.to_string());
+        text += &[port.name.as_str(), " copies: ", &sent, " sent to collectors, ", &lost, " lost\n"].concat();
+    }
     text.truncate(text.trim_end().len());
     text
 }
@@ -326,6 +330,8 @@ fn port_json(port: &Port) -> Value {
         "forwarded": tally_json(port.forwarded),
         "dropped": tally_json(port.dropped),
         "slow_path": slow_path.collect::<serde_json::Map<_, _>>(),
+        "copied": tally_json(port.copied),
+        "copies_lost": tally_json(port.copies_lost),
     })
 }
 

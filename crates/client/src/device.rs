@@ -61,6 +61,10 @@ pub struct Port {
     pub dropped: Tally,
     /// Handed to the firewall, by reason; reasons that never occurred may be missing.
     pub slow_path: Vec<SlowPathTally>,
+    /// Of those forwarded, copied to a collector.
+    pub copied: Tally,
+    /// Of those forwarded, to be copied to a collector, which was not possible.
+    pub copies_lost: Tally,
 }
 
 /// Frames that were handed to the firewall for one reason.
@@ -115,6 +119,8 @@ impl Port {
             forwarded: Tally::from_message(counters.forwarded),
             dropped: Tally::from_message(counters.dropped),
             slow_path: slow_path.collect(),
+            copied: Tally::from_message(counters.copied),
+            copies_lost: Tally::from_message(counters.copies_lost),
         }
     }
 }

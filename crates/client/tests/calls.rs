@@ -119,6 +119,7 @@ async fn the_device_tells_about_itself() {
     let [wire, firewall] = device.ports.as_slice() else { panic!("two ports") };
     assert_eq!((wire.role, wire.lif, wire.name.as_str(), wire.received.packets), (PortRole::Wire, 1, "wire1", 100));
     assert_eq!((wire.slow_path[0].reason.as_str(), wire.slow_path[0].tally.bytes), ("miss", 420));
+    assert_eq!((wire.copied.packets, wire.copies_lost.packets), (2, 1));
     assert_eq!((firewall.role, firewall.received.packets), (PortRole::Firewall, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::{SimPlane, SimPorts};
-use opof_dataplane_linux::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, Bond, CopyConfig, LifPorts, XdpConfig, XdpPlane};
 use opof_session::types::Lif;
 
 use crate::config::{BondMode, Config, DataPlaneConfig, LifConfig, XdpMode};
@@ -26,6 +26,11 @@ pub(crate) fn open(config: &Config) -> Result<(Box<dyn DataPlane>, Option<SimPor
                     XdpMode::Generic => AttachMode::Generic,
                 },
                 pin_dir: pin_dir.clone(),
+                copies: config.copies.as_ref().map(|copies| CopyConfig {
+                    interface: copies.interface.clone(),
+                    vni: copies.vni,
+                    option: copies.option,
+                }),
             };
             Ok((Box::new(XdpPlane::open(&xdp)?), None))
         }

@@ -224,9 +224,10 @@ impl Follower {
         let Some(known) = known[index].as_mut().filter(|known| known.address == address) else { return false };
         let reason = found.as_ref().err().cloned();
         if known.told != reason || known.value == Collector::default() && reason.is_none() {
-            match &reason {
-                Some(reason) => tracing::warn!(collector = %address, reason, "copies to the collector are lost"),
-                None => tracing::info!(collector = %address, "copies go to the collector"),
+            if let Some(reason) = &reason {
+                tracing::warn!(collector = %address, reason, "copies to the collector are lost");
+            } else {
+                tracing::info!(collector = %address, "copies go to the collector");
             }
             known.told = reason;
         }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use common::{BOUND, COPIES_MTU, Lab, command, install, lifs};
 use opof_dataplane::conformance::Collectors;
-use opof_dataplane::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
+use opof_dataplane::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
 use opof_dataplane::{DataPlane, PortCounters, PortRole, Tally};
 use opof_dataplane_linux::probe::{CopyProbe, DROPPED, PortRunner, Probe, REDIRECTED, reaches};
 use opof_dataplane_linux::{AttachMode, XdpPlane};
@@ -244,7 +244,7 @@ fn count(port: &mut PortCounters, records: &mut HashMap<Slot, Counters>, decisio
         Decision::Forward { copy, .. } => {
             add(&mut port.forwarded);
             match copy {
-                Some(FrameCopy::Sent { .. }) => add(&mut port.copied),
+                Some(FrameCopy::Sent(_)) => add(&mut port.copied),
                 Some(FrameCopy::Lost) => add(&mut port.copies_lost),
                 None => {}
             }
@@ -264,7 +264,8 @@ fn word(decision: &Decision, tunnel: Option<Tunnel>) -> String {
     let word = match decision {
         Decision::SlowPath { reason, .. } => format!("slow path, {reason}"),
         Decision::Forward { copy: Some(FrameCopy::Lost), .. } => "hit, copy lost".to_owned(),
-        Decision::Forward { copy: Some(FrameCopy::Sent { moment, template, .. }), edit, .. } => {
+        Decision::Forward { copy: Some(FrameCopy::Sent(copy)), edit, .. } => {
+            let SentCopy { moment, template, .. } = &**copy;
             let tag = if edit.vlan.is_some() { " VID" } else { "" };
             format!("hit, copied {moment:?} over {} bytes, forward{tag}", template.bytes().len())
         }

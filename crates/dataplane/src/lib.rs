@@ -20,7 +20,7 @@ use opof_wire::SlowPath;
 
 pub use capture::Captured;
 pub use faulty::Faulty;
-pub use pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
+pub use pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
 pub use sim::{SimPlane, SimPorts};
 
 /// A fast path that can be programmed. One owner drives it; nothing in it waits.

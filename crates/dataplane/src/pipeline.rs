@@ -83,25 +83,29 @@ pub struct CollectorPath {
 }
 
 /// A copy of a frame that is forwarded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FrameCopy {
     /// It can't be sent.
     Lost,
     /// It goes to the collector.
-    Sent {
-        /// The outer headers.
-        template: Template,
-        /// Theirs, of the flow.
-        source_port: u16,
-        /// In our option.
-        metadata: Metadata,
-        /// Which form of the frame.
-        moment: CopyMoment,
-    },
+    Sent(Box<SentCopy>),
+}
+
+/// A copy on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SentCopy {
+    /// The outer headers.
+    pub template: Template,
+    /// Theirs, of the flow.
+    pub source_port: u16,
+    /// In our option.
+    pub metadata: Metadata,
+    /// Which form of the frame.
+    pub moment: CopyMoment,
 }
 
 /// What becomes of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
     /// From a wire port to a firewall port, untouched.
     SlowPath {
@@ -199,12 +203,12 @@ fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, Sl
 
 fn copied(copy: &PacketCopy, from: Lif, to: Lif, flow: &FlowKey, len: usize, tables: &impl Tables) -> FrameCopy {
     match tables.collector(copy.collector) {
-        Some(path) if len <= path.frame_len_max.min(limits::COPY_LEN) => FrameCopy::Sent {
+        Some(path) if len <= path.frame_len_max.min(limits::COPY_LEN) => FrameCopy::Sent(Box::new(SentCopy {
             template: path.template,
             source_port: encap::source_port(encap::flow_hash(encap::flow_words(flow))),
             metadata: Metadata { in_lif: from.get().into(), out_lif: to.get().into(), key: copy.key },
             moment: copy.moment,
-        },
+        })),
         _ => FrameCopy::Lost,
     }
 }
@@ -239,10 +243,10 @@ impl Decision {
         let mut edited = frame.to_vec();
         edit.apply(&mut edited);
         let copy = match copy {
-            Some(FrameCopy::Sent { template, source_port, metadata, moment }) => {
-                let inner = if *moment == CopyMoment::AsItCame { frame } else { &edited };
+            Some(FrameCopy::Sent(copy)) => {
+                let inner = if copy.moment == CopyMoment::AsItCame { frame } else { &edited };
                 let mut outer = [0; encap::MAX_LEN];
-                let len = template.encapsulate(inner.len(), *source_port, *metadata, &mut outer);
+                let len = copy.template.encapsulate(inner.len(), copy.source_port, copy.metadata, &mut outer);
                 let len = len.expect("a frame of at most COPY_LEN bytes goes through a tunnel");
                 Some([&outer[..len], inner].concat())
             }

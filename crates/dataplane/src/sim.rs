@@ -295,20 +295,20 @@ impl Device {
         let counters = self.ports.iter_mut().find(|(port, _)| *port == ingress).map(|(_, counters)| counters);
         let counters = counters.unwrap_or_else(|| panic!("the device has no port {ingress}"));
         count(&mut counters.received, frame);
-        match decision {
-            Decision::SlowPath { reason, .. } => count(&mut counters.slow_path[reason as usize], frame),
+        match &decision {
+            Decision::SlowPath { reason, .. } => count(&mut counters.slow_path[*reason as usize], frame),
             Decision::Forward { slot, direction, copy, .. } => {
                 count(&mut counters.forwarded, frame);
                 match copy {
-                    Some(FrameCopy::Sent { .. }) => count(&mut counters.copied, frame),
+                    Some(FrameCopy::Sent(_)) => count(&mut counters.copied, frame),
                     Some(FrameCopy::Lost) => count(&mut counters.copies_lost, frame),
                     None => {}
                 }
-                self.count_hit(now, slot, direction, frame);
+                self.count_hit(now, *slot, *direction, frame);
             }
             Decision::Drop { slot, direction } => {
                 count(&mut counters.dropped, frame);
-                self.count_hit(now, slot, direction, frame);
+                self.count_hit(now, *slot, *direction, frame);
             }
             Decision::FromFirewall => {}
         }

@@ -138,6 +138,8 @@ fn some_device() -> Device {
         forwarded: tally(90_000),
         dropped: tally(3),
         slow_path: vec![slow("miss", 9990), slow("fragment", 0), slow("tcp_control", 7)],
+        copied: tally(50),
+        copies_lost: tally(2),
     };
     let firewall = Port {
         role: PortRole::Firewall,
@@ -145,6 +147,8 @@ fn some_device() -> Device {
         forwarded: tally(0),
         dropped: tally(0),
         slow_path: vec![],
+        copied: tally(0),
+        copies_lost: tally(0),
         ..wire.clone()
     };
     Device {
@@ -166,7 +170,8 @@ closed    0 waiting, 0 delivered, 0 lost
 LIF  ROLE      PORT  MODE    RECEIVED  FORWARDED  DROPPED  TO FIREWALL
   1  wire      ens0  native    100000      90000        3         9997
   1  firewall  vf0   native    100000          0        0            0
-ens0 to firewall: miss 9990, tcp_control 7";
+ens0 to firewall: miss 9990, tcp_control 7
+ens0 copies: 50 sent to collectors, 2 lost";
     assert_eq!(device(&some_device(), false), expected);
 }
 
@@ -176,6 +181,7 @@ fn a_device_for_programs() {
     assert_eq!(value["uptime_seconds"], 266_400);
     assert_eq!(value["statistics"]["timed_out"], 7);
     assert_eq!(value["ports"][0]["slow_path"]["miss"], json!({"packets": 9990, "bytes": 599_400}));
+    assert_eq!(value["ports"][0]["copies_lost"], json!({"packets": 2, "bytes": 120}));
     assert_eq!(value["ports"][1]["role"], "firewall");
 }
 

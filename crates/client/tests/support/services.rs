@@ -158,6 +158,8 @@ impl Device for Served {
             forwarded: tally(90),
             dropped: tally(3),
             slow_path: vec![device::SlowPathTally { reason: "miss".to_owned(), tally: tally(7) }],
+            copied: tally(2),
+            copies_lost: tally(1),
         };
         let wire = device::Port {
             lif: 1,

@@ -81,6 +81,18 @@ pub struct SettingFlags {
     /// Where BPF maps and links are pinned
     #[arg(long, value_name = "DIR", global = true)]
     pub pin_dir: Option<String>,
+    /// The interface by which copies go to collectors
+    #[arg(long, value_name = "NAME", global = true)]
+    pub copy_interface: Option<String>,
+    /// GENEVE network identifier of copies
+    #[arg(long, value_name = "N", global = true)]
+    pub copy_vni: Option<String>,
+    /// Class of the GENEVE option that copies carry
+    #[arg(long, value_name = "N", global = true)]
+    pub copy_option_class: Option<String>,
+    /// Type of the GENEVE option that copies carry
+    #[arg(long, value_name = "N", global = true)]
+    pub copy_option_type: Option<String>,
     /// Sessions at most
     #[arg(long, value_name = "N", global = true)]
     pub max_sessions: Option<String>,
@@ -132,6 +144,10 @@ impl SettingFlags {
             ("--data-plane", "data_plane", "kind", &self.data_plane),
             ("--xdp-mode", "data_plane", "mode", &self.xdp_mode),
             ("--pin-dir", "data_plane", "pin_dir", &self.pin_dir),
+            ("--copy-interface", "copies", "interface", &self.copy_interface),
+            ("--copy-vni", "copies", "vni", &self.copy_vni),
+            ("--copy-option-class", "copies", "option_class", &self.copy_option_class),
+            ("--copy-option-type", "copies", "option_type", &self.copy_option_type),
             ("--max-sessions", "sessions", "max", &self.max_sessions),
             ("--max-closed", "sessions", "closed_max", &self.max_closed),
             ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use opof_api::Profile;
 use opof_session::request::SameTuple;
 use opof_session::types::Lif;
+use opof_wire::geneve::OptionId;
 
 use crate::access::Role;
 use crate::limits;
@@ -21,6 +22,8 @@ pub struct Config {
     pub data_plane: DataPlaneConfig,
     /// The logical interfaces, in the order of the configuration; at least one.
     pub lifs: Vec<LifConfig>,
+    /// Where sessions may copy to; `None`: on network interfaces they may not.
+    pub copies: Option<CopiesConfig>,
     /// Bounds of the session table.
     pub sessions: SessionsConfig,
     /// Clients that are known by their certificate.
@@ -57,6 +60,17 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// What the packets have in common that carry copies to collectors.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CopiesConfig {
+    /// The network interface that they leave by.
+    pub interface: String,
+    /// GENEVE virtual network identifier.
+    pub vni: u32,
+    /// What their option is called.
+    pub option: OptionId,
 }
 
 /// One address that clients connect to.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use opof_api::Profile;
+use opof_wire::geneve::OptionId;
 
 use super::flags::Cli;
 use super::source::{SHAPES, TLS_KEYS};
@@ -174,6 +175,28 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[data_plane]",
         &[":10: name: fw1 has a role already, at dir/f.toml:7", NOBODY_ASKS],
     ),
+    (
+        "[data_plane]",
+        "[copies]\nvni = 16777216\noption_type = 128\n[data_plane]",
+        &[
+            ":6: interface is missing: by which network interface do copies leave?",
+            ":7: vni: 16777216 is not within 0 to 16777215",
+            ":8: option_type: 128 is not within 0 to 127",
+        ],
+    ),
+    (
+        "[data_plane]",
+        "[copies]\ninterface = \"ens1\"\noption_class = 65536\n[data_plane]",
+        &[
+            ":7: interface: ens1 is a port of lif 2: copies need another one",
+            ":8: option_class: 65536 is not within 0 to 65535",
+        ],
+    ),
+    (
+        "[data_plane]",
+        "[copies]\ninterface = \"a/b\"\n[data_plane]",
+        &[":7: interface: \"a/b\" can't be the name of a network interface"],
+    ),
     ("[data_plane]", "[limits]\nconnections = 0\n[data_plane]", &[":7: connections: 0 is not within 1 to 65536"]),
     ("[data_plane]", "[limits]\nidle_timeout = 4\n[data_plane]", &[":7: idle_timeout: 4 is not within 5 to 31536000"]),
     (
@@ -247,7 +270,9 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "[data_plane]",
         "[session]\nmax = 1\n[data_plane]",
-        &[":6: unknown section \"session\"; there are: listener, client, data_plane, lif, sessions, limits, log"],
+        &[
+            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, sessions, limits, log",
+        ],
     ),
     (
         "[data_plane]",
@@ -379,6 +404,14 @@ fn flags_lie_over_the_file() {
     let arguments = [
         "--data-plane",
         "sim",
+        "--copy-interface",
+        "mon0",
+        "--copy-vni",
+        "18",
+        "--copy-option-class",
+        "65280",
+        "--copy-option-type",
+        "19",
         "--max-sessions",
         "9",
         "--max-closed",
@@ -420,6 +453,8 @@ fn flags_lie_over_the_file() {
     ];
     let config = from_text(Some(Path::new("dir/f.toml")), FINE, &flags(&arguments)).unwrap();
     assert_eq!(config.data_plane, DataPlaneConfig::Sim);
+    let option = OptionId::new(0xFF00, 19).unwrap();
+    assert_eq!(config.copies, Some(CopiesConfig { interface: "mon0".to_owned(), vni: 18, option }));
     assert_eq!((config.sessions.max, config.sessions.closed_max), (9, 8));
     assert_eq!(config.sessions.tcp_timeout.as_secs(), 7);
     assert_eq!(config.sessions.udp_timeout.as_secs(), 6);

@@ -64,6 +64,8 @@ fn port(port: &opof_dataplane::PortDescription) -> Port {
             slow_path: slow_path
                 .map(|(reason, count)| SlowPathTally { reason: reason.name().to_owned(), tally: Some(tally(*count)) })
                 .collect(),
+            copied: Some(tally(counters.copied)),
+            copies_lost: Some(tally(counters.copies_lost)),
         }),
     }
 }

@@ -208,11 +208,10 @@ async fn a_refused_session_is_explained_beside_the_codes() {
     assert_eq!(told.len(), 8, "a few, for clients take only so much metadata");
     assert_eq!(told[1], "session 1: source_port: 70001, the largest port is 65535", "by the dialect's own names");
     let mut client = fixture.rpc(Dialect::V1).await;
-    let mirror = v1beta1::ActionParameters { action_type: 2, action_next_hop: 5, ..Default::default() };
-    let mirror = v1beta1::SessionRequest { action: Some(mirror), ..session(1) };
-    let response = client.add_session(tokio_stream::iter([mirror])).await.unwrap();
+    let elsewhere = v1beta1::SessionRequest { in_lif: 1, out_lif: 9, ..session(1) };
+    let response = client.add_session(tokio_stream::iter([elsewhere])).await.unwrap();
     let told = response.metadata().get(metadata::REFUSED).unwrap().to_str().unwrap();
-    assert_eq!(told, "session 1: action.actionType: this device's data plane has no MIRROR");
+    assert_eq!(told, "session 1: outLif: no logical interface 9");
 }
 
 #[tokio::test]

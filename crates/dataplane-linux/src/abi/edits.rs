@@ -68,7 +68,7 @@ impl Edits {
         for (edit, bytes) in edits.iter().zip(made.0.chunks_exact_mut(EDIT)) {
             write(&edit.change, bytes);
             if let Some(copy) = edit.copy {
-                write_copy(&copy, bytes);
+                write_copy(copy, bytes);
             }
         }
         Some(made)
@@ -116,7 +116,7 @@ fn change(bytes: &[u8]) -> PacketChange {
     }
 }
 
-fn write_copy(copy: &Copied, bytes: &mut [u8]) {
+fn write_copy(copy: Copied, bytes: &mut [u8]) {
     bytes[40..44].copy_from_slice(&copy.key.to_ne_bytes());
     bytes[44..46].copy_from_slice(&copy.out_lif.get().to_ne_bytes());
     bytes[46] = copy.collector;

@@ -461,7 +461,9 @@ fn compare_copies(steps: &[Step], mut copies: Vec<Vec<u8>>) -> Result<(), Failur
     if let Some(copy) = wrong_port.next() {
         return Err(Failure::CopyUnexpected { what: words(steps), frame: hexadecimal(copy) });
     }
-    copies.iter_mut().for_each(|copy| copies::clear_source_port(copy));
+    for copy in &mut copies {
+        copies::clear_source_port(copy);
+    }
     for step in steps {
         let Some(expected) = step.expected_copy() else { continue };
         let Some(index) = copies.iter().position(|copy| copy == expected) else {

@@ -183,7 +183,7 @@ impl Wire<'_> {
         run.sent += 1;
         run.control += u64::from(is_control);
         let mut out = ports.receive(now, Port::wire(here), frame);
-        if let Outcome::Out { port, frame: seen } = &out
+        if let Outcome::Out { port, frame: seen, .. } = &out
             && *port == Port::firewall(here)
         {
             run.data_at_firewall += u64::from(!is_control);
@@ -196,7 +196,7 @@ impl Wire<'_> {
                 bytes: counters.bytes + u64::try_from(frame.len())?,
             };
         }
-        let untouched = Outcome::Out { port: Port::wire(there), frame: frame.to_vec() };
+        let untouched = Outcome::Out { port: Port::wire(there), frame: frame.to_vec(), copy: None };
         run.arrived += u64::from(out == untouched);
         Ok(())
     }

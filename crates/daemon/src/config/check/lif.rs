@@ -100,7 +100,7 @@ fn port(fields: &mut Fields<'_>, key: &str, place: &Place, name: &str, used: &mu
 }
 
 /// What Linux takes as the name of a network interface: IFNAMSIZ is 16 with the final NUL.
-fn is_interface_name(name: &str) -> bool {
+pub(super) fn is_interface_name(name: &str) -> bool {
     let fits = (1..16).contains(&name.len()) && name != "." && name != "..";
     fits && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
 }

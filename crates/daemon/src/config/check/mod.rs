@@ -1,5 +1,6 @@
 //! [`Document`] to [`Config`]: what each setting means, and every mistake in one go.
 
+mod copies;
 mod lif;
 mod listener;
 
@@ -18,10 +19,12 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
     let before = mistakes.len();
     let data_plane = data_plane(document, mistakes);
     let is_xdp = matches!(data_plane, Some(DataPlaneConfig::Xdp { .. }));
+    let lifs = lif::all(document, is_xdp, mistakes);
     let config = Config {
         listeners: listener::all(document, mistakes),
         clients: listener::clients(document, mistakes),
-        lifs: lif::all(document, is_xdp, mistakes),
+        copies: copies::check(document, &lifs, mistakes),
+        lifs,
         sessions: sessions(document, mistakes),
         limits: client_limits(document, mistakes),
         log: log(document, mistakes),
