@@ -23,7 +23,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use capture::Capture;
 pub use error::{NetError, run, run_bounded};
-pub use link::{LinkCounters, Port, PortOptions, bridge, counters, veth};
+pub use link::{LinkCounters, Port, PortOptions, bridge, counters, keep_segments, veth};
 pub use process::Process;
 pub use raw::RawSocket;
 pub use router::{CLIENT_NET, SERVER_NET, Subnet};
