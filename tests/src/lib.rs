@@ -8,6 +8,7 @@ pub mod dissect;
 mod error;
 pub mod frames;
 pub mod iperf;
+pub mod nat;
 pub mod opofd;
 pub mod routed;
 pub mod tshark;
