@@ -1,5 +1,6 @@
 //! The firewall of a bench as a router with NAT, and what a flow is called on either side of it.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 
@@ -69,14 +70,14 @@ pub fn set_up(bench: &Topology, kind: Kind) -> Result<(), Error> {
         let mut chains = String::new();
         if kind != Kind::Destination {
             let rule = format!("oifname {} snat to {outside}", bench.firewall_b.name);
-            chains += &format!(" chain post {{\n  type nat hook postrouting priority srcnat;\n  {rule}\n }}\n");
+            let _ = writeln!(chains, " chain post {{\n  type nat hook postrouting priority srcnat;\n  {rule}\n }}");
         }
         if kind != Kind::Source {
             let port = format!("meta l4proto {{ tcp, udp }} th dport {PUBLIC_PORT}");
             let rule = format!("iifname {} {ip} daddr {inside} {port} dnat to {server}", bench.firewall_a.name);
-            chains += &format!(" chain pre {{\n  type nat hook prerouting priority dstnat;\n  {rule}\n }}\n");
+            let _ = writeln!(chains, " chain pre {{\n  type nat hook prerouting priority dstnat;\n  {rule}\n }}");
         }
-        rules += &format!("table {ip} lab {{\n{chains}}}\n");
+        let _ = writeln!(rules, "table {ip} lab {{\n{chains}}}");
     }
     let file = tempfile::NamedTempFile::new().map_err(Error::io("make a temporary file"))?;
     fs::write(file.path(), rules).map_err(Error::io("write the nftables rules"))?;

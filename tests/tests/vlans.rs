@@ -108,10 +108,11 @@ fn what_misses_in_a_vlan_with_a_flow_leaves_by_the_port_of_its_lif_while_there_i
         &[(vlan::TPID_SERVICE, 1, false, OTHER), (vlan::TPID_CUSTOMER, 7, true, STEERED)],
     ];
     let all_at = |steered_at: &Capture| {
-        steered.iter().for_each(|tags| each_arrives(&from_client, steered_at, &slow(tags), tags));
-        others.iter().for_each(|tags| each_arrives(&from_client, &a, &slow(tags), tags));
-        // From LIF 2 all of it is at b in any case.
-        steered.iter().chain(&others).for_each(|tags| each_arrives(&from_server, &b, &slow(tags), tags));
+        for (tags, at) in steered.map(|tags| (tags, steered_at)).into_iter().chain(others.map(|tags| (tags, &a))) {
+            each_arrives(&from_client, at, &slow(tags), tags);
+            // From LIF 2 all of it is at b in any case.
+            each_arrives(&from_server, &b, &slow(tags), tags);
+        }
         assert_eq!([&a, &b].map(|port| port.drain(SETTLE).len()), [0; 2], "once, and at one port");
     };
 
