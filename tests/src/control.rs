@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use opof_client::{Client, ClientConfig, CloseCode, Device, Dialect, DirectionCounters, SessionReport};
+use opof_session::l3::{NextHop, NextHopId, VlanFlow};
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
-use opof_wire::FlowKey;
+use opof_wire::{FlowKey, Vid};
 use serde_json::{Value, json};
 
 use crate::opofd::ADDRESS;
@@ -95,6 +96,26 @@ impl Opofd {
     pub fn closed(&self) -> Result<Vec<Closed>, Error> {
         let reports = self.call("collect closed sessions", async |client| client.closed(0).await?.collect().await)?;
         Ok(reports.into_iter().map(Closed::from).collect())
+    }
+
+    /// Makes a next hop or replaces it.
+    pub fn set_next_hop(&self, hop: NextHop) -> Result<(), Error> {
+        self.call_in(Dialect::V1Beta1, "set a next hop", async |client| client.set_next_hop(hop).await)
+    }
+
+    /// Takes it away, and closes the sessions that refer to it.
+    pub fn destroy_next_hop(&self, id: NextHopId) -> Result<(), Error> {
+        self.call_in(Dialect::V1Beta1, "destroy a next hop", async |client| client.destroy_next_hop(id).await)
+    }
+
+    /// Sends what misses in a VLAN to the firewall port of a LIF.
+    pub fn add_vlan_flow(&self, flow: VlanFlow) -> Result<(), Error> {
+        self.call_in(Dialect::V1Beta1, "add a VLAN flow", async |client| client.add_vlan_flow(flow).await)
+    }
+
+    /// Ends that; false when there was none.
+    pub fn remove_vlan_flow(&self, vlan: Vid) -> Result<bool, Error> {
+        self.call_in(Dialect::V1Beta1, "remove a VLAN flow", async |client| client.remove_vlan_flow(vlan).await)
     }
 
     /// The device itself.

@@ -3,23 +3,20 @@
 //! What must not be here: anything of `opof-wire`, whose judgement they are to confirm.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::Write;
 use std::process::{Command, Stdio};
 
-use opof_dataplane::pcap::PcapWriter;
-use opof_session::types::Moment;
 use opof_testkit::require::{DISSECTORS, require};
 
 use crate::Error;
+use crate::tshark::{self, GOOD};
 
 const BUILD: &str = include_str!("../scapy/build_gtpu.py");
 const DISSECT: &str = include_str!("../scapy/dissect_gtpu.py");
 /// Debian's own: the only one that sees Debian's scapy.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// What tshark is asked for: [`tshark`] reads the columns in this order.
+/// What tshark is asked for: [`translate`] reads the columns in this order.
 const FIELDS: [&str; 14] = [
     "frame.protocols",
     "ip.src",
@@ -36,8 +33,6 @@ const FIELDS: [&str; 14] = [
     "tcp.checksum.status",
     "_ws.malformed",
 ];
-/// A checksum status of tshark.
-const GOOD: &str = "1";
 
 /// For each line of `flows` (VLAN, protocol, source, source port, destination, destination port) frames that scapy makes
 /// of it within GTP-U.
@@ -61,30 +56,14 @@ pub fn scapy_sees(frames: &[Vec<u8>]) -> Result<Vec<String>, Error> {
 
 /// What tshark sees in each frame, in the same words.
 pub fn tshark_sees(frames: &[Vec<u8>]) -> Result<Vec<String>, Error> {
-    require(DISSECTORS)?;
-    let file = tempfile::NamedTempFile::new().map_err(Error::io("make a file"))?;
-    write_capture(file.path(), frames).map_err(Error::io("write a capture"))?;
-    let mut command = Command::new("tshark");
-    command.args(["-n", "-r"]).arg(file.path());
-    for protocol in ["ip", "udp", "tcp"] {
-        command.args(["-o", &format!("{protocol}.check_checksum:TRUE")]);
-    }
-    command.args(["-T", "fields", "-E", "separator=;", "-E", "aggregator=,"]);
-    command.args(FIELDS.iter().flat_map(|field| ["-e", field]));
-    Ok(run(&mut command, "")?.lines().map(tshark).collect())
+    Ok(tshark::decode(frames, &FIELDS)?.iter().map(|values| in_words(values)).collect())
 }
 
-fn write_capture(path: &Path, frames: &[Vec<u8>]) -> std::io::Result<()> {
-    let mut writer = PcapWriter::new(BufWriter::new(File::create(path)?))?;
-    frames.iter().try_for_each(|frame| writer.frame(Moment(0), frame))?;
-    writer.into_inner().flush()
-}
-
-/// A line of tshark's in the words of [`scapy_sees`]; one that is not of such a frame as it is.
-fn tshark(line: &str) -> String {
+/// The values of a frame in the words of [`scapy_sees`]; as they are when it is not such a frame.
+fn in_words(values: &[String]) -> String {
     let columns: Vec<Vec<&str>> =
-        line.split(';').map(|column| column.split(',').filter(|word| !word.is_empty()).collect()).collect();
-    translate(&columns).unwrap_or_else(|| line.to_owned())
+        values.iter().map(|column| column.split(',').filter(|word| !word.is_empty()).collect()).collect();
+    translate(&columns).unwrap_or_else(|| values.join(";"))
 }
 
 fn translate(columns: &[Vec<&str>]) -> Option<String> {
@@ -145,7 +124,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_tshark() {
+    fn what_tshark_says_in_words() {
+        let tshark = |line: &str| in_words(&line.split(';').map(str::to_owned).collect::<Vec<_>>());
         let line = "eth:ethertype:ipv6:udp:gtp:ip:tcp:data;10.0.0.1;10.0.0.2;fd00::1;fd00::2;0x00000007;2152;2152;40000;443;1;1;1;";
         assert_eq!(tshark(line), "fd00::1 fd00::2 0x00000007 tcp 10.0.0.1 10.0.0.2 40000 443 valid");
         let bad = line.replace("443;1;1;1", "443;1;1;0");

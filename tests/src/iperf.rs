@@ -20,33 +20,80 @@ const SERVER_BOUND: Duration = Duration::from_secs(10);
 /// What a test may take beyond its own duration.
 const SLACK: Duration = Duration::from_secs(20);
 
-/// The figures of one run, client to server.
+/// The least that a busy machine carries, bytes a second.
+const SLOWEST: u64 = 12_500_000;
+
+/// How much a run transfers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Amount {
+    /// As much as fits into this time.
+    Seconds(u32),
+    /// This much payload.
+    Bytes(u64),
+}
+
+impl Amount {
+    fn arguments(self) -> [String; 2] {
+        match self {
+            Self::Seconds(seconds) => ["--time".to_owned(), seconds.to_string()],
+            Self::Bytes(bytes) => ["--bytes".to_owned(), bytes.to_string()],
+        }
+    }
+
+    fn bound(self) -> Duration {
+        let own = match self {
+            Self::Seconds(seconds) => seconds.into(),
+            Self::Bytes(bytes) => bytes / SLOWEST,
+        };
+        Duration::from_secs(own) + SLACK
+    }
+}
+
+/// Who sends; who connects is the client in either case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    /// As ever.
+    Client,
+    /// iperf3's `--reverse`.
+    Server,
+}
+
+/// The figures of one run, from who sends to who does not.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Figures {
-    /// Payload bytes that the client wrote.
+    /// Payload bytes that were written.
     pub sent_bytes: u64,
-    /// Payload bytes that the server read.
+    /// Payload bytes that were read.
     pub received_bytes: u64,
-    /// Datagrams that the client sent; 0 for TCP.
+    /// Datagrams that were sent; 0 for TCP.
     pub sent_packets: u64,
-    /// Datagrams that the server did not get; 0 for TCP.
+    /// Datagrams that did not arrive; 0 for TCP.
     pub lost_packets: u64,
     /// Segments that TCP sent again; 0 for UDP.
     pub retransmits: u64,
-    /// What the server got, payload bits a second.
+    /// What arrived, payload bits a second.
     pub bits_per_second: f64,
 }
 
 /// Runs it over `flow` for `seconds`.
 pub fn iperf3(bench: &Topology, flow: &FlowTuple, seconds: u32) -> Result<Figures, NetError> {
+    transfer(bench, flow, Sender::Client, Amount::Seconds(seconds))
+}
+
+/// Runs it over `flow`, whose server may be another than the one that NAT leads to.
+pub fn transfer(bench: &Topology, flow: &FlowTuple, sender: Sender, amount: Amount) -> Result<Figures, NetError> {
     let mut server = serve(&bench.server.port.namespace)?;
     let mut client = bench.client.port.namespace.command("iperf3");
     client.args(["--json", "--interval", "0", "--client", &flow.server.to_string()]);
-    client.args(["--cport", &flow.client_port.to_string(), "--time", &seconds.to_string()]);
+    client.args(["--port", &flow.server_port.to_string(), "--cport", &flow.client_port.to_string()]);
+    client.args(amount.arguments());
     if !flow.tcp {
         client.args(["--udp", "--bitrate", UDP_RATE, "--length", &UDP_PAYLOAD.to_string()]);
     }
-    let output = run_bounded(&mut client, Duration::from_secs(seconds.into()) + SLACK)?;
+    if sender == Sender::Server {
+        client.arg("--reverse");
+    }
+    let output = run_bounded(&mut client, amount.bound())?;
     server.wait(SERVER_BOUND)?;
     parse(&output).ok_or_else(|| NetError::Output { what: "iperf3".into(), output })
 }

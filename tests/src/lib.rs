@@ -8,12 +8,16 @@ pub mod dissect;
 mod error;
 pub mod frames;
 pub mod iperf;
+pub mod nat;
 pub mod opofd;
+pub mod routed;
 pub mod tshark;
+mod wires;
 mod yard;
 
 pub use bench::Bench;
 pub use control::{Closed, Counted, session};
 pub use error::Error;
 pub use opofd::Opofd;
+pub use wires::{WirePort, Wires};
 pub use yard::{Arm, Yard};

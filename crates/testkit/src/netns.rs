@@ -8,6 +8,8 @@ mod error;
 mod link;
 mod process;
 mod raw;
+mod router;
+mod snmp;
 mod topology;
 mod watch;
 
@@ -21,9 +23,11 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub use capture::Capture;
 pub use error::{NetError, run, run_bounded};
-pub use link::{LinkCounters, Port, PortOptions, bridge, counters, veth};
+pub use link::{LinkCounters, Port, PortOptions, bridge, counters, keep_segments, veth};
 pub use process::Process;
 pub use raw::RawSocket;
+pub use router::{CLIENT_NET, SERVER_NET, Subnet};
+pub use snmp::{InErrors, in_errors};
 pub use topology::{Addresses, CLIENT, FirewallMode, Host, SERVER, Topology, VLAN};
 pub use watch::{FlowTuple, SeenByFirewall, Watch};
 

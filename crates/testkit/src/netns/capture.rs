@@ -18,12 +18,14 @@ use crate::wait::{self, TimedOut};
 const QUEUE: usize = 16_384;
 /// Kernel buffer of the capture, in KiB.
 const KERNEL_BUFFER: &str = "16384";
+/// Bytes of a frame that are captured. Every frame has that much of the buffer to itself, so that there is room for 4,096;
+/// by tcpdump's own choice it would be for 64. Only frames that GRO has joined are longer, and those are cut.
+const FRAME_MAX: usize = 4_096;
 const START_BOUND: Duration = Duration::from_secs(10);
 /// pcap: file header, record header, and where in that the captured length is.
 const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
 const MAGIC: u32 = 0xa1b2_c3d4;
-const FRAME_MAX: usize = 262_144;
 
 /// A running capture of the frames that come in on one port.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ impl Capture {
             "--immediate-mode",
             "-B",
             KERNEL_BUFFER,
+            "-s",
+            &FRAME_MAX.to_string(),
             "-w",
             "-",
         ]);

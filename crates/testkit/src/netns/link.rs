@@ -101,6 +101,14 @@ fn set_up(port: &Port, options: PortOptions) -> Result<(), NetError> {
     Ok(())
 }
 
+/// Keeps the kernel from joining TCP segments that come in at `port`, so that a capture shows frames as they were on the
+/// cable. It costs TCP some of its speed.
+pub fn keep_segments(port: &Port) -> Result<(), NetError> {
+    // GRO itself must stay on, for the port's NAPI: see `set_up`. Nothing fits into one byte.
+    port.namespace.ip(&format!("link set dev {} gro_max_size 1", port.name))?;
+    Ok(())
+}
+
 /// As `ip` reads it.
 pub(super) fn mac_text(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::error::{NetError, run};
 use super::link::{Port, PortOptions, bridge, mac_text, veth};
-use super::{NetNs, RawSocket};
+use super::{NetNs, RawSocket, router};
 
 /// Tags packets on hosts of kernels that have no VLAN interfaces. Source: `bpf/lab_vlan.bpf.c`, built by `cargo xtask bpf`.
 const VLAN_OBJECT: &[u8] = include_bytes!("../../bpf/lab_vlan.bpf.o");
@@ -31,6 +31,9 @@ const MTU_SILENT: u16 = 2000;
 pub enum FirewallMode {
     /// A bridge that lets everything through, between hosts that have addresses.
     Bridge,
+    /// A router that lets everything through, between hosts in subnets of their own: [`super::CLIENT_NET`] and
+    /// [`super::SERVER_NET`].
+    Router,
     /// Nothing: frames end there, and no port sends anything of its own accord. The hosts have no addresses.
     Silent,
 }
@@ -54,13 +57,16 @@ pub struct Addresses {
 pub const CLIENT: Addresses = Addresses::new(1);
 /// The server's.
 pub const SERVER: Addresses = Addresses::new(2);
+/// Link addresses of the firewall's ports a and b.
+pub(super) const FIREWALL_MACS: [[u8; 6]; 2] = [mac(0x21), mac(0x22)];
 
 /// Client or server.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// Its port to the device.
     pub port: Port,
-    /// Its addresses; the IP addresses only where the bench has a [`FirewallMode::Bridge`].
+    /// Its addresses; the IP addresses only where the bench has a [`FirewallMode::Bridge`]. What it has in front of a router is
+    /// its [`super::Subnet`].
     pub addresses: Addresses,
 }
 
@@ -104,7 +110,7 @@ impl Topology {
     }
 
     fn cable(mode: FirewallMode, two: bool) -> Result<Self, NetError> {
-        let ip = mode == FirewallMode::Bridge;
+        let ip = mode != FirewallMode::Silent;
         let namespace = |role| NetNs::new(role).map(Arc::new);
         let (client, device) = (namespace("client")?, namespace("device")?);
         let (firewall, server) = (namespace("firewall")?, namespace("server")?);
@@ -114,8 +120,10 @@ impl Topology {
         let port = |last| PortOptions { mac: mac(last), ip: false, promiscuous: true, mtu };
         let [client_port, wire1] = veth([(&client, "eth0", host(CLIENT)), (&device, "wire1", port(0x11))])?;
         let [server_port, wire2] = veth([(&server, "eth0", host(SERVER)), (&device, "wire2", port(0x12))])?;
-        let [firewall_a, fw1] = veth([(&firewall, "a0", port(0x21)), (&device, "fw1", port(0x13))])?;
-        let [firewall_b, fw2] = veth([(&firewall, "b0", port(0x22)), (&device, "fw2", port(0x14))])?;
+        let gateway = |mac| PortOptions { mac, ip: mode == FirewallMode::Router, promiscuous: true, mtu };
+        let [a, b] = FIREWALL_MACS.map(gateway);
+        let [firewall_a, fw1] = veth([(&firewall, "a0", a), (&device, "fw1", port(0x13))])?;
+        let [firewall_b, fw2] = veth([(&firewall, "b0", b), (&device, "fw2", port(0x14))])?;
 
         let mut client_cables = vec![client_port.clone()];
         let mut client = Host { port: client_port, addresses: CLIENT };
@@ -125,12 +133,18 @@ impl Topology {
             client.port = host_bridge(&client_cables, CLIENT)?;
         }
         let server = Host { port: server_port, addresses: SERVER };
-        if ip {
-            client.set_up(&server)?;
-            server.set_up(&client)?;
-            bridge("br0", &[&firewall_a, &firewall_b])?;
+        let bench =
+            Self { client, client_cables, server, device, firewall, wire1, fw1, wire2, fw2, firewall_a, firewall_b };
+        match mode {
+            FirewallMode::Bridge => {
+                bench.client.set_up(&bench.server)?;
+                bench.server.set_up(&bench.client)?;
+                bridge("br0", &[&bench.firewall_a, &bench.firewall_b])?;
+            }
+            FirewallMode::Router => router::set_up(&bench)?,
+            FirewallMode::Silent => {}
         }
-        Ok(Self { client, client_cables, server, device, firewall, wire1, fw1, wire2, fw2, firewall_a, firewall_b })
+        Ok(bench)
     }
 
     /// A socket that sends whole frames as the client.
@@ -223,6 +237,6 @@ impl Host {
     }
 }
 
-fn io(what: &str, source: std::io::Error) -> NetError {
+pub(super) fn io(what: &str, source: std::io::Error) -> NetError {
     NetError::Io { what: what.to_owned(), source }
 }

@@ -49,9 +49,14 @@ pub struct Watch {
 impl Watch {
     /// Counts from now on. One at a time in a namespace.
     pub fn start(ports: [&Port; 2], flow: &FlowTuple) -> Result<Self, NetError> {
+        Self::of_all(ports, &[*flow])
+    }
+
+    /// The same for a flow that NAT gives another tuple on its way: with all tuples that it has.
+    pub fn of_all(ports: [&Port; 2], flows: &[FlowTuple]) -> Result<Self, NetError> {
         let firewall = Arc::clone(&ports[0].namespace);
         let mut file = tempfile::NamedTempFile::new().map_err(io)?;
-        file.write_all(rules(ports.map(|port| port.name.as_str()), flow).as_bytes()).map_err(io)?;
+        file.write_all(rules(ports.map(|port| port.name.as_str()), flows).as_bytes()).map_err(io)?;
         run(firewall.command("nft").arg("-f").arg(file.path()))?;
         Ok(Self { firewall })
     }
@@ -69,10 +74,25 @@ impl Drop for Watch {
     }
 }
 
-fn rules(devices: [&str; 2], flow: &FlowTuple) -> String {
+fn rules(devices: [&str; 2], flows: &[FlowTuple]) -> String {
+    let own = flows.iter().flat_map(of_flow);
+    let companion = flows.iter().flat_map(of_companion);
+    let chain: Vec<String> = own.chain(companion).chain(["  counter name other\n".to_owned()]).collect();
+    let chain = chain.concat();
+    let counters = COUNTERS.map(|counter| format!(" counter {counter} {{\n }}\n")).concat();
+    let hook = |port| format!("  type filter hook ingress device \"{port}\" priority 0;\n");
+    let chains = devices.map(|port| format!(" chain at_{port} {{\n{}{chain} }}\n", hook(port))).concat();
+    format!("table netdev lab {{\n{counters}{chains}}}\n")
+}
+
+/// How nftables calls the family of its addresses.
+fn family(flow: &FlowTuple) -> &'static str {
+    if flow.client.is_ipv6() { "ip6" } else { "ip" }
+}
+
+fn of_flow(flow: &FlowTuple) -> Vec<String> {
     let FlowTuple { client, client_port, server, server_port, .. } = flow;
-    let ip = if client.is_ipv6() { "ip6" } else { "ip" };
-    let transport = if flow.tcp { "tcp" } else { "udp" };
+    let (ip, transport) = (family(flow), if flow.tcp { "tcp" } else { "udp" });
     let directions = [
         format!(
             "{ip} saddr {client} {ip} daddr {server} {transport} sport {client_port} {transport} dport {server_port}"
@@ -81,24 +101,22 @@ fn rules(devices: [&str; 2], flow: &FlowTuple) -> String {
             "{ip} saddr {server} {ip} daddr {client} {transport} sport {server_port} {transport} dport {client_port}"
         ),
     ];
-    let mut chain = Vec::new();
+    let mut rules = Vec::new();
     for direction in &directions {
         if flow.tcp {
-            chain.push(format!("  {direction} tcp flags & (fin|syn|rst) != 0 counter name flow_control return\n"));
+            rules.push(format!("  {direction} tcp flags & (fin|syn|rst) != 0 counter name flow_control return\n"));
         }
-        chain.push(format!("  {direction} counter name flow_data return\n"));
+        rules.push(format!("  {direction} counter name flow_data return\n"));
     }
-    let hosts = format!("{ip} saddr {{ {client}, {server} }}");
-    for port in ["sport", "dport"] {
-        chain.push(format!("  {hosts} tcp {port} {server_port} counter name companion return\n"));
-    }
-    chain.push("  counter name other\n".to_owned());
+    rules
+}
 
-    let chain = chain.concat();
-    let counters = COUNTERS.map(|counter| format!(" counter {counter} {{\n }}\n")).concat();
-    let hook = |port| format!("  type filter hook ingress device \"{port}\" priority 0;\n");
-    let chains = devices.map(|port| format!(" chain at_{port} {{\n{}{chain} }}\n", hook(port))).concat();
-    format!("table netdev lab {{\n{counters}{chains}}}\n")
+fn of_companion(flow: &FlowTuple) -> [String; 2] {
+    let FlowTuple { client, server, server_port, .. } = flow;
+    let ip = family(flow);
+    ["sport", "dport"].map(|port| {
+        format!("  {ip} saddr {{ {client}, {server} }} tcp {port} {server_port} counter name companion return\n")
+    })
 }
 
 fn parse(output: &str) -> Option<SeenByFirewall> {

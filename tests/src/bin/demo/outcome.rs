@@ -2,8 +2,8 @@
 
 use opof_session::types::DirectionCounters;
 use opof_testkit::netns::SeenByFirewall;
-use opof_tests::Counted;
 use opof_tests::iperf::{Figures, SERVER_PORT, UDP_GREETING, UDP_PAYLOAD};
+use opof_tests::{Counted, WirePort};
 use serde_json::{Value, json};
 
 use crate::case::Case;
@@ -17,16 +17,6 @@ const TCP: u64 = 32;
 const TCP_EXTRA: u64 = 64 * 1024;
 /// The largest payload of a TCP segment here.
 const SEGMENT: u64 = 1460;
-
-/// Frames and bytes of whole frames that came in at one wire port while the session was offloaded, as the kernel
-/// counted them, and where they went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct WirePort {
-    /// What came in, by the counters of the port itself.
-    pub received: (u64, u64),
-    /// What the firewall's port behind it got, by the counters of that port.
-    pub to_firewall: (u64, u64),
-}
 
 /// One run of traffic.
 #[derive(Clone, Copy, PartialEq, Debug)]

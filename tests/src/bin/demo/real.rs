@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use opof_session::types::SessionSpec;
-use opof_testkit::netns::{FirewallMode, LinkCounters, Port, Watch, counters};
+use opof_testkit::netns::{FirewallMode, Watch, counters};
 use opof_testkit::wait::{self, Stopwatch};
 use opof_tests::iperf::iperf3;
-use opof_tests::{Bench, Closed, session};
+use opof_tests::{Bench, Closed, Wires, session};
 use serde_json::{Value, json};
 
 use crate::Story;
 use crate::case::Case;
-use crate::outcome::{Check, Outcome, Run, WirePort};
+use crate::outcome::{Check, Outcome, Run};
 use crate::progress::Progress;
 use crate::report::{self, Verdict};
 
@@ -22,9 +22,6 @@ const TIMEOUT: u32 = 4;
 /// How long after the last session's deadline it must have arrived.
 const CLOSED_BOUND: Duration = Duration::from_secs(TIMEOUT as u64 + 6);
 const CLOSED_POLL: Duration = Duration::from_millis(200);
-/// How long counters must stand still to be taken for final, and how long that is waited for.
-const STILL: Duration = Duration::from_millis(200);
-const STILL_BOUND: Duration = Duration::from_secs(5);
 /// The client's port in the run without offload, and in the run with.
 const PORT_BEFORE: u16 = 40_000;
 const PORT_OFFLOADED: u16 = 40_001;
@@ -93,13 +90,12 @@ fn play(bench: &Bench, case: &Case, id: u64, seconds: u32, progress: &Progress) 
     let before = run(bench, case, PORT_BEFORE, seconds)?;
 
     progress.now(&format!("{}: offloaded, {seconds} s", case.name));
-    let wires_before = wires(bench)?;
+    let wires_before = Wires::read(bench)?;
     let spec = session(id, case.key(PORT_OFFLOADED));
     bench.opofd.add(SessionSpec { timeout_seconds: TIMEOUT, ..spec })?;
     let after = run(bench, case, PORT_OFFLOADED, seconds)?;
     let counted = bench.opofd.get(id)?.context("the session is gone before its time")?;
-    let wires_after = wires(bench)?;
-    let wires = [0, 1].map(|side| wires_after[side].since(&wires_before[side]));
+    let wires = Wires::read(bench)?.since(&wires_before);
     Ok(Outcome { case: *case, before, after, counted, wires })
 }
 
@@ -109,49 +105,13 @@ fn run(bench: &Bench, case: &Case, client_port: u16, seconds: u32) -> Result<Run
     let ports = [&bench.firewall_a, &bench.firewall_b];
     let before = ports.map(counters);
     let figures = iperf3(bench, &flow, seconds)?;
-    still(bench)?;
+    Wires::still(bench)?;
     let seen = watch.seen()?;
     let mut at_firewall = 0;
     for (port, before) in ports.into_iter().zip(before) {
         at_firewall += counters(port)?.since(&before?).rx_packets;
     }
     Ok(Run { figures, seen, at_firewall })
-}
-
-/// What a wire port has received, and the firewall's port behind it.
-struct Side {
-    wire: LinkCounters,
-    firewall: LinkCounters,
-}
-
-impl Side {
-    fn since(&self, earlier: &Self) -> WirePort {
-        let (wire, firewall) = (self.wire.since(&earlier.wire), self.firewall.since(&earlier.firewall));
-        // The hosts' stacks send to the wire ports, XDP sends to the firewall's.
-        WirePort {
-            received: (wire.rx_packets, wire.rx_frame_bytes()),
-            to_firewall: (firewall.rx_packets, firewall.rx_bytes),
-        }
-    }
-}
-
-/// The client's side, then the server's.
-fn wires(bench: &Bench) -> Result<[Side; 2]> {
-    let side = |wire: &Port, firewall: &Port| -> Result<Side> {
-        Ok(Side { wire: counters(wire)?, firewall: counters(firewall)? })
-    };
-    Ok([side(&bench.wire1, &bench.firewall_a)?, side(&bench.wire2, &bench.firewall_b)?])
-}
-
-/// Waits until nothing is under way any more: TCP may still close a connection after iperf3 has ended.
-fn still(bench: &Bench) -> Result<()> {
-    let mut last = None;
-    wait::until("the wire to fall still", STILL_BOUND, || {
-        wait::pause(STILL);
-        let now = [&bench.wire1, &bench.wire2].map(|port| counters(port).ok());
-        (last.replace(now) == Some(now)).then_some(())
-    })?;
-    Ok(())
 }
 
 /// Collects until there are `expected` records, or until they should have come long ago.
