@@ -83,10 +83,10 @@ impl Yard {
     }
 }
 
-fn copied(spec: SessionSpec, collector: &str, mirror: bool) -> SessionSpec {
+fn copied(mut spec: SessionSpec, collector: &str, mirror: bool) -> SessionSpec {
     let collector: IpAddr = collector.parse().unwrap();
-    let action = if mirror { Action::Mirror { collector } } else { Action::Snoop { collector } };
-    SessionSpec { action, ..spec }
+    spec.action = if mirror { Action::Mirror { collector } } else { Action::Snoop { collector } };
+    spec
 }
 
 fn build(key: &FlowKey) -> Vec<u8> {
