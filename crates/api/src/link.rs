@@ -8,7 +8,7 @@ use core::num::NonZeroU16;
 use opof_session::l3::{Family, L3Error, Link, LinkFields, Links, Nat, NextHop, NextHopId, VlanFlow};
 use opof_session::types::{Action, Lif};
 use opof_wire::ethernet::MacAddress;
-use opof_wire::{FlowKey, Vid};
+use opof_wire::{FlowKey, Transport, Tunnel, Vid};
 
 use crate::Dialect;
 use crate::add::{self, FieldError, Problem};
@@ -77,10 +77,12 @@ fn vid(number: u32) -> Result<Vid, Problem> {
 }
 
 fn nat(message: &NatMessage, flow: &FlowKey, order: Ipv4Order) -> Result<Nat, Problem> {
+    // What goes through a tunnel is translated at its outermost headers, whose family the session does not say.
+    let is_tunnelled = flow.tunnel != Tunnel::None;
     let is_v4 = flow.addresses.source().is_ipv4();
     let address = match IpVersion::try_from(message.ip_version) {
-        Ok(IpVersion::Ipv4) if is_v4 => IpAddr::from(order.octets(message.ipv4)),
-        Ok(IpVersion::Ipv6) if !is_v4 => IpAddr::from(
+        Ok(IpVersion::Ipv4) if is_v4 || is_tunnelled => IpAddr::from(order.octets(message.ipv4)),
+        Ok(IpVersion::Ipv6) if !is_v4 || is_tunnelled => IpAddr::from(
             <[u8; limits::IPV6_BYTES]>::try_from(message.ipv6.as_slice())
                 .map_err(|_| Problem::Ipv6Length(message.ipv6.len()))?,
         ),
@@ -90,7 +92,9 @@ fn nat(message: &NatMessage, flow: &FlowKey, order: Ipv4Order) -> Result<Nat, Pr
     if address.is_unspecified() {
         return Err(Problem::Unspecified(address));
     }
-    if ![0, i32::from(flow.transport.number())].contains(&message.protocol_id) {
+    // The tunnel that there is, GTP-U, is carried by UDP (3GPP TS 29.281, 4.4.2).
+    let outermost = if is_tunnelled { Transport::Udp } else { flow.transport };
+    if ![0, i32::from(flow.transport.number()), i32::from(outermost.number())].contains(&message.protocol_id) {
         return Err(Problem::NatProtocol(message.protocol_id));
     }
     let port = u16::try_from(message.port).map_err(|_| Problem::Port(message.port))?;

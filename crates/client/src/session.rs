@@ -122,14 +122,17 @@ impl Session {
 
     /// Forwards it, and changes on each link exactly what is said here: where packets go (their MAC addresses, and TTL
     /// or hop limit), their source, their destination, their VLAN. v1beta1 has words for it. The reply to what is
-    /// translated is translated back by itself. Comes after [`vlan`](Self::vlan) or [`vlans`](Self::vlans).
+    /// translated is translated back by itself, but for what goes through a tunnel: that is translated at its outermost
+    /// headers, as each link says. Comes after [`vlan`](Self::vlan) or [`vlans`](Self::vlans), and [`tunnel`](Self::tunnel).
     ///
     /// # Errors
     /// When an address is of another family or no host's, or a VLAN is for untagged packets.
     pub fn links(mut self, links: Links) -> Result<Self, SessionError> {
         for (link, arrives_with) in [(&links.towards_in, self.0.out_vlan), (&links.towards_out, self.0.flow.vlan)] {
             for Nat { address, .. } in link.snat.iter().chain(&link.dnat) {
-                if address.is_ipv4() != self.0.flow.addresses.source().is_ipv4() {
+                // Through a tunnel it is the outermost packet that is translated, of either family.
+                let tunnelled = self.0.flow.tunnel != Tunnel::None;
+                if !tunnelled && address.is_ipv4() != self.0.flow.addresses.source().is_ipv4() {
                     return Err(SessionError::NatFamily(*address));
                 }
                 if address.is_unspecified() {

@@ -178,7 +178,8 @@ class Session:
                     f"{name}: VLAN {link.vlan} for an untagged session; a tag can be rewritten, not pushed"
                 )
             for nat in (link.snat, link.dnat):
-                if nat is not None and host("NAT address", nat.address).version != version:
+                # Through a tunnel the outermost packet is translated, of either version.
+                if nat is not None and host("NAT address", nat.address).version != version and self.tunnel is None:
                     raise InvalidSession(f"{name}: NAT to {nat.address}, which is not of the session's IP version")
 
 

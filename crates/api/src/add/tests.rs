@@ -384,6 +384,19 @@ fn each_wrong_field_of_a_link_is_named() {
     );
     let family = "not of the session's IP version; addresses are not translated from one to the other";
     assert_eq!(nat(v1::Nat { ip_version: 1, ..good }), format!("{field}.snat: {family}"));
+    // Through a tunnel the outermost packet is translated: of either family, and UDP.
+    let outer = v1::Nat { ip_version: 1, ipv6: vec![0x20; 16], protocol_id: 17, ..Default::default() };
+    let link = v1::PerLinkActionParameters { snat: Some(outer), ..Default::default() };
+    let tunnelled = SessionRequest { encap_type: 1, ..with_link(link, false) };
+    let spec = session_spec(&tunnelled, Dialect::V1Beta1, &Profile::SPEC).unwrap();
+    assert_eq!(
+        session_spec(
+            &session_request(&spec, Dialect::V1Beta1, &Profile::SPEC).unwrap(),
+            Dialect::V1Beta1,
+            &Profile::SPEC
+        ),
+        Ok(spec)
+    );
     let pushed = said(v1::PerLinkActionParameters { vlan: 5, ..Default::default() });
     assert_eq!(pushed, format!("{field}.vlan: VLAN 5 for untagged packets: a tag can be rewritten, not pushed"));
 }

@@ -73,7 +73,8 @@ impl Policy {
             self.must(self.can.nat || link.dnat.is_none(), fields.dnat, "NAT")?;
             self.must(self.can.vlan_rewrite || link.vlan.is_none(), fields.vlan, "VLAN rewrite")?;
             if let Some(id) = link.next_hop
-                && !routing.has_next_hop(id, spec.family())
+                // The outermost packet of a tunnel is of either family.
+                && !routing.has_next_hop(id, (spec.flow.tunnel == Tunnel::None).then(|| spec.family()))
             {
                 return Err(AddError::NoNextHop { field: fields.next_hop, id, family: spec.family() });
             }

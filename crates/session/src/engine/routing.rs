@@ -71,8 +71,9 @@ enum Undo {
 }
 
 impl Routing {
-    pub(super) fn has_next_hop(&self, id: NextHopId, family: Family) -> bool {
-        self.next_hops.get(&id).is_some_and(|hop| hop.family == family)
+    /// True for one that takes packets of `family`, where that is known.
+    pub(super) fn has_next_hop(&self, id: NextHopId, family: Option<Family>) -> bool {
+        self.next_hops.get(&id).is_some_and(|hop| family.is_none_or(|family| hop.family == family))
     }
 
     /// The session in `slot` has these links.

@@ -134,6 +134,18 @@ fn inside_of_a_tunnel_the_key_stays_and_each_link_says_what_it_does() {
     assert_eq!(back, PacketChange { source: Some(endpoint([198, 51, 100, 1], None)), ..PacketChange::default() });
 }
 
+#[test]
+fn the_outermost_packet_of_a_tunnel_may_go_by_a_next_hop_of_either_family() {
+    let mut world = World::over(&config(), all());
+    let hop = crate::l3::NextHop { family: crate::l3::Family::V6, ..next_hop(7) };
+    world.ask(RequestBody::L3(crate::request::L3Request::SetNextHop(hop)));
+    let by_hop = Link { next_hop: Some(hop.id), ..Link::default() };
+    let mut session = linked(spec(1, 1000), Link::default(), by_hop);
+    assert_eq!(world.add(std::slice::from_ref(&session)).len(), 1, "not without a tunnel");
+    session.flow.tunnel = Tunnel::Gtpu;
+    assert_eq!(world.add(&[session]), []);
+}
+
 fn all() -> crate::plane::Capabilities {
     let forwarding = crate::plane::Capabilities::forwarding(8);
     crate::plane::Capabilities { vlan_rewrite: true, next_hops: true, nat: true, gtpu: true, ..forwarding }
