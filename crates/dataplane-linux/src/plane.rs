@@ -253,6 +253,11 @@ impl XdpPlane {
         &self.table
     }
 
+    /// What packets are sent by, to be measured.
+    pub(crate) fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// The way to the firewall of a LIF.
     fn way_to_firewall(&self, lif: Lif) -> Option<u32> {
         self.layout.position(lif).map(layout::way_to_firewall)

@@ -133,6 +133,11 @@ pub fn table_memory(plane: &XdpPlane) -> io::Result<u64> {
     Ok(memory(table.four.as_fd())? + memory(table.six.as_fd())?)
 }
 
+/// The same of the store of next hops.
+pub fn next_hop_memory(plane: &XdpPlane) -> io::Result<u64> {
+    memory(plane.routes().next_hops.as_fd())
+}
+
 fn memory(map: std::os::fd::BorrowedFd<'_>) -> io::Result<u64> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&map)))?;
     let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
