@@ -135,10 +135,18 @@ static __always_inline void count_session(const struct opof_hit *hit, __u32 leng
 	*(volatile __u64 *)&direction->last_seen = bpf_ktime_get_coarse_ns();
 }
 
-/* Out of the interface behind a way. One that has gone away fails loudly: XDP_ABORTED can be traced. */
+/*
+ * Out of the interface behind a way. One that has gone away fails loudly: XDP_ABORTED can be traced.
+ *
+ * The kernel calls the function of a map's kind directly where one instruction sees one map only. The compiler must
+ * not make one call of this and of another map's, which would cost every frame an indirect call.
+ */
 static __always_inline int send(__u32 exit)
 {
-	return bpf_redirect_map(&ports, exit, XDP_ABORTED);
+	long action = bpf_redirect_map(&ports, exit, XDP_ABORTED);
+
+	asm volatile("" : "+r"(action));
+	return action;
 }
 
 /* To the firewall of this LIF, or to that of the VLAN's flow. */
