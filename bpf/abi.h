@@ -232,6 +232,40 @@ struct opof_probed {
 	struct opof_hit hit;
 };
 
+/* Answers to packets that do not fit: wire::packet_too_big has the same bounds. Lengths in bytes. */
+#define OPOF_MTU_MIN_V4 68
+#define OPOF_MTU_MIN_V6 1280
+#define OPOF_QUOTE_V4 68
+#define OPOF_QUOTE_V6 88
+#define OPOF_MAX_IPV6_EXTENSIONS 4
+
+/* Why a packet that does not fit gets no answer: wire::packet_too_big::Silence, the same numbers. */
+enum opof_silence {
+	OPOF_SILENT_MALFORMED = 0,
+	OPOF_SILENT_NOT_IP = 1,
+	OPOF_SILENT_LINK_GROUP = 2,
+	OPOF_SILENT_MAY_FRAGMENT = 3,
+	OPOF_SILENT_FRAGMENT = 4,
+	OPOF_SILENT_NOT_ONE_HOST = 5,
+	OPOF_SILENT_ICMP_ERROR = 6,
+	OPOF_SILENT_EXTENSIONS = 7,
+	OPOF_SILENT_MTU_TOO_SMALL = 8,
+	OPOF_SILENT_FITS = 9,
+	OPOF_SILENCES = 10,
+};
+
+/* Besides a silence, what answer_too_big() can say: the frame is the answer now. */
+#define OPOF_ANSWERED 255
+/* There was no room for the answer in front of the frame, which is as it was. No rule of the Rust twin: it has a buffer. */
+#define OPOF_NO_HEADROOM 254
+
+/* One slot: what opof_too_big_probe is asked and what it says. */
+struct opof_too_big {
+	__u16 mtu;
+	__u8 said; /* enum opof_silence, OPOF_ANSWERED or OPOF_NO_HEADROOM */
+	__u8 zero;
+};
+
 #define OPOF_AT(type, field, offset) \
 	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
 #define OPOF_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
@@ -267,5 +301,7 @@ OPOF_SIZE(opof_probed, 80);
 OPOF_AT(opof_probed, key4, 8);
 OPOF_AT(opof_probed, key6, 28);
 OPOF_AT(opof_probed, hit, 72);
+OPOF_SIZE(opof_too_big, 4);
+OPOF_AT(opof_too_big, said, 2);
 
 #endif

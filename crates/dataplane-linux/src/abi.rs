@@ -5,6 +5,7 @@
 
 mod collector;
 mod edits;
+mod too_big;
 
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
@@ -12,6 +13,7 @@ use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
 pub use collector::{Collector, Way};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
+pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;
