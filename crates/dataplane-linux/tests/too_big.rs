@@ -250,3 +250,22 @@ fn frames_in_several_pieces_are_answered_from_their_first() {
     assert!(pair.silences.is_empty() && pair.reached_out == 0, "{:?}", pair.silences);
     assert!(pair.answers.keys().all(|(len, one_piece)| *len <= MAX_LEN && !one_piece), "{:?}", pair.answers);
 }
+
+/// An extension header that ends where the packet does, or 8 bytes before or behind, in front of what may not be there.
+#[test]
+fn a_header_may_end_with_its_packet() {
+    let mut pair = Pair::new();
+    for units in [170, 200, 255_u8] {
+        // What the header says is one less than its units of 8 bytes.
+        for says in [units - 2, units - 1, units] {
+            for next in [17, icmp::PROTOCOL_V6, ipv6_ext::DESTINATION, ipv6_ext::FRAGMENT, ipv6_ext::ESP] {
+                let mut payload = vec![0; usize::from(units) * ipv6_ext::UNIT_LEN];
+                (payload[0], payload[1]) = (next, says);
+                let packet = Packet::new().ipv6([0xfd; 16], [0xfc; 16]).protocol(ipv6_ext::DESTINATION);
+                pair.compare(&packet.payload(&payload).build(), MTU_MIN_V6);
+            }
+        }
+    }
+    assert_eq!(pair.silences.keys().collect::<Vec<_>>(), [&Silence::Malformed, &Silence::IcmpError]);
+    assert!(!pair.answers.is_empty());
+}
