@@ -4,6 +4,7 @@
 //! host's order, addresses and ports as on the wire.
 
 mod collector;
+mod decap;
 mod edits;
 mod too_big;
 
@@ -12,6 +13,7 @@ use opof_session::types::{Direction, Lif, MatchKey};
 use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
 pub use collector::{Collector, Way};
+pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
 
