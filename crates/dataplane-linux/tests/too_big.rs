@@ -269,3 +269,17 @@ fn a_header_may_end_with_its_packet() {
     assert_eq!(pair.silences.keys().collect::<Vec<_>>(), [&Silence::Malformed, &Silence::IcmpError]);
     assert!(!pair.answers.is_empty());
 }
+
+/// Two extension headers of 2,048 bytes each: what follows them is not in the first piece. Wire sees it, the program can't.
+#[test]
+fn headers_out_of_the_first_piece_get_no_answer() {
+    let mut pair = Pair::new();
+    let packet = Packet::new().ipv6([0xfd; 16], [0xfc; 16]).payload(&[0; 4_000]);
+    let long = |packet: Packet| packet.extension(ipv6_ext::DESTINATION, &[0; ipv6_ext::MAX_BODY_LEN]);
+    pair.compare(&long(packet.clone()).udp(1, 2).build(), MTU_MIN_V6);
+    assert_eq!((pair.answers.len(), pair.reached_out), (1, 0));
+    pair.compare(&long(long(packet.clone())).udp(1, 2).build(), MTU_MIN_V6);
+    assert_eq!((pair.answers.len(), pair.reached_out), (1, 0), "only ICMPv6 is looked at");
+    pair.compare(&long(long(packet)).protocol(icmp::PROTOCOL_V6).build(), MTU_MIN_V6);
+    assert_eq!(pair.reached_out, 1);
+}

@@ -7,7 +7,8 @@
 //! # What is taken, and what is not
 //!
 //! - *Link addresses and hops are not looked at*: a frame that the port let in is for us. Outer tags are not expected, as
-//!   [`crate::encap`] makes none. DSCP and ECN of the outer header end here.
+//!   [`crate::encap`] makes none. DSCP and ECN of the outer header end here: a congestion mark that was made on the way is
+//!   lost, which RFC 6040, 4.2 would carry over.
 //! - *IPv4 options are refused*, and so are IPv6 extension headers: neither end of a tunnel has a use for them. The header
 //!   checksum is verified, as a host has to (RFC 1122, 3.2.1.2).
 //! - *Fragments are refused.* A tunnel is not fragmented (RFC 8926, 4.4.1), and nothing is reassembled here.
