@@ -15,9 +15,10 @@
 //! - *Both addresses are compared.* Without a UDP checksum they have to be, so that a damaged header is not taken for another's
 //!   (RFC 6936, 5, requirement 3), and the packets of no other host are a firewall's.
 //! - *A UDP checksum of zero is taken, over IPv6 as well* (RFC 6935, 5; the conditions are those of [`crate::encap`]). *Any
-//!   other is refused*: who receives one has to verify it (RFC 768; RFC 8926, 3.3), over the whole frame, which would cost the
-//!   fast path more than all else it does; and to take it unverified would be to forward what its sender has marked so that
-//!   it could be seen to be damaged. So the peer has to send without, as the device does.
+//!   other is refused*: who receives one has to verify it (RFC 768; RFC 1122, 4.1.3.4; RFC 8926, 3.3), over the whole frame,
+//!   which would cost the fast path more than all else it does; and to take it unverified would be to forward what its sender
+//!   has marked so that it could be seen to be damaged. So the peer has to send without, as the device does (Linux: `noudpcsum`,
+//!   `udp6zerocsumtx` of a geneve link, `nocsum` of the tc action `tunnel_key`).
 //! - *Other options are skipped* unless they are critical (RFC 8926, 3.5), and up to [`OPTIONS_MAX`] options are looked at.
 
 use core::fmt;
