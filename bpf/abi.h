@@ -232,6 +232,96 @@ struct opof_probed {
 	struct opof_hit hit;
 };
 
+/* Answers to packets that do not fit: wire::packet_too_big has the same bounds. Lengths in bytes. */
+#define OPOF_MTU_MIN_V4 68
+#define OPOF_MTU_MIN_V6 1280
+#define OPOF_QUOTE_V4 68
+#define OPOF_QUOTE_V6 88
+#define OPOF_MAX_IPV6_EXTENSIONS 4
+
+/* Why a packet that does not fit gets no answer: wire::packet_too_big::Silence, the same numbers. */
+enum opof_silence {
+	OPOF_SILENT_MALFORMED = 0,
+	OPOF_SILENT_NOT_IP = 1,
+	OPOF_SILENT_LINK_GROUP = 2,
+	OPOF_SILENT_MAY_FRAGMENT = 3,
+	OPOF_SILENT_FRAGMENT = 4,
+	OPOF_SILENT_NOT_ONE_HOST = 5,
+	OPOF_SILENT_ICMP_ERROR = 6,
+	OPOF_SILENT_EXTENSIONS = 7,
+	OPOF_SILENT_MTU_TOO_SMALL = 8,
+	OPOF_SILENT_FITS = 9,
+	OPOF_SILENCES = 10,
+};
+
+/* Besides a silence, what answer_too_big() can say: the frame is the answer now. */
+#define OPOF_ANSWERED 255
+/* There was no room for the answer in front of the frame, which is as it was. No rule of the Rust twin: it has a buffer. */
+#define OPOF_NO_HEADROOM 254
+
+/* One slot: what opof_too_big_probe is asked and what it says. */
+struct opof_too_big {
+	__u16 mtu;
+	__u8 said; /* enum opof_silence, OPOF_ANSWERED or OPOF_NO_HEADROOM */
+	__u8 zero;
+};
+
+/* wire::decap has the same bound. */
+#define OPOF_MAX_GENEVE_OPTIONS 4
+
+/* Why a frame is not a packet of the tunnel: wire::decap::Refusal, the same numbers. */
+enum opof_refusal {
+	OPOF_REFUSED_TRUNCATED = 0,
+	OPOF_REFUSED_ETHER_TYPE = 1,
+	OPOF_REFUSED_IP_MALFORMED = 2,
+	OPOF_REFUSED_IPV4_OPTIONS = 3,
+	OPOF_REFUSED_FRAGMENT = 4,
+	OPOF_REFUSED_PROTOCOL = 5,
+	OPOF_REFUSED_ADDRESSES = 6,
+	OPOF_REFUSED_PORT = 7,
+	OPOF_REFUSED_UDP_MALFORMED = 8,
+	OPOF_REFUSED_UDP_CHECKSUM = 9,
+	OPOF_REFUSED_GENEVE_MALFORMED = 10,
+	OPOF_REFUSED_OAM = 11,
+	OPOF_REFUSED_PAYLOAD = 12,
+	OPOF_REFUSED_VNI = 13,
+	OPOF_REFUSED_TOO_MANY_OPTIONS = 14,
+	OPOF_REFUSED_UNKNOWN_CRITICAL = 15,
+	OPOF_REFUSED_OPTION_LENGTH = 16,
+	OPOF_REFUSED_OPTION_TWICE = 17,
+	OPOF_REFUSED_OPTION_MISSING = 18,
+	OPOF_REFUSALS = 19,
+};
+
+/* Besides a refusal, what decapsulate() can say: the frame is the one that was inside. */
+#define OPOF_DECAPSULATED 255
+/* The kernel would not make the frame shorter. No rule of the Rust twin, and no reason is known for it. */
+#define OPOF_NOT_SHORTENED 254
+
+/* The end of a tunnel that packets come in at: wire::decap::TunnelEnd. Addresses as on the wire, the rest in the host's order. */
+struct opof_tunnel_end {
+	__u8 peer[16]; /* an IPv4 address is in the first four bytes */
+	__u8 ours[16];
+	__u32 vni;
+	__u16 option_class;
+	__u8 option_type;
+	__u8 family; /* 4 or 6 */
+};
+
+/* What our option says: wire::geneve::Metadata, in the host's order. */
+struct opof_metadata {
+	__u32 in_lif;
+	__u32 out_lif;
+	__u32 key;
+};
+
+/* One slot: what opof_decap_probe is asked and what it says. */
+struct opof_decap {
+	struct opof_tunnel_end end;
+	struct opof_metadata metadata;
+	__u32 said; /* enum opof_refusal, OPOF_DECAPSULATED or OPOF_NOT_SHORTENED */
+};
+
 #define OPOF_AT(type, field, offset) \
 	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
 #define OPOF_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
@@ -267,5 +357,17 @@ OPOF_SIZE(opof_probed, 80);
 OPOF_AT(opof_probed, key4, 8);
 OPOF_AT(opof_probed, key6, 28);
 OPOF_AT(opof_probed, hit, 72);
+OPOF_SIZE(opof_too_big, 4);
+OPOF_AT(opof_too_big, said, 2);
+OPOF_SIZE(opof_tunnel_end, 40);
+OPOF_AT(opof_tunnel_end, ours, 16);
+OPOF_AT(opof_tunnel_end, vni, 32);
+OPOF_AT(opof_tunnel_end, option_class, 36);
+OPOF_AT(opof_tunnel_end, option_type, 38);
+OPOF_AT(opof_tunnel_end, family, 39);
+OPOF_SIZE(opof_metadata, 12);
+OPOF_SIZE(opof_decap, 56);
+OPOF_AT(opof_decap, metadata, 40);
+OPOF_AT(opof_decap, said, 52);
 
 #endif

@@ -4,14 +4,18 @@
 //! host's order, addresses and ports as on the wire.
 
 mod collector;
+mod decap;
 mod edits;
+mod too_big;
 
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
 use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
 pub use collector::{Collector, Way};
+pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
+pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;

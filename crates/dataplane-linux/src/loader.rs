@@ -13,6 +13,9 @@ use crate::error::OpenError;
 /// Built from `bpf/` by `cargo xtask bpf` and committed, so that a build needs no clang.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o");
 
+/// Programs that are never attached and share no map with ports: from `bpf/probes.bpf.c`, in the same way.
+static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
+
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
 pub(crate) const SHARED_MAPS: [&str; 10] = [
     "sessions4",
@@ -56,10 +59,21 @@ pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &st
     loader.override_global("opof_other", &port.other, true);
     let spread = u8::from(port.spread);
     loader.override_global("opof_spread", &spread, true);
-    let mut object = loader.load(OBJECT).map_err(|error| refused(&error))?;
+    finish(&mut loader, OBJECT, program)
+}
+
+/// Loads `program` of those that stand alone, with maps of its own.
+pub(crate) fn load_probe(program: &str) -> Result<Loaded, OpenError> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    finish(&mut loader, PROBES, program)
+}
+
+fn finish(loader: &mut EbpfLoader<'_>, object: &[u8], program: &str) -> Result<Loaded, OpenError> {
+    let mut object = loader.load(object).map_err(|error| refused(&error))?;
     let xdp: &mut Xdp = object
         .program_mut(program)
-        .expect("the object has the programs of session.bpf.c")
+        .expect("the object has the programs of its source")
         .try_into()
         .expect("its programs are XDP programs");
     xdp.load().map_err(|error| refused(&error))?;

@@ -10,10 +10,13 @@ use opof_dataplane::PortRole;
 use opof_session::plane::{FastAction, PacketChange};
 use opof_session::types::{Lif, MatchKey};
 use opof_wire::SlowPath;
+use opof_wire::decap::{Refusal, TunnelEnd};
+use opof_wire::geneve::Metadata;
+use opof_wire::packet_too_big::Silence;
 
-use crate::abi::{self, Forward, HAS_KEY, Probed};
+use crate::abi::{self, ANSWERED, DECAPSULATED, Decap, Forward, HAS_KEY, Probed, TooBig};
 use crate::error::OpenError;
-use crate::loader::Loaded;
+use crate::loader::{self, Loaded};
 use crate::plane::XdpPlane;
 use crate::sys::bpf::{self, TestRun};
 use crate::sys::map::Map;
@@ -100,6 +103,69 @@ impl CopyProbe {
     pub fn copy(&self, frame: &[u8]) -> io::Result<Option<Vec<u8>>> {
         let run = bpf::test_run(self.0.program.as_fd(), frame, 1)?;
         Ok((run.code == PASSED).then_some(run.frame))
+    }
+}
+
+/// Answers frames that do not fit, as a program in front of a narrower path does. Has a map of its own and needs no plane.
+#[derive(Debug)]
+pub struct TooBigProbe {
+    loaded: Loaded,
+    slot: Map<u32, TooBig>,
+}
+
+impl TooBigProbe {
+    /// Loads the program.
+    pub fn new() -> Result<Self, OpenError> {
+        let loaded = loader::load_probe("opof_too_big_probe")?;
+        let slot = loaded.map("too_big").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        Ok(Self { loaded, slot })
+    }
+
+    /// The answer to one frame of at least 14 bytes, whose way takes IP packets of `mtu` bytes; or why it gets none.
+    ///
+    /// `InvalidData` when the program says something else, or has touched a frame that it does not answer.
+    pub fn answer(&mut self, frame: &[u8], mtu: u16) -> io::Result<Result<Vec<u8>, Silence>> {
+        self.slot.set(&0, &TooBig::new(mtu))?;
+        let run = bpf::test_run(self.loaded.program.as_fd(), frame, 1)?;
+        match self.slot.get(&0)?.said() {
+            ANSWERED => Ok(Ok(run.frame)),
+            said => match Silence::from_number(said) {
+                Some(silence) if run.frame == frame => Ok(Err(silence)),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            },
+        }
+    }
+}
+
+/// Takes frames out of a tunnel, as a program at its end does. Has a map of its own and needs no plane.
+#[derive(Debug)]
+pub struct DecapProbe {
+    loaded: Loaded,
+    slot: Map<u32, Decap>,
+}
+
+impl DecapProbe {
+    /// Loads the program.
+    pub fn new() -> Result<Self, OpenError> {
+        let loaded = loader::load_probe("opof_decap_probe")?;
+        let slot = loaded.map("decap").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        Ok(Self { loaded, slot })
+    }
+
+    /// The frame in one of at least 14 bytes, and what our option says of it; or why that is not a packet of the tunnel.
+    ///
+    /// `InvalidData` when the program says something else, or has touched a frame that it refuses.
+    pub fn decapsulate(&mut self, frame: &[u8], end: &TunnelEnd) -> io::Result<Result<(Vec<u8>, Metadata), Refusal>> {
+        self.slot.set(&0, &Decap::new(end))?;
+        let run = bpf::test_run(self.loaded.program.as_fd(), frame, 1)?;
+        let answer = self.slot.get(&0)?;
+        match answer.said() {
+            DECAPSULATED => Ok(Ok((run.frame, answer.metadata()))),
+            said => match u8::try_from(said).ok().and_then(Refusal::from_number) {
+                Some(refusal) if run.frame == frame => Ok(Err(refusal)),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            },
+        }
     }
 }
 

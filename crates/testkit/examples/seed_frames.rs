@@ -1,4 +1,4 @@
-//! Writes the fixtures, some random frames, packets that are too long for a tunnel and a GENEVE header to a folder, one file
+//! Writes the fixtures, some random frames, packets that are too long for a tunnel, packets of one and a GENEVE header to a folder, one file
 //! each: the first corpus of the fuzz target `frame`.
 
 use std::path::PathBuf;
@@ -6,6 +6,9 @@ use std::{env, fs, io};
 
 use opof_testkit::frames::{RandomFrames, whole};
 use opof_testkit::packet::{Layer, Packet};
+use opof_wire::Addresses;
+use opof_wire::encap::{MAX_LEN, Template, Tunnel};
+use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::{EMITTED_LEN, Metadata, OptionId, Repr};
 
 const RANDOM_FRAMES: usize = 500;
@@ -26,7 +29,19 @@ fn main() -> io::Result<()> {
     fs::write(folder.join("long_v4"), v4.overwrite(Layer::Network, 6, &[0x40, 0]).build())?;
     let v6 = Packet::new().ipv6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], [0x2001, 0xdb8, 0, 0, 0, 0, 0, 2]);
     fs::write(folder.join("long_v6"), v6.hop_by_hop().udp(5000, 6000).payload(&LONG).build())?;
-    let header = Repr { vni: 1, option: OptionId::DEFAULT, metadata: Metadata { in_lif: 1, out_lif: 2, key: 3 } };
+    let metadata = Metadata { in_lif: 1, out_lif: 2, key: 3 };
+    let inner = Packet::new().ipv4([192, 0, 2, 1], [198, 51, 100, 1]).udp(5000, 6000).build();
+    for (name, addresses) in [
+        ("tunnel_v4", Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 2] }),
+        ("tunnel_v6", Addresses::V6 { source: [1; 16], destination: [2; 16] }),
+    ] {
+        let (source_mac, destination_mac, option) = (MacAddress([2; 6]), MacAddress([4; 6]), OptionId::DEFAULT);
+        let template = Template::new(&Tunnel { source_mac, destination_mac, addresses, vni: 1, option });
+        let mut outer = [0; MAX_LEN];
+        let len = template.and_then(|template| template.encapsulate(inner.len(), 0xc000, metadata, &mut outer));
+        fs::write(folder.join(name), [&outer[..len.map_err(io::Error::other)?], &inner].concat())?;
+    }
+    let header = Repr { vni: 1, option: OptionId::DEFAULT, metadata };
     let mut bytes = [0; EMITTED_LEN];
     header.emit(&mut bytes).map_err(io::Error::other)?;
     fs::write(folder.join("geneve"), bytes)

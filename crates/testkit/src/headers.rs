@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
+use opof_wire::decap::{self, Decapsulated, Refusal, TunnelEnd, decapsulate};
 use opof_wire::edit::rewrite_outer_vid;
+use opof_wire::encap::Template;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::{self, OptionId};
 use opof_wire::packet_too_big::{self, Silence, answer, must_answer};
@@ -254,4 +256,89 @@ fn check_answer_to(frame: &[u8], mtu: u16, answer: &[u8]) {
     assert!(message.verify_checksum(&addresses));
     assert!(subject.packet.len() > usize::from(mtu) && subject.packet.starts_with(message.payload()));
     assert_eq!(must_answer(answer), Err(Silence::IcmpError));
+}
+
+/// Takes `bytes` apart as a packet of a tunnel that fits them as well as can be, then as what such a packet has behind its UDP
+/// header, and as the frame in one: what comes out is what each header says when it is parsed alone, and a frame that was
+/// put in.
+///
+/// # Panics
+/// When one of these does not hold.
+pub fn check_decapsulation(bytes: &[u8]) {
+    let v4 = Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 2] };
+    let v6 = Addresses::V6 { source: [1; 16], destination: [2; 16] };
+    for addresses in [v4, v6] {
+        let ip = bytes.get(ethernet::HEADER_LEN..).unwrap_or_default();
+        let found = match addresses {
+            Addresses::V4 { .. } => ipv4::Packet::new_checked(ip).map(|packet| packet.addresses()),
+            Addresses::V6 { .. } => ipv6::Packet::new_checked(ip).map(|packet| packet.addresses()),
+        };
+        let header_len = if addresses == v4 { ipv4::HEADER_LEN } else { ipv6::HEADER_LEN } + udp::HEADER_LEN;
+        let end = |addresses, geneve: &[u8]| TunnelEnd { addresses, vni: vni_of(geneve), option: option_of(geneve) };
+        let as_is = end(found.unwrap_or(addresses), ip.get(header_len..).unwrap_or_default());
+        check_packet(bytes, &as_is, ethernet::HEADER_LEN + header_len);
+
+        let end = end(addresses, bytes);
+        let (source_mac, destination_mac) = (MacAddress([2; 6]), MacAddress([4; 6]));
+        let tunnel = encap::Tunnel { source_mac, destination_mac, addresses, vni: end.vni, option: end.option };
+        let template = Template::new(&tunnel).expect("the VNI has 24 bits");
+        let metadata = geneve::Metadata { in_lif: 1, out_lif: 2, key: 3 };
+        let mut packet = vec![0; encap::MAX_LEN];
+        let Some(geneve_len) = bytes.len().checked_sub(geneve::EMITTED_LEN) else { continue };
+        // Lengths as if GENEVE header and option were part of the frame, which is what the bytes bring.
+        if let Ok(len) = template.encapsulate(geneve_len, 0xc000, metadata, &mut packet) {
+            packet.truncate(len - geneve::EMITTED_LEN);
+            packet.extend(bytes);
+            check_packet(&packet, &end, len - geneve::EMITTED_LEN);
+        }
+        let mut packet = vec![0; encap::MAX_LEN];
+        if let Ok(len) = template.encapsulate(bytes.len(), 0xc000, metadata, &mut packet) {
+            packet.truncate(len);
+            packet.extend(bytes);
+            let frame = len..packet.len();
+            let inner = if bytes.len() < ethernet::HEADER_LEN { Err(Refusal::Truncated) } else { Ok(frame) };
+            assert_eq!(decapsulate(&packet, &end), inner.map(|frame| Decapsulated { frame, metadata }));
+        }
+    }
+}
+
+/// The VNI where it is in GENEVE, or any.
+fn vni_of(geneve: &[u8]) -> u32 {
+    geneve.get(4..7).map_or(7, |vni| u32::from_be_bytes([0, vni[0], vni[1], vni[2]]))
+}
+
+/// The name of the first option that may be ours.
+fn option_of(geneve: &[u8]) -> OptionId {
+    let first = geneve.get(8..11).and_then(|id| OptionId::new(u16::from_be_bytes([id[0], id[1]]), id[2]));
+    first.unwrap_or_default()
+}
+
+/// Both ways: what is taken is a packet of the tunnel, and what is refused is none, as the headers say when they are parsed
+/// alone. GENEVE begins at `geneve_at`, if anywhere.
+fn check_packet(packet: &[u8], end: &TunnelEnd, geneve_at: usize) {
+    let alone = packet.get(geneve_at..).and_then(|bytes| alone(bytes, end));
+    match decapsulate(packet, end) {
+        Ok(Decapsulated { frame, metadata }) => {
+            let (header_len, said) = alone.expect("GENEVE with our option");
+            assert_eq!((frame.start, metadata), (geneve_at + header_len, said));
+            let udp = udp::Packet::new_checked(&packet[geneve_at - udp::HEADER_LEN..]).expect("UDP");
+            assert_eq!((udp.destination_port(), udp.checksum()), (geneve::PORT, 0));
+            assert_eq!(geneve_at - udp::HEADER_LEN + udp.length(), frame.end);
+            assert!(frame.len() >= ethernet::HEADER_LEN && frame.end <= packet.len());
+        }
+        Err(Refusal::TooManyOptions) => {
+            if let Ok(header) = geneve::Packet::new_checked(&packet[geneve_at..]) {
+                assert!(header.options().count() > decap::OPTIONS_MAX);
+            }
+        }
+        Err(reason) if reason >= Refusal::GeneveMalformed => assert_eq!(alone, None, "{reason}"),
+        // Of the headers in front.
+        Err(_) => {}
+    }
+}
+
+/// Bytes of the GENEVE header and our metadata, when it is one of this tunnel.
+fn alone(bytes: &[u8], end: &TunnelEnd) -> Option<(usize, geneve::Metadata)> {
+    let repr = geneve::Repr::parse(bytes, end.option).ok()?;
+    (repr.vni == end.vni).then(|| (geneve::Packet::new_unchecked(bytes).header_len(), repr.metadata))
 }

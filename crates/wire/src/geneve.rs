@@ -166,7 +166,15 @@ pub struct OptionView<'a> {
     pub data: &'a [u8],
 }
 
-impl OptionView<'_> {
+impl<'a> OptionView<'a> {
+    /// The option at the beginning of `options` and what is behind it; `None` when it reaches past the end.
+    pub fn split_from(options: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let len = option_len(options.get(..OPTION_HEADER_LEN)?);
+        let (this, rest) = options.split_at_checked(len)?;
+        let class = u16_at(this, option::CLASS);
+        Some((Self { class, kind: this[option::TYPE], data: &this[OPTION_HEADER_LEN..] }, rest))
+    }
+
     /// True when a receiver that does not know the option has to drop the packet.
     pub const fn is_critical(&self) -> bool {
         self.kind & CRITICAL_OPTION != 0
@@ -177,13 +185,9 @@ impl<'a> Iterator for Options<'a> {
     type Item = OptionView<'a>;
 
     fn next(&mut self) -> Option<OptionView<'a>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let (this, rest) = self.rest.split_at(option_len(self.rest));
+        let (this, rest) = OptionView::split_from(self.rest)?;
         self.rest = rest;
-        let class = u16_at(this, option::CLASS);
-        Some(OptionView { class, kind: this[option::TYPE], data: &this[OPTION_HEADER_LEN..] })
+        Some(this)
     }
 }
 

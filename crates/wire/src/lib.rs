@@ -7,6 +7,7 @@
 mod bytes;
 pub mod checksum;
 pub mod classify;
+pub mod decap;
 pub mod edit;
 pub mod encap;
 mod error;

@@ -33,8 +33,8 @@ pub const QUOTE_V6: usize = ipv6::HEADER_LEN + 48;
 /// Tags that a frame may have to be answered, as many as [`crate::classify()`] reads.
 const MAX_TAGS: usize = 2;
 const LINK_LEN_MAX: usize = ethernet::HEADER_LEN + MAX_TAGS * vlan::HEADER_LEN;
-/// Extension headers that are looked behind. Each is one more look at the packet in the fast path.
-const EXTENSIONS_MAX: usize = 4;
+/// Extension headers that are looked behind. Each is one more look at the packet in the fast path. As in `bpf/abi.h`.
+pub const EXTENSIONS_MAX: usize = 4;
 
 /// Bytes of the longest answer: to IPv6 with two tags.
 pub const MAX_LEN: usize = LINK_LEN_MAX + ipv6::HEADER_LEN + icmp::HEADER_LEN + QUOTE_V6;
@@ -49,30 +49,71 @@ const PRECEDENCE_V4: u8 = 0xc0;
 /// Group bit of a MAC address: multicast and broadcast (IEEE 802, 8.2.2).
 const GROUP: u8 = 0x01;
 
-/// Why a frame gets no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// Why a frame gets no answer. The numbers are those of `bpf/abi.h`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
 pub enum Silence {
     /// A header or length field reaches past the end, is wrong in itself, or does not bear out its checksum.
-    Malformed,
+    Malformed = 0,
     /// Neither IPv4 nor IPv6, or behind too many tags to know.
-    NotIp,
+    NotIp = 1,
     /// Sent to many on the link, or from no single station.
-    LinkGroup,
+    LinkGroup = 2,
     /// IPv4 without DF: who finds it too big has to fragment it.
-    MayFragment,
+    MayFragment = 3,
     /// A fragment other than the first.
-    Fragment,
+    Fragment = 4,
     /// Source or destination is no address of a single host, by its form: unspecified, loopback, multicast, broadcast,
     /// reserved.
-    NotOneHost,
+    NotOneHost = 5,
     /// An ICMP error, or an ICMPv6 redirect.
-    IcmpError,
+    IcmpError = 6,
     /// Too many extension headers to know that it is no ICMPv6 error.
-    Extensions,
+    Extensions = 7,
     /// The MTU is below what each link of the family must have; a host would not believe it.
-    MtuTooSmall,
+    MtuTooSmall = 8,
     /// The packet is not larger than the MTU.
-    Fits,
+    Fits = 9,
+}
+
+impl Silence {
+    /// How many reasons there are.
+    pub const COUNT: usize = 10;
+
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Malformed,
+        Self::NotIp,
+        Self::LinkGroup,
+        Self::MayFragment,
+        Self::Fragment,
+        Self::NotOneHost,
+        Self::IcmpError,
+        Self::Extensions,
+        Self::MtuTooSmall,
+        Self::Fits,
+    ];
+
+    /// The reason with this number.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        if (number as usize) < Self::COUNT { Some(Self::ALL[number as usize]) } else { None }
+    }
+
+    /// Its name in snake case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::NotIp => "not_ip",
+            Self::LinkGroup => "link_group",
+            Self::MayFragment => "may_fragment",
+            Self::Fragment => "fragment",
+            Self::NotOneHost => "not_one_host",
+            Self::IcmpError => "icmp_error",
+            Self::Extensions => "extensions",
+            Self::MtuTooSmall => "mtu_too_small",
+            Self::Fits => "fits",
+        }
+    }
 }
 
 impl fmt::Display for Silence {

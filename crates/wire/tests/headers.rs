@@ -2,7 +2,7 @@
 //! accessor panics.
 
 use opof_testkit::frames::RandomFrames;
-use opof_testkit::headers::{check_answer, check_headers, check_verdict};
+use opof_testkit::headers::{check_answer, check_decapsulation, check_headers, check_verdict};
 use opof_testkit::packet::Packet;
 use opof_wire::encap::{self, Template, Tunnel};
 use opof_wire::ethernet::{self, MacAddress};
@@ -16,6 +16,7 @@ fn accessors_of_checked_headers_take_random_frames_from_every_start() {
     for frame in RandomFrames::new(2).take(2_000) {
         check_verdict(&frame);
         check_answer(&frame);
+        check_decapsulation(&frame);
         for start in 0..frame.len().min(80) {
             check_headers(&frame[start..]);
         }
@@ -42,6 +43,7 @@ proptest! {
         check_headers(&bytes);
         check_verdict(&bytes);
         check_answer(&bytes);
+        check_decapsulation(&bytes);
     }
 
     #[test]
