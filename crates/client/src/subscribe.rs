@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use opof_api::{Rpc, SessionReport, metadata, v1beta1};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
@@ -110,7 +110,9 @@ enum State {
     Opening(Opening),
     Reading {
         closed: Box<Closed>,
-        /// When the next record has to be there; `None` where nobody knows.
+        since: Instant,
+        /// When what is waited for has to be there. It begins with the wait: what the caller does between two records takes
+        /// nothing of it.
         deadline: Option<Pin<Box<Sleep>>>,
         records: u32,
     },
@@ -149,17 +151,15 @@ impl Subscription {
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                     Ok(closed) => {
-                        let deadline = (!self.config.follow).then(|| Box::pin(tokio::time::sleep(self.call.deadline)));
-                        self.state = State::Reading { closed: Box::new(closed), deadline, records: 0 };
+                        let since = Instant::now();
+                        self.state = State::Reading { closed: Box::new(closed), since, deadline: None, records: 0 };
                     }
                     Err(error) => self.failed(error)?,
                 },
-                State::Reading { closed, deadline, records } => match closed.poll_session(context) {
+                State::Reading { closed, deadline, records, .. } => match closed.poll_session(context) {
                     Poll::Ready(Ok(Some(session))) => {
                         *records = records.saturating_add(1);
-                        if let Some(deadline) = deadline {
-                            deadline.as_mut().reset(tokio::time::Instant::now() + self.call.deadline);
-                        }
+                        *deadline = None;
                         self.works();
                         return Poll::Ready(Ok(session));
                     }
@@ -170,11 +170,13 @@ impl Subscription {
                     }
                     Poll::Ready(Err(error)) => self.failed(error)?,
                     Poll::Pending => {
-                        let Some(deadline) = deadline else {
+                        if self.config.follow {
                             // A stream that stays open works for as long as it is open.
-                            self.works();
+                            self.trouble = None;
                             return Poll::Pending;
-                        };
+                        }
+                        let deadline =
+                            deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.call.deadline)));
                         ready!(deadline.as_mut().poll(context));
                         let late = self.call.error(&Failure::Deadline);
                         self.failed(late)?;
@@ -206,6 +208,12 @@ impl Subscription {
         if !error.is_retryable() {
             self.state = State::Opening(open(self.rpc.clone(), self.call.clone(), self.config));
             return Err(error);
+        }
+        // One that opens streams and breaks them is in trouble all the same.
+        if let State::Reading { since, .. } = &self.state
+            && since.elapsed() >= self.retry.most()
+        {
+            self.retry.reset();
         }
         let wait = self.retry.next().max(error.retry_after().unwrap_or_default().min(self.retry.most()));
         self.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));

@@ -228,3 +228,32 @@ async fn a_device_that_stalls_is_given_up_and_asked_again() {
     mock.state().closed.push_back(timed_out(1));
     assert_eq!(next(&mut subscription).await, 1);
 }
+
+#[tokio::test]
+async fn what_the_reader_does_between_two_records_is_not_the_device_s_delay() {
+    let mock = Mock::start(None);
+    let config = ClientConfig::new(mock.uri("http")).deadline(2_000 * MS);
+    let mut subscription = Client::connect(config).await.expect("it listens").subscribe_closed(quick());
+    mock.state().pause = 2_500 * MS;
+    mock.state().closed.extend([1, 2].map(timed_out));
+    assert_eq!(next(&mut subscription).await, 1);
+    tokio::time::sleep(2_200 * MS).await;
+    assert_eq!(next(&mut subscription).await, 2);
+    assert_eq!(mock.state().collections, 1);
+}
+
+#[tokio::test]
+async fn a_device_that_opens_streams_and_breaks_them_is_asked_less_and_less() {
+    let (mock, mut subscription) = connected(quick().follow(true).retry(10 * MS, PATIENCE)).await;
+    mock.state().follows = true;
+    mock.state().breaks_soon = true;
+    trouble(&mut subscription).await;
+    tokio::time::timeout(500 * MS, subscription.next()).await.expect_err("nothing has closed");
+    let calls = mock.state().collections;
+    // Pauses of 5 to 10 ms, then 10 to 20 and so on; without growth it would be more than 30.
+    assert!((2..=10).contains(&calls), "{calls} calls");
+    mock.state().breaks_soon = false;
+    mock.state().closed.push_back(timed_out(1));
+    assert_eq!(next(&mut subscription).await, 1);
+    assert_eq!(subscription.trouble(), None);
+}

@@ -140,7 +140,13 @@ impl Served {
             closed.truncate(whole);
             closed.push(Err(Status::unavailable("it breaks here")));
         }
-        let closed = tokio_stream::iter(closed);
+        let pause = state.pause;
+        let closed = tokio_stream::iter(closed.into_iter().enumerate()).then(move |(before, record)| async move {
+            if before > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            record
+        });
         if state.hangs {
             return Ok(Response::new(Box::pin(closed.chain(tokio_stream::pending()))));
         }
@@ -155,12 +161,15 @@ impl Served {
             while !sender.is_closed() {
                 let next = served.state().closed.pop_front();
                 match next {
-                    Some(session) => drop(sender.send(session).await),
+                    Some(session) => drop(sender.send(Ok(session)).await),
                     None => tokio::time::sleep(LOOK).await,
+                }
+                if served.state().breaks_soon {
+                    drop(sender.send(Err(Status::unavailable("it breaks soon"))).await);
                 }
             }
         });
-        Box::pin(ReceiverStream::new(receiver).map(Ok))
+        Box::pin(ReceiverStream::new(receiver))
     }
 
     /// v1beta1: about one next hop, or all of them.

@@ -60,6 +60,10 @@ pub(crate) struct State {
     pub(crate) hangs: bool,
     /// Breaks a stream of closed sessions after so many.
     pub(crate) breaks_after: Option<usize>,
+    /// Breaks streams that it keeps open, soon after they begin.
+    pub(crate) breaks_soon: bool,
+    /// From one record of a stream that it does not keep open to the next.
+    pub(crate) pause: Duration,
 
     /// Dialects of the calls so far, one after the other without repetitions.
     pub(crate) spoken: Vec<Dialect>,
