@@ -75,7 +75,8 @@ impl Opofd {
 
     /// The same in one of the published dialects.
     pub fn add_in(&self, dialect: Dialect, session: SessionSpec) -> Result<(), Error> {
-        let outcome = self.call_in(dialect, "add a session", async |client| client.add([session.into()]).await)?;
+        let outcome =
+            self.call_in(dialect, "add a session", async |client| Ok(client.add([session.into()]).await?))?;
         match outcome.refused.first() {
             None => Ok(()),
             Some(refused) => Err(self.error("add a session", &refused.reason.to_string())),

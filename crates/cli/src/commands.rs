@@ -6,7 +6,7 @@ mod device;
 use std::io::{self, Write};
 use std::path::Path;
 
-use opof_client::{Client, Dialect, Refused, SubscribeConfig};
+use opof_client::{AddFailed, Client, Dialect, Error, Refused, SubscribeConfig};
 
 use crate::args::{AddArgs, Args, ClosedArgs, Command, IdArgs, ListArgs, ServerArgs};
 use crate::exit::Failure;
@@ -43,7 +43,7 @@ async fn add(server: &ServerArgs, what: &AddArgs, json: bool) -> Result<(), Fail
     let mut count = Count::default();
     let result = match (one, &what.file) {
         (Some(session), _) => {
-            let outcome = server::connect(server, Dialect::V1).await?.add([session]).await?;
+            let outcome = server::connect(server, Dialect::V1).await?.add([session]).await.map_err(Error::from)?;
             count.take(outcome.accepted, &outcome.refused, json)
         }
         (None, Some(path)) => add_file(server, path, json, &mut count).await,
@@ -64,8 +64,14 @@ async fn add_file(server: &ServerArgs, path: &Path, json: bool, count: &mut Coun
     let mut client = server::connect(server, Dialect::V1).await?;
     let mut progress = Progress::new(length);
     while !batch.is_empty() {
-        let outcome = client.add(batch).await?;
+        let (outcome, failed) = match client.add(batch).await {
+            Ok(outcome) => (outcome, None),
+            Err(AddFailed { error, outcome }) => (outcome, Some(error)),
+        };
         count.take(outcome.accepted, &outcome.refused, json)?;
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
         progress.show(file.read_bytes(), count.accepted, count.refused);
         batch = file.batch(limits::BATCH)?;
     }
@@ -107,7 +113,7 @@ async fn delete(server: &ServerArgs, which: &IdArgs, json: bool) -> Result<(), F
 /// Asks for each id, writes what is found, and names what is not.
 async fn each<F>(client: &mut Client, which: &IdArgs, json: bool, ask: F) -> Result<(), Failure>
 where
-    F: AsyncFn(&mut Client, u64) -> Result<Option<opof_client::SessionReport>, opof_client::Error>,
+    F: AsyncFn(&mut Client, u64) -> Result<Option<opof_client::SessionReport>, Error>,
 {
     let mut sessions = Sessions::new(Unread(io::stdout().lock()), json);
     let mut missing = Vec::new();

@@ -31,6 +31,24 @@ impl AddOutcome {
     }
 }
 
+/// A call failed before all sessions were added.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct AddFailed {
+    /// The first failure.
+    #[source]
+    pub error: Error,
+    /// What became of the sessions in batches that were answered. Of the others some may have been accepted; to add them
+    /// again does no harm.
+    pub outcome: AddOutcome,
+}
+
+impl From<AddFailed> for Error {
+    fn from(failed: AddFailed) -> Self {
+        failed.error
+    }
+}
+
 /// A session that was not accepted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Refused {
@@ -105,7 +123,21 @@ fn take(messages: &mut VecDeque<(u64, String)>, id: u64) -> Option<String> {
     messages.remove(index).map(|(_, message)| message)
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<AddOutcome, Error>> + Send>>;
+/// With the sessions of the batch when it failed.
+type Sending = Pin<Box<dyn Future<Output = Result<AddOutcome, (Error, Vec<Session>)>> + Send>>;
+
+/// Sessions for one call, and the same as messages.
+#[derive(Default)]
+struct Batch {
+    sessions: Vec<Session>,
+    messages: Vec<v1beta1::SessionRequest>,
+}
+
+impl Batch {
+    async fn send(self, mut adder: Adder) -> Result<AddOutcome, (Error, Vec<Session>)> {
+        adder.send(self.messages).await.map_err(|error| (error, self.sessions))
+    }
+}
 
 /// Sessions on their way from a stream to the device: see [`crate::Client::add_stream`]. It does nothing unless it is
 /// asked for outcomes, by [`next`](Self::next), [`finish`](Self::finish), or as the [`Stream`] that it is.
@@ -113,7 +145,8 @@ pub struct Adding<S> {
     adder: Adder,
     /// `None` once it has ended, or a call has failed.
     sessions: Option<Pin<Box<S>>>,
-    gathered: Vec<v1beta1::SessionRequest>,
+    gathered: Batch,
+    unanswered: Vec<Session>,
     in_flight: Vec<Sending>,
     most_in_flight: usize,
 }
@@ -123,7 +156,8 @@ impl<S: Stream<Item = Session>> Adding<S> {
         Self {
             adder,
             sessions: Some(Box::pin(sessions)),
-            gathered: Vec::new(),
+            gathered: Batch::default(),
+            unanswered: Vec::new(),
             in_flight: Vec::new(),
             most_in_flight: limits::ADD_IN_FLIGHT,
         }
@@ -147,7 +181,7 @@ impl<S: Stream<Item = Session>> Adding<S> {
     /// What became of the next batch that is answered; `None` when all are. To stop waiting for it loses nothing.
     ///
     /// After an error no more sessions are taken from the stream; the batches that are under way have their outcomes
-    /// still.
+    /// still. Sessions that are in no outcome are then in [`unanswered`](Self::unanswered).
     ///
     /// # Errors
     /// When the call that carried a batch failed. Sessions of it may have been accepted; to add them again does no
@@ -156,13 +190,19 @@ impl<S: Stream<Item = Session>> Adding<S> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
 
+    /// Takes out the sessions that were taken from the stream and are in no outcome, because a call had failed: those of the
+    /// failed calls, which may have been accepted, and those that were never sent. What is still under way is not among them.
+    pub fn unanswered(&mut self) -> Vec<Session> {
+        std::mem::take(&mut self.unanswered)
+    }
+
     /// Everything to the end of the stream, in one. What was refused is kept in memory: for a stream without end use
     /// [`next`](Self::next).
     ///
     /// # Errors
-    /// The first error, after the batches that are under way have been answered. What was accepted is not told then;
-    /// where that matters use [`next`](Self::next).
-    pub async fn finish(mut self) -> Result<AddOutcome, Error> {
+    /// The first error, after the batches that are under way have been answered, with what those said. To have the other
+    /// sessions back use [`next`](Self::next) and [`unanswered`](Self::unanswered).
+    pub async fn finish(mut self) -> Result<AddOutcome, AddFailed> {
         let mut all = AddOutcome::default();
         let mut failed = None;
         while let Some(outcome) = self.next().await {
@@ -171,7 +211,10 @@ impl<S: Stream<Item = Session>> Adding<S> {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        failed.map_or(Ok(all), Err)
+        match failed {
+            None => Ok(all),
+            Some(error) => Err(AddFailed { error, outcome: all }),
+        }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<AddOutcome, Error>>> {
@@ -182,46 +225,54 @@ impl<S: Stream<Item = Session>> Adding<S> {
             // A full batch goes as soon as there is a place for it. A part of one goes when nothing else is under way,
             // or nothing more will come: otherwise it may grow until the next answer, so that the sessions of a busy
             // stream don't go one by one.
-            let whole = self.gathered.len() == self.adder.batch_size() || self.sessions.is_none();
+            let whole = self.gathered.sessions.len() == self.adder.batch_size() || self.sessions.is_none();
             let goes = if whole { self.in_flight.len() < self.most_in_flight } else { self.in_flight.is_empty() };
-            if self.gathered.is_empty() || !goes {
+            if self.gathered.sessions.is_empty() || !goes {
                 break;
             }
-            let (mut adder, batch) = (self.adder.clone(), std::mem::take(&mut self.gathered));
-            self.in_flight.push(Box::pin(async move { adder.send(batch).await }));
+            self.in_flight.push(Box::pin(std::mem::take(&mut self.gathered).send(self.adder.clone())));
         }
         for index in 0..self.in_flight.len() {
             if let Poll::Ready(outcome) = self.in_flight[index].as_mut().poll(context) {
                 drop(self.in_flight.remove(index));
-                if outcome.is_err() {
-                    self.sessions = None;
-                    self.gathered.clear();
-                }
                 // The place that is free now is filled when the next outcome is asked for.
-                return Poll::Ready(Some(outcome));
+                return Poll::Ready(Some(outcome.map_err(|(error, mut sessions)| {
+                    self.unanswered.append(&mut sessions);
+                    self.give_up();
+                    error
+                })));
             }
         }
-        if self.sessions.is_none() && self.gathered.is_empty() && self.in_flight.is_empty() {
+        if self.sessions.is_none() && self.gathered.sessions.is_empty() && self.in_flight.is_empty() {
             return Poll::Ready(None);
         }
         Poll::Pending
     }
 
+    /// Takes no more, and does not send what it has.
+    fn give_up(&mut self) {
+        self.sessions = None;
+        self.unanswered.append(&mut std::mem::take(&mut self.gathered).sessions);
+    }
+
     /// Takes sessions while there are some and the batch has room.
     fn gather(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
         let room = self.adder.batch_size();
-        while self.gathered.len() < room
+        while self.gathered.sessions.len() < room
             && let Some(sessions) = &mut self.sessions
         {
             match sessions.as_mut().poll_next(context) {
-                Poll::Ready(Some(session)) => match self.adder.message(&session) {
-                    Ok(message) => self.gathered.push(message),
-                    Err(error) => {
-                        self.sessions = None;
-                        self.gathered.clear();
-                        return Err(error);
+                Poll::Ready(Some(session)) => {
+                    let message = self.adder.message(&session);
+                    self.gathered.sessions.push(session);
+                    match message {
+                        Ok(message) => self.gathered.messages.push(message),
+                        Err(error) => {
+                            self.give_up();
+                            return Err(error);
+                        }
                     }
-                },
+                }
                 Poll::Ready(None) => self.sessions = None,
                 Poll::Pending => break,
             }
@@ -243,7 +294,8 @@ impl<S> fmt::Debug for Adding<S> {
         f.debug_struct("Adding")
             .field("adder", &self.adder)
             .field("ended", &self.sessions.is_none())
-            .field("gathered", &self.gathered.len())
+            .field("gathered", &self.gathered.sessions.len())
+            .field("unanswered", &self.unanswered.len())
             .field("in_flight", &self.in_flight.len())
             .finish_non_exhaustive()
     }

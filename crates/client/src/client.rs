@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tonic::Code;
 use tonic::transport::Channel;
 
-use crate::add::{AddOutcome, Adder, Adding};
+use crate::add::{AddFailed, AddOutcome, Adder, Adding};
 use crate::call::{Call, Failure};
 use crate::closed::Closed;
 use crate::config::ClientConfig;
@@ -69,20 +69,24 @@ impl Client {
     /// session that is not among the refused takes the fast path.
     ///
     /// # Errors
-    /// When a call as a whole fails. Sessions may have been accepted by then; to add them again does no harm
-    /// ([`crate::Refusal::AlreadyExists`]).
-    pub async fn add(&mut self, sessions: impl IntoIterator<Item = Session>) -> Result<AddOutcome, Error> {
+    /// When a call as a whole fails, with what became of the sessions before: they are the first of those that were given.
+    /// To add the others again does no harm ([`crate::Refusal::AlreadyExists`]).
+    pub async fn add(&mut self, sessions: impl IntoIterator<Item = Session>) -> Result<AddOutcome, AddFailed> {
         let mut adder = self.adder();
         let size = adder.batch_size();
         let mut sessions = sessions.into_iter();
         let mut outcome = AddOutcome::default();
         loop {
             let messages = sessions.by_ref().take(size).map(|session| adder.message(&session));
-            let batch = messages.collect::<Result<Vec<_>, _>>()?;
-            if batch.is_empty() {
-                return Ok(outcome);
+            let answer = match messages.collect::<Result<Vec<_>, _>>() {
+                Ok(batch) if batch.is_empty() => return Ok(outcome),
+                Ok(batch) => adder.send(batch).await,
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(later) => outcome.append(later),
+                Err(error) => return Err(AddFailed { error, outcome }),
             }
-            outcome.append(adder.send(batch).await?);
         }
     }
 

@@ -122,7 +122,7 @@ mod session;
 mod status;
 mod subscribe;
 
-pub use add::{AddOutcome, Adding, Refused};
+pub use add::{AddFailed, AddOutcome, Adding, Refused};
 pub use client::Client;
 pub use closed::Closed;
 pub use config::ClientConfig;

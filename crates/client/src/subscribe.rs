@@ -175,8 +175,7 @@ impl Subscription {
                             self.trouble = None;
                             return Poll::Pending;
                         }
-                        let deadline =
-                            deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.call.deadline)));
+                        let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.call.deadline)));
                         ready!(deadline.as_mut().poll(context));
                         let late = self.call.error(&Failure::Deadline);
                         self.failed(late)?;

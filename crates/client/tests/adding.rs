@@ -11,8 +11,8 @@ use opof_client::{
     Client, ClientConfig, Dialect, Error, Link, NextHopId, Profile, Refusal, Session, Transport, Tunnel, limits,
 };
 use tokio::sync::mpsc;
-use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 
 mod support;
 use support::Mock;
@@ -161,9 +161,47 @@ async fn after_an_error_no_more_is_taken() {
     assert_eq!(errors, 2, "each batch that was under way has its outcome");
     assert!(taken.load(Ordering::Relaxed) <= 3 * limits::ADD_BATCH);
     let error = client.add_stream(tokio_stream::iter([session(1)])).finish().await.expect_err("it fails still");
-    assert!(error.is_retryable(), "{error:?}");
+    assert!(error.error.is_retryable(), "{error:?}");
     let inexpressible = client.add_stream(tokio_stream::iter([session(1).tunnel(Tunnel::Gtpu)])).finish().await;
-    assert!(matches!(inexpressible, Err(Error::Inexpressible(_))), "{inexpressible:?}");
+    assert!(matches!(inexpressible.map_err(Error::from), Err(Error::Inexpressible(_))));
+}
+
+/// Every session that was taken is in an outcome or handed back, once.
+#[tokio::test]
+async fn what_a_failed_call_leaves_without_an_answer_is_handed_back() {
+    let (mock, client) = connected().await;
+    let batch = limits::ADD_BATCH as u64;
+    let (sessions, taken) = endless();
+    let mut adding = client.add_stream(sessions).in_order();
+    assert_eq!(adding.next().await.expect("no end").expect("answered").accepted, batch);
+    assert_eq!(adding.unanswered(), []);
+    mock.state().fails = Some(tonic::Status::unavailable("not now"));
+    adding.next().await.expect("no end").expect_err("it fails");
+    assert_eq!(adding.next().await, None);
+    let ids: Vec<_> = adding.unanswered().iter().map(|session| session.spec().id.0).collect();
+    let all = taken.load(Ordering::Relaxed) as u64;
+    assert_eq!(ids, (batch..all).collect::<Vec<_>>());
+    assert_eq!(adding.unanswered(), [], "once");
+
+    mock.state().fails = None;
+    let mut adding = client.add_stream(tokio_stream::iter([session(1), session(2).tunnel(Tunnel::Gtpu), session(3)]));
+    let error = adding.next().await.expect("no end").expect_err("v1 has no words for it");
+    assert!(matches!(error, Error::Inexpressible(_)), "{error:?}");
+    assert_eq!(adding.unanswered(), [session(1), session(2).tunnel(Tunnel::Gtpu)], "the third was not taken");
+}
+
+#[tokio::test]
+async fn what_was_answered_before_a_call_failed_is_told() {
+    let (mock, mut client) = connected().await;
+    let batch = limits::ADD_BATCH as u64;
+    mock.state().capacity = Some(limits::ADD_BATCH - 1);
+    let last = session(batch).tunnel(Tunnel::Gtpu);
+    let failed = client.add((0..batch).map(session).chain([last.clone()])).await.expect_err("v1 has no words for it");
+    assert!(matches!(failed.error, Error::Inexpressible(_)), "{failed:?}");
+    assert_eq!((failed.outcome.accepted, failed.outcome.refused.len()), (batch - 1, 1));
+    let sessions = Ready(0..batch).chain(tokio_stream::iter([last]));
+    let failed = client.add_stream(sessions).in_order().finish().await.expect_err("v1 has no words for it");
+    assert_eq!((failed.outcome.accepted, failed.outcome.refused.len() as u64), (0, batch));
 }
 
 #[tokio::test]

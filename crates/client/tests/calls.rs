@@ -143,7 +143,7 @@ async fn a_device_that_does_not_answer_is_given_up() {
     drop(client);
     let late = |error: Error| assert!(matches!(error, Error::Deadline { .. }), "{error:?}");
     late(client_in_a_hurry.get(1).await.expect_err("no answer"));
-    late(client_in_a_hurry.add([session(1)]).await.expect_err("no answer"));
+    late(client_in_a_hurry.add([session(1)]).await.expect_err("no answer").into());
     late(client_in_a_hurry.list().next_page().await.expect_err("no answer"));
     late(client_in_a_hurry.closed(0).await.expect_err("no answer"));
     late(client_in_a_hurry.device().await.expect_err("no answer"));

@@ -125,7 +125,7 @@ async fn what_a_dialect_has_no_words_for_is_not_sent() {
     for dialect in [Dialect::V1, Dialect::V2] {
         let (mock, mut client) = speaking(dialect, Profile::SPEC).await;
         let error = client.add([gtpu()]).await.expect_err("no words");
-        assert!(matches!(error, Error::Inexpressible(_)), "{error:?}");
+        assert!(matches!(error.error, Error::Inexpressible(_)), "{error:?}");
         assert_eq!(mock.state().streams, 0);
         let error = client.shutdown_server(Duration::ZERO).await.expect_err("no such call");
         assert!(matches!(&error, Error::NoSuchCall { .. }), "{error:?}");
