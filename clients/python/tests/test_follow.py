@@ -55,7 +55,9 @@ def test_it_slows_down_while_nothing_closes_and_no_further_than_a_second():
 
 
 def test_it_goes_on_after_failures_and_tells_of_them_once(caplog):
-    down = [[error("gone")] for error in (opof.Unreachable, opof.DeadlineExceeded, opof.ResourceExhausted)] * 4
+    away = [error("gone") for error in (opof.Unreachable, opof.DeadlineExceeded, opof.ResourceExhausted)]
+    codes = (grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    down = [[error] for error in (away + [opof.CallRefused("at fault", code=code) for code in codes]) * 2]
     with caplog.at_level(logging.INFO, "opof"):
         stream, waits = script(["one", opof.Unreachable("broke")], *down, ["two"])
         assert list(stream) == ["one", "two"]
@@ -68,7 +70,8 @@ def test_it_goes_on_after_failures_and_tells_of_them_once(caplog):
 
 
 def test_what_waiting_does_not_mend_is_raised():
-    for error in (opof.PermissionDenied("no"), opof.Unimplemented("no"), opof.BadAnswer("no")):
+    refused = opof.CallRefused("no", code=grpc.StatusCode.FAILED_PRECONDITION)
+    for error in (opof.PermissionDenied("no"), opof.Unimplemented("no"), opof.BadAnswer("no"), refused):
         stream, _ = script([error])
         with pytest.raises(type(error)):
             list(stream)

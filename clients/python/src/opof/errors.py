@@ -28,6 +28,14 @@ class Error(Exception):
         self.details = details
         self.outcome = None
 
+    @property
+    def retryable(self) -> bool:
+        """True when the same call may succeed later although nobody has mended anything on this side: the device was away,
+        busy, or at fault. It does not say that the call had no effect."""
+        if isinstance(self, (Unreachable, DeadlineExceeded, ResourceExhausted)):
+            return True
+        return self.code in (grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+
 
 class InvalidConfiguration(Error, ValueError):
     """The client can't be made like this."""

@@ -8,7 +8,7 @@ import threading
 from typing import Callable, Iterable, Iterator
 
 from . import limits
-from .errors import ClientClosed, DeadlineExceeded, ResourceExhausted, Unreachable
+from .errors import ClientClosed, Error
 from .session import SessionReport
 
 _log = logging.getLogger("opof")
@@ -50,7 +50,9 @@ def follow(
                 yield report
         except ClientClosed:
             return
-        except (Unreachable, DeadlineExceeded, ResourceExhausted) as error:
+        except Error as error:
+            if not error.retryable:
+                raise
             # Once, not at each try: it may be away for hours.
             if failures == 0:
                 _log.warning("closed sessions can't be collected, trying again and again: %s", error)
