@@ -44,6 +44,14 @@ pub enum RunError {
         /// What was asked for.
         name: String,
     },
+    /// Cases were chosen, and the server passed none of them because none is about it.
+    #[error("no chosen case applies: {name} {why}; check --only, --dialect, --profile and --capacity")]
+    NoneApplies {
+        /// The first of them.
+        name: &'static str,
+        /// Why it does not apply.
+        why: String,
+    },
     /// The server does not answer.
     #[error("the server is not reached: {reason}; check its address, and that it listens there")]
     Unreachable {
@@ -70,7 +78,7 @@ impl RunError {
     /// 2: the question is wrong. 3: the server was not reached.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoSuchCase { .. } | Self::InService | Self::NotSpoken { .. } => 2,
+            Self::NoSuchCase { .. } | Self::NoneApplies { .. } | Self::InService | Self::NotSpoken { .. } => 2,
             Self::Unreachable { .. } => 3,
         }
     }
@@ -99,6 +107,16 @@ impl Report {
         u8::from(self.failed().next().is_some())
     }
 
+    /// A run in which nothing was tested is no pass.
+    fn none_applies(&self) -> Option<RunError> {
+        let mut skipped = self.results.iter().map_while(|result| match &result.outcome {
+            Outcome::NotApplicable(why) => Some(RunError::NoneApplies { name: result.case.name, why: why.clone() }),
+            Outcome::Passed | Outcome::Failed(_) => None,
+        });
+        let first = skipped.next()?;
+        (skipped.count() + 1 == self.results.len()).then_some(first)
+    }
+
     fn failures(&self, level: Level) -> impl Iterator<Item = &CaseResult> {
         self.results
             .iter()
@@ -121,7 +139,7 @@ pub async fn run(target: &Target, choice: &Choice, mut on_case: impl FnMut(&Case
         on_case(&result);
         report.results.push(result);
     }
-    Ok(report)
+    report.none_applies().map_or(Ok(report), Err)
 }
 
 async fn preflight(bench: &mut Bench, force: bool) -> Result<(), RunError> {

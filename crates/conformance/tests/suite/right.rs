@@ -64,6 +64,19 @@ async fn a_server_with_sessions_is_left_alone_unless_forced() {
 }
 
 #[tokio::test]
+async fn where_no_case_applies_nothing_has_passed() {
+    let terms = terms(Dialect::V1, Profile::SPEC, SameTuple::Supersede);
+    let target = Mock::start(terms, Profile::SPEC, None).await;
+    let choice = |only: &[&str]| Choice { only: only.iter().map(|name| (*name).to_owned()).collect(), force: false };
+    let error = run(&target, &choice(&["service-version", "next-hop-unknown"]), |_| {}).await.unwrap_err();
+    let RunError::NoneApplies { name: "service-version", ref why } = error else { panic!("{error:?}") };
+    assert!(why.contains("v1beta1"), "{why}");
+    assert_eq!(error.exit_code(), 2);
+    let report = run(&target, &choice(&["service-version", "bad-port"]), |_| {}).await.unwrap();
+    assert_eq!((report.results.len(), report.exit_code()), (2, 0));
+}
+
+#[tokio::test]
 async fn nobody_there_is_no_failed_case() {
     // The discard port of a loopback address that nobody has: refused at once.
     let channel = Endpoint::from_static("http://127.0.0.1:9").connect_lazy();
