@@ -157,7 +157,7 @@ pub enum Outcome {
 /// What becomes of `frame` (whole L2 frame without FCS), received on `ingress`:
 ///
 /// 1. From a firewall port it goes out of the wire port, without a look at it.
-/// 2. [`classify`] says why it has no key: slow path.
+/// 2. [`classify()`] says why it has no key: slow path.
 /// 3. No session has its key: [`SlowPath::Miss`].
 /// 4. The session drops: dropped.
 /// 5. The session translates to addresses of another family than the outermost packet's, or its next hop is not there:
