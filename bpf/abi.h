@@ -61,8 +61,8 @@ enum opof_tunnel {
 };
 
 /*
- * The two table keys: of the innermost packet that is looked at, and the outermost VLAN. Addresses and ports as on the wire, LIF and VLAN as the host has numbers. No byte is left
- * undefined: hash tables compare all of them.
+ * The two table keys: of the innermost packet that is looked at, and the outermost VLAN. Addresses and ports as on the
+ * wire, LIF and VLAN as the host has numbers. No byte is left undefined: hash tables compare all of them.
  */
 struct opof_key4 {
 	__u8 source[4];

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The fast path: one program for wire ports, one for firewall ports, and one that only tells what the first would do.
+ * The fast path: one program for wire ports, one for firewall ports, one that makes copies for collectors, and two that
+ * only tell what the first and the third would do.
  *
  * abi.h    what user space and the programs agree on
  * maps.h   tables, counters, ports
@@ -9,8 +10,8 @@
  * edit.h   what is changed in a frame on its way
  * copy.h   copies to collectors
  *
- * No path ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is dropped as its
- * session asks.
+ * No path of a port's program ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is
+ * dropped as its session asks.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -24,7 +25,7 @@
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 
-/* OPOF_HAS_KEY, *hit, *way and, where something but the tag is changed, *change filled; or why the frame goes to the firewall. */
+/* OPOF_HAS_KEY, *hit and *way filled, and *change where more than the tag is changed; or why the frame goes to the firewall. */
 static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit, __u32 *way,
 				 struct opof_change *change)
 {
