@@ -20,7 +20,6 @@ const PROGRAMS: &[Program] = &[
     Program { name: "/usr/include/bpf/bpf_helpers.h", package: "libbpf-dev" },
     Program { name: "/usr/include/linux/bpf.h", package: "linux-libc-dev" },
     Program { name: "python3", package: "python3" },
-    Program { name: "tshark", package: "tshark" },
 ];
 /// For a Python that can't make virtual environments.
 const VENV: Program = Program { name: "/usr/share/doc/python3-venv", package: "python3-venv" };
