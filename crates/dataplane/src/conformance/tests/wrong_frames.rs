@@ -391,7 +391,7 @@ fn a_plane_that_claims_no_gtpu_is_not_asked_for_it() {
     let report = run_all(&mut SimRig::new(Box::new(Modest(plane)), ports, honest));
     assert!(report.passed(), "{report}");
     let left_out = report.cases.iter().filter(|case| matches!(case.result, Ok(Verdict::NotApplicable(_))));
-    assert_eq!(left_out.count(), 8, "{report}");
+    assert_eq!(left_out.filter(|case| case.name.contains("gtpu")).count(), 8, "{report}");
 }
 
 #[test]
