@@ -7,14 +7,14 @@ use std::os::fd::AsFd;
 use opof_dataplane::PortRole;
 
 use crate::abi;
-use crate::collectors::{Collectors, CopyConfig};
+use crate::collectors::Collectors;
+use crate::config::{TunnelConfig, XdpConfig};
 use crate::error::OpenError;
 use crate::exits::{CopyExit, Exits};
 use crate::layout::{self, Layout};
 use crate::links::{Bundle, Links};
 use crate::loader::{self, Loaded, SHARED_MAPS};
 use crate::pin::PinDir;
-use crate::plane::XdpConfig;
 use crate::ports::{self, Port};
 use crate::records::Records;
 use crate::redirect;
@@ -80,7 +80,7 @@ impl Made {
 }
 
 /// The interface of the collectors, checked, and the program that makes copies on it.
-fn copy_exit(copies: &CopyConfig, config: &XdpConfig, layout: &Layout, pins: &PinDir) -> Result<CopyExit, OpenError> {
+fn copy_exit(copies: &TunnelConfig, config: &XdpConfig, layout: &Layout, pins: &PinDir) -> Result<CopyExit, OpenError> {
     let interface = ports::index(&copies.interface)?;
     if let Ok(Some(false)) = redirect::is_target(interface) {
         let interface = &copies.interface;

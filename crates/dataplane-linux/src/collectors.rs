@@ -12,24 +12,12 @@ use std::thread::{self, JoinHandle};
 use opof_dataplane::limits::COPY_LEN;
 use opof_wire::Addresses;
 use opof_wire::encap::{Template, Tunnel};
-use opof_wire::geneve::OptionId;
 
 use crate::abi::{Collector, Way};
+use crate::config::TunnelConfig;
 use crate::limits::{COLLECTOR_LOOK, COLLECTOR_LOOK_SOON, COLLECTORS};
 use crate::neighbour::{Path, Resolver, Unreachable};
 use crate::sys::map::{Barrier, Map};
-
-/// What the packets to collectors have in common.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CopyConfig {
-    /// The interface that they leave by. It stays the host's: it has addresses, and its routes and neighbours are the
-    /// kernel's.
-    pub interface: String,
-    /// Virtual network identifier of all of them, at most [`opof_wire::geneve::VNI_MAX`].
-    pub vni: u32,
-    /// What our option is called.
-    pub option: OptionId,
-}
 
 /// Collectors in use. Dropping it ends the thread; the ways stay as they are.
 #[derive(Debug)]
@@ -64,7 +52,7 @@ struct Known {
 
 impl Collectors {
     /// Starts following. `interface` is the index of the one in `config`; all in the namespace of the calling thread.
-    pub(crate) fn follow(map: Map<u32, Collector>, config: CopyConfig, interface: u32) -> io::Result<Self> {
+    pub(crate) fn follow(map: Map<u32, Collector>, config: TunnelConfig, interface: u32) -> io::Result<Self> {
         let state = State { map, known: vec![None; COLLECTORS], stopped: false, is_new: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let follower = Follower {
@@ -155,7 +143,7 @@ struct Follower {
     shared: Arc<Shared>,
     resolver: Resolver,
     barrier: Barrier,
-    config: CopyConfig,
+    config: TunnelConfig,
     interface: u32,
 }
 
@@ -212,7 +200,7 @@ impl Follower {
             (source, _) => return Err(format!("the kernel would send from {source}, which is of another family")),
         };
         let Path { source_mac, destination_mac, .. } = *path;
-        let CopyConfig { vni, option, .. } = self.config;
+        let TunnelConfig { vni, option, .. } = self.config;
         Ok(Tunnel { source_mac, destination_mac, addresses, vni, option })
     }
 

@@ -9,9 +9,9 @@ use std::ops::Range;
 use opof_dataplane::PortRole;
 use opof_session::types::Lif;
 
+use crate::config::{Bond, LifPorts};
 use crate::limits::{LIFS, WAYS};
 use crate::loader::PortConstants;
-use crate::plane::{Bond, LifPorts};
 
 /// The LIFs of a plane and the numbers of their ports.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ mod tests {
 
     fn ports(lif: u16, wires: usize, bond: Bond) -> LifPorts {
         let wire = (0..wires).map(|n| format!("w{lif}{n}")).collect();
-        LifPorts { lif: Lif::new(lif).unwrap(), wire, bond, firewall: format!("f{lif}") }
+        LifPorts { wire, bond, ..LifPorts::new(Lif::new(lif).unwrap(), "", format!("f{lif}")) }
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod abi;
 mod assembly;
 mod attach;
 mod collectors;
+mod config;
 mod error;
 mod exits;
 mod grace;
@@ -38,6 +39,6 @@ mod routes;
 pub mod sys;
 mod table;
 
-pub use collectors::CopyConfig;
+pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};
 pub use error::OpenError;
-pub use plane::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};
+pub use plane::XdpPlane;

@@ -1,9 +1,8 @@
 //! The XDP plane: opening and closing it, and [`DataPlane`] on top of table, records and grace periods.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
@@ -16,11 +15,12 @@ use opof_wire::SlowPath;
 use crate::abi::{self, Copied, Edit, Edits, Forward, Hit, Key};
 use crate::assembly::{Made, must_be_up, unpin_maps};
 use crate::attach::{Attachments, mode_name};
-use crate::collectors::{Collectors, CopyConfig};
+use crate::collectors::Collectors;
+use crate::config::{LifPorts, XdpConfig};
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
 use crate::layout::{self, Layout};
-use crate::limits::{COLLECTORS, LIFS, UNDER_WAY, WIRE_PORTS};
+use crate::limits::{COLLECTORS, UNDER_WAY};
 use crate::links::Links;
 use crate::loader::{self, Loaded};
 use crate::pin::PinDir;
@@ -30,101 +30,6 @@ use crate::routes::Routes;
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
 use crate::table::{Entries, Table, install_error};
-
-/// How programs are attached to ports.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum AttachMode {
-    /// Native; generic on all ports when a driver refuses.
-    #[default]
-    Auto,
-    /// In the driver, or not at all.
-    Native,
-    /// Behind the driver: works with every driver, at a fraction of the speed.
-    Generic,
-}
-
-/// Which of a LIF's wire ports carries what leaves it. What comes in is taken on each of them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Bond {
-    /// The first in the list whose link is up carries everything.
-    #[default]
-    ActiveStandby,
-    /// All whose link is up share it, each flow on one of them: link aggregation (IEEE 802.1AX) without its protocol.
-    Balance,
-}
-
-/// A logical interface and the network interfaces that are its ports.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LifPorts {
-    /// Its number.
-    pub lif: Lif,
-    /// The interfaces towards the network: at least one, at most [`WIRE_PORTS`].
-    pub wire: Vec<String>,
-    /// How several of them are used.
-    pub bond: Bond,
-    /// The interface towards the firewall.
-    pub firewall: String,
-}
-
-impl LifPorts {
-    /// With one wire port.
-    pub fn new(lif: Lif, wire: impl Into<String>, firewall: impl Into<String>) -> Self {
-        Self { lif, wire: vec![wire.into()], bond: Bond::default(), firewall: firewall.into() }
-    }
-
-    /// Names of all ports, in the order of their numbers.
-    fn names(&self) -> impl Iterator<Item = &String> {
-        self.wire.iter().chain([&self.firewall])
-    }
-}
-
-/// How a plane is set up.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct XdpConfig {
-    /// At least one, at most [`LIFS`].
-    pub lifs: Vec<LifPorts>,
-    /// Sessions at most. 64 bytes each of counters and 64 bytes of empty table are taken at once.
-    pub sessions: u32,
-    /// How programs are attached.
-    pub mode: AttachMode,
-    /// A directory on a BPF file system, for this plane alone.
-    pub pin_dir: PathBuf,
-    /// Where sessions may copy to; `None`: they may not. Generic mode can't.
-    pub copies: Option<CopyConfig>,
-}
-
-impl XdpConfig {
-    /// The pin directory of a device that needs no other.
-    pub const PIN_DIR: &str = "/sys/fs/bpf/opof";
-
-    fn check(&self) -> Result<(), OpenError> {
-        if !(1..=LIFS).contains(&self.lifs.len()) {
-            return Err(OpenError::Lifs(self.lifs.len()));
-        }
-        let (mut lifs, mut names) = (HashSet::new(), HashSet::new());
-        for ports in &self.lifs {
-            let LifPorts { lif, wire, .. } = ports;
-            if !lifs.insert(lif) {
-                return Err(OpenError::DuplicateLif(*lif));
-            }
-            if !(1..=WIRE_PORTS).contains(&wire.len()) {
-                return Err(OpenError::WirePorts { lif: *lif, wires: wire.len() });
-            }
-            if let Some(name) = ports.names().find(|name| !names.insert(*name)) {
-                return Err(OpenError::DuplicateInterface(name.clone()));
-            }
-        }
-        if let Some(copies) = self.copies.as_ref().filter(|copies| names.contains(&copies.interface)) {
-            return Err(OpenError::DuplicateInterface(copies.interface.clone()));
-        }
-        let most = opof_session::limits::SESSIONS;
-        if (1..=most).contains(&self.sessions) {
-            Ok(())
-        } else {
-            Err(OpenError::Sessions { asked: self.sessions, most })
-        }
-    }
-}
 
 /// The XDP data plane.
 #[derive(Debug)]
@@ -432,27 +337,20 @@ impl XdpPlane {
         for reason in SlowPath::ALL {
             counters.slow_path[reason as usize] = kind(abi::KIND_SLOW + reason as u32);
         }
-        let fates = counters.slow_path.iter().chain([&counters.forwarded, &counters.dropped]);
-        counters.received = fates.fold(Tally::default(), |sum, fate| add(sum, *fate));
+        counters.received = counters.fates().sum();
         counters
     }
 
     /// Over all CPUs; zero, and a word in the log, when the kernel does not tell.
     fn tally(&self, index: u32) -> Tally {
         match self.statistics.get(index) {
-            Ok(values) => values.iter().fold(Tally::default(), |sum, value| {
-                add(sum, Tally { packets: value.packets(), bytes: value.bytes() })
-            }),
+            Ok(values) => values.iter().map(|value| Tally { packets: value.packets(), bytes: value.bytes() }).sum(),
             Err(error) => {
                 tracing::error!(%error, "could not read port statistics");
                 Tally::default()
             }
         }
     }
-}
-
-const fn add(a: Tally, b: Tally) -> Tally {
-    Tally { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
 /// What a rule changes and copies, as the programs know it.
@@ -524,7 +422,7 @@ impl DataPlane for XdpPlane {
         let mode = mode_name(self.attachments.mode());
         let ports = self.ports.iter().zip(self.layout.ports()).enumerate().map(|(index, (port, (lif, role)))| {
             let counters = self.counters(index, role);
-            PortDescription { lif, role, name: port.name().to_owned(), mode, counters }
+            PortDescription { lif: Some(lif), role, name: port.name().to_owned(), mode, counters }
         });
         Description { kind: "xdp", ports: ports.collect() }
     }

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use common::{BOUND, COPIES_MTU, Lab, command, install, lifs};
 use opof_dataplane::conformance::Collectors;
-use opof_dataplane::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
+use opof_dataplane::pipeline::{Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, TunnelPath, decide};
 use opof_dataplane::{DataPlane, PortCounters, PortRole, Tally};
 use opof_dataplane_linux::probe::{CopyProbe, DROPPED, PortRunner, Probe, REDIRECTED, reaches};
 use opof_dataplane_linux::{AttachMode, XdpPlane};
@@ -49,7 +49,7 @@ struct HashTables {
     sessions: HashMap<MatchKey, Hit>,
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
-    collectors: HashMap<IpAddr, CollectorPath>,
+    collectors: HashMap<IpAddr, TunnelPath>,
 }
 
 impl Tables for HashTables {
@@ -65,7 +65,7 @@ impl Tables for HashTables {
         self.vlan_flows.get(&vlan).copied()
     }
 
-    fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
+    fn collector(&self, address: IpAddr) -> Option<TunnelPath> {
         self.collectors.get(&address).copied()
     }
 }
@@ -86,7 +86,7 @@ impl Pair {
         for (address, tunnel) in &reachable {
             let template = Template::new(tunnel).unwrap();
             let frame_len_max = template.layout().frame_len_of_mtu(COPIES_MTU.into());
-            tables.collectors.insert(*address, CollectorPath { template, frame_len_max });
+            tables.collectors.insert(*address, TunnelPath { template, frame_len_max });
         }
         let collectors = reachable.iter().map(|(address, _)| *address).chain([unreachable]).collect();
         let (records, ports) = (HashMap::new(), HashMap::new());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use opof_dataplane::DataPlane;
 use opof_dataplane::conformance::Collectors;
 use opof_dataplane::pipeline::Port as PlanePort;
-use opof_dataplane_linux::{AttachMode, CopyConfig, LifPorts, OpenError, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, TunnelConfig, XdpConfig, XdpPlane};
 use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
@@ -151,14 +151,14 @@ impl Lab {
 
     /// As [`Lab::config`], with the interface of [`Lab::add_collectors`].
     pub fn config_with_copies(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
-        let copies = CopyConfig { interface: COPIES.to_owned(), vni: COPY_VNI, option: COPY_OPTION };
+        let copies = TunnelConfig { interface: COPIES.to_owned(), vni: COPY_VNI, option: COPY_OPTION };
         XdpConfig { copies: Some(copies), ..self.config(sessions, mode) }
     }
 
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
         let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
-        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None }
+        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None, uplink: None }
     }
 
     /// A plane in the device's namespace.
