@@ -21,6 +21,7 @@ mod collectors;
 mod config;
 mod error;
 mod exits;
+mod firewalls;
 mod grace;
 mod layout;
 pub mod limits;
@@ -38,6 +39,7 @@ mod routes;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;
+mod ways;
 
 pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};
 pub use error::OpenError;

@@ -203,7 +203,15 @@ impl AnswerBucket {
     /// # Panics
     /// With no answers a second.
     pub fn new(per_second: u32) -> Self {
-        Self { interval: 1_000_000_000 / u64::from(per_second), full: 0 }
+        Self { interval: Self::interval(per_second), full: 0 }
+    }
+
+    /// Nanoseconds for one answer.
+    ///
+    /// # Panics
+    /// With no answers a second.
+    pub const fn interval(per_second: u32) -> u64 {
+        1_000_000_000 / per_second as u64
     }
 
     /// Takes one answer out, or says that there is none.
