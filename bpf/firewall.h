@@ -51,7 +51,8 @@ static __noinline int refuse_too_big(struct xdp_md *ctx, __u32 length, __u32 fra
 	}
 	if (said == OPOF_ANSWERED && take_answer() && answer_subject(ctx, &subject, mtu) == OPOF_ANSWERED) {
 		count_port(OPOF_TOO_BIG_ANSWERED, length);
-		return XDP_TX;
+		/* Not XDP_TX: a veth does not wake a peer for that which has no program, and the answer would lie there. */
+		return bpf_redirect(ctx->ingress_ifindex, 0);
 	}
 	count_port(OPOF_TOO_BIG_DROPPED, length);
 	return XDP_DROP;

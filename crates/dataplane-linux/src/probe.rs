@@ -25,8 +25,6 @@ use crate::sys::map::Map;
 pub const DROPPED: u32 = 1;
 /// `XDP_PASS`: on the uplink the frame is the host's. A program that is never attached ends with it.
 pub const PASSED: u32 = 2;
-/// `XDP_TX`: the frame leaves by the port that it came in on.
-pub const SENT_BACK: u32 = 3;
 /// `XDP_REDIRECT`: the frame leaves by a port.
 pub const REDIRECTED: u32 = 4;
 

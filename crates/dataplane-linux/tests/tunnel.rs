@@ -7,11 +7,11 @@ mod common;
 use std::collections::BTreeMap;
 
 use common::pair::Pair;
-use common::{Lab, lifs};
+use common::{Lab, TUNNEL_MTU, lifs};
 use opof_dataplane::{
     DataPlane, Encapsulation, FirewallTunnel, FromUplink, PortCounters, PortRole, Refused, Tally, decide_uplink,
 };
-use opof_dataplane_linux::probe::{DROPPED, PASSED, PortRunner, REDIRECTED, SENT_BACK};
+use opof_dataplane_linux::probe::{DROPPED, PASSED, PortRunner, REDIRECTED};
 use opof_dataplane_linux::{AttachMode, XdpPlane};
 use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames, Rng};
 use opof_testkit::packet::Packet;
@@ -82,7 +82,7 @@ impl Uplink {
     fn new() -> Self {
         let mut lab = Lab::new();
         lab.add_collectors();
-        let firewalls = lab.add_firewalls();
+        let firewalls = lab.add_firewalls(TUNNEL_MTU);
         let plane = lab.open(&lab.config_with_tunnels(16, AttachMode::Native)).unwrap();
         let runner = PortRunner::of_uplink(&plane).unwrap().unwrap();
         Self { plane, runner, firewalls, _lab: lab }
@@ -190,7 +190,7 @@ fn answers_are_given_at_the_rate_that_is_set() {
     const PER_SECOND: u32 = 20;
     let mut lab = Lab::new();
     lab.add_collectors();
-    lab.add_firewalls();
+    lab.add_firewalls(TUNNEL_MTU);
     let mut config = lab.config_with_tunnels(16, AttachMode::Native);
     config.uplink.as_mut().unwrap().answers_per_second = PER_SECOND;
     let plane = lab.open(&config).unwrap();
@@ -198,7 +198,7 @@ fn answers_are_given_at_the_rate_that_is_set() {
     let key = frames::pool().into_iter().find(|key| key.addresses.source().is_ipv6()).unwrap();
     let frame = Packet::with_key(&key).payload(&[0; 1400]).build();
     let watch = opof_testkit::wait::Stopwatch::start();
-    let answered = (0..2000).filter(|_| wire.run(&frame, 1).unwrap().code == SENT_BACK).count();
+    let answered = (0..2000).filter(|_| wire.run(&frame, 1).unwrap().code == REDIRECTED).count();
     // What the bucket holds, and what has come into it since.
     let most = 50 + 1 + usize::try_from(watch.elapsed().as_millis() * u128::from(PER_SECOND) / 1000).unwrap();
     assert!((50..=most).contains(&answered), "{answered} answers, {most} at most");

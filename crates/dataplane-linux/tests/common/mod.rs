@@ -81,14 +81,14 @@ pub struct Collected {
 /// The interface that copies leave by.
 pub const COPIES: &str = "copies";
 pub const COPIES_MTU: u16 = 1400;
-const COPIES_MACS: [MacAddress; 2] = [MacAddress([2, 0, 0, 9, 0, 1]), MacAddress([2, 0, 0, 9, 0, 2])];
+pub const COPIES_MACS: [MacAddress; 2] = [MacAddress([2, 0, 0, 9, 0, 1]), MacAddress([2, 0, 0, 9, 0, 2])];
 const COPY_VNI: u32 = 0x00AB_CDEF;
 const COPY_OPTION: OptionId = OptionId::new(0xFF01, 0x42).expect("not critical");
 
 /// Of the tunnels to firewalls, which take the interface of the copies.
 const TUNNEL_VNI: u32 = 0x0012_3456;
 const TUNNEL_OPTION: OptionId = OptionId::new(0xFF02, 0x07).expect("not critical");
-/// Of the way to the first firewall, IP packets: little, so that much does not fit.
+/// IP packets that a way to a firewall may take: few of those that have headers for tunnels fit.
 pub const TUNNEL_MTU: u16 = 200;
 
 fn collector_v6(last: u8) -> [u8; 16] {
@@ -163,17 +163,17 @@ impl Lab {
         Collected { collectors, port: far }
     }
 
-    /// Behind the interface of [`Lab::add_collectors`], which has to be there, a firewall for each LIF: one over IPv4 by a way of
-    /// [`TUNNEL_MTU`], one over IPv6.
-    pub fn add_firewalls(&self) -> [(Lif, FirewallTunnel); 2] {
+    /// Behind the interface of [`Lab::add_collectors`], which has to be there, a firewall for each LIF: one over IPv4 by a way that
+    /// takes packets of `mtu` bytes, one over IPv6.
+    pub fn add_firewalls(&self, mtu: u16) -> [(Lif, FirewallTunnel); 2] {
         let [a, b] = lifs();
         let addresses = [
             Addresses::V4 { source: [10, 99, 0, 1], destination: [10, 99, 0, 4] },
             Addresses::V6 { source: collector_v6(1), destination: collector_v6(4) },
         ];
-        let route = format!("route add 10.99.0.4/32 dev {COPIES} src 10.99.0.1 mtu {TUNNEL_MTU}");
+        let route = format!("route add 10.99.0.4/32 dev {COPIES} src 10.99.0.1 mtu {mtu}");
         self.device.ip(&route).expect("a route");
-        [(a, addresses[0], TUNNEL_MTU), (b, addresses[1], COPIES_MTU)].map(|(lif, addresses, mtu)| {
+        [(a, addresses[0], mtu), (b, addresses[1], COPIES_MTU)].map(|(lif, addresses, mtu)| {
             let (to, mac) = (addresses.destination(), COPIES_MACS[1]);
             self.device.ip(&format!("neigh add {to} lladdr {mac} dev {COPIES} nud permanent")).expect("a neighbour");
             let [source_mac, destination_mac] = COPIES_MACS;
