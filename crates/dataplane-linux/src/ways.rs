@@ -3,6 +3,7 @@
 //! A thread asks for the ways and writes them where the programs read; so nobody is kept waiting for a neighbour. What must not
 //! be here: what goes there, sessions, frames.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -183,14 +184,18 @@ impl Follower {
     fn look(&mut self) -> io::Result<bool> {
         let mut state = self.shared.lock();
         state.is_new = false;
-        let addresses: Vec<_> = state.known.iter().map(|known| known.as_ref().map(|known| known.address)).collect();
+        let mut far_ends: BTreeMap<IpAddr, Vec<usize>> = BTreeMap::new();
+        for (place, known) in state.known.iter().enumerate() {
+            if let Some(known) = known {
+                far_ends.entry(known.address).or_default().push(place);
+            }
+        }
         drop(state);
         let (mut all_reached, mut written) = (true, false);
-        for (place, address) in addresses.into_iter().enumerate() {
-            let Some(address) = address else { continue };
+        for (address, places) in far_ends {
             let found = self.way(address);
             all_reached &= found.is_ok();
-            written |= self.write(place, address, found);
+            written |= self.write(&places, address, &found);
         }
         if written {
             // Before anything is written again: no program reads what is not in force any more.
@@ -224,31 +229,41 @@ impl Follower {
         Ok(Tunnel { source_mac, destination_mac, addresses, vni, option })
     }
 
-    /// Puts a way into force, if it is another one. True when something was written.
-    fn write(&self, place: usize, address: IpAddr, found: Result<Way, String>) -> bool {
+    /// Puts a way into force at all places of an address, where it is another one. True when something was written.
+    fn write(&self, places: &[usize], address: IpAddr, found: &Result<Way, String>) -> bool {
         let mut state = self.shared.lock();
         let State { map, known, .. } = &mut *state;
-        // It may have been given up meanwhile, and its place to another one.
-        let Some(known) = known[place].as_mut().filter(|known| known.address == address) else { return false };
-        let reason = found.as_ref().err().cloned();
-        let FarEnds { what, lost, found: is_found, .. } = self.words;
-        if known.told != reason || known.value == OuterHeaders::default() && reason.is_none() {
-            match &reason {
-                Some(reason) => tracing::warn!(%address, reason, "{lost}"),
-                None => tracing::info!(%address, "{is_found}"),
+        let (mut told, mut written) = (false, false);
+        for place in places {
+            // It may have been given up meanwhile, and its place to another one.
+            let Some(known) = known[*place].as_mut().filter(|known| known.address == address) else { continue };
+            let reason = found.as_ref().err();
+            if known.told.as_ref() != reason || known.value == OuterHeaders::default() && reason.is_none() {
+                // One line an address, however many places it has.
+                if !std::mem::replace(&mut told, true) {
+                    self.tell(address, reason);
+                }
+                known.told = reason.cloned();
             }
-            known.told = reason;
+            let way = found.as_ref().map_or_else(|_| known.value.way().closed(), |way| *way);
+            if known.value.way() == way {
+                continue;
+            }
+            let prepared = known.value.prepared(&way);
+            let switched = prepared.switched();
+            written = true;
+            match map.set(&key(*place), &prepared).and_then(|()| map.set(&key(*place), &switched)) {
+                Ok(()) => known.value = switched,
+                Err(error) => tracing::error!(%error, %address, "could not change the way to a {}", self.words.what),
+            }
         }
-        let way = found.unwrap_or_else(|_| known.value.way().closed());
-        if known.value.way() == way {
-            return false;
+        written
+    }
+
+    fn tell(&self, address: IpAddr, reason: Option<&String>) {
+        match reason {
+            Some(reason) => tracing::warn!(%address, reason, "{}", self.words.lost),
+            None => tracing::info!(%address, "{}", self.words.found),
         }
-        let prepared = known.value.prepared(&way);
-        let switched = prepared.switched();
-        match map.set(&key(place), &prepared).and_then(|()| map.set(&key(place), &switched)) {
-            Ok(()) => known.value = switched,
-            Err(error) => tracing::error!(%error, %address, "could not change the way to a {what}"),
-        }
-        true
     }
 }
