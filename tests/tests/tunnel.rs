@@ -120,6 +120,7 @@ fn flow(net: &Topology, v6: bool, client_port: u16) -> (FlowTuple, FlowKey) {
 fn tcp_goes_through_the_firewall_until_it_is_offloaded_and_its_control_packets_always_do() {
     for (address, v6) in FIREWALLS.into_iter().zip([true, false]) {
         let bench = Bench::new(address, ROOMY);
+        assert!(!bench.opofd.log().contains("do not fit"), "{}", bench.opofd.log());
         let (tuple, _) = flow(&bench.net, v6, 40_001);
         let figures = iperf3(&bench.net, &tuple, 2).unwrap();
         let through = bench.firewall.seen().unwrap();
@@ -239,6 +240,8 @@ fn hosts_are_told_what_fits_and_send_that() {
     // Both outer families; what an IP packet of a host may be is what is left of the MTU.
     for (address, mtu) in FIREWALLS.into_iter().zip([1434, 1414]) {
         let bench = Bench::new(address, NARROW);
+        let needed = if address.contains(':') { 1590 } else { 1570 };
+        assert!(bench.opofd.log().contains(&format!("`ip link set dev up0 mtu {needed}`")), "{}", bench.opofd.log());
         let capture = Capture::start(&bench.net.client.port).unwrap();
         let server = bench.net.server.addresses;
         let most = format!("mtu = {mtu}");

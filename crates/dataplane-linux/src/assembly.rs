@@ -2,6 +2,7 @@
 //!
 //! What must not be here: what a plane does once it is up.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use opof_dataplane::PortRole;
@@ -51,9 +52,21 @@ impl Places {
             });
         }
         let uplink = config.uplink.as_ref().map(|uplink| Port::prepare_uplink(&uplink.tunnel.interface)).transpose()?;
-        let places = Self { of_lifs, uplink };
-        places.must_be_up(&Layout::new(&config.lifs))?;
+        let (places, layout) = (Self { of_lifs, uplink }, Layout::new(&config.lifs));
+        places.must_be_up(&layout)?;
+        places.warn_of_narrow_tunnels(&layout).map_err(OpenError::system("reading the MTU of an interface"))?;
         Ok(places)
+    }
+
+    fn warn_of_narrow_tunnels(&self, layout: &Layout) -> io::Result<()> {
+        let Some(uplink) = &self.uplink else { return Ok(()) };
+        for ((_, wires), firewall) in layout.wires().zip(layout.firewalls()) {
+            // The ports of a LIF stand for each other, so one line is enough.
+            if let (Some(wire), Some(firewall)) = (self.of_lifs[wires.start].interface(), firewall) {
+                firewalls::warn_if_narrow(wire, uplink, firewall)?;
+            }
+        }
+        Ok(())
     }
 
     /// Firewall ports, and one wire port of each LIF: with a link of several out of service a device can still start.

@@ -91,7 +91,7 @@ impl Layout {
     }
 
     /// The LIF at a position, and where what its firewall sends leaves.
-    pub(crate) fn from_firewall(&self, position: usize) -> (Lif, PortConstants) {
+    pub(crate) fn returning(&self, position: usize) -> (Lif, PortConstants) {
         let LifLayout { lif, wires, .. } = &self.lifs[position];
         (*lif, self.constants(wires.end))
     }
@@ -176,7 +176,7 @@ mod tests {
         let layout = Layout::new(&[first, second, third]);
         assert_eq!(layout.firewalls().collect::<Vec<_>>(), [None, Some(address), Some(address)]);
         assert_eq!((layout.tunnelled(), layout.uplink()), (0b110, 8));
-        let (lif, constants) = layout.from_firewall(1);
+        let (lif, constants) = layout.returning(1);
         let expected = PortConstants { lif: 3, index: 5, other: way(1, 0), spread: true };
         assert_eq!((lif.get(), constants), (3, expected));
         assert_eq!(layout.constants(8), PortConstants { lif: 0, index: 8, other: 0, spread: false });

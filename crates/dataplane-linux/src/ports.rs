@@ -87,6 +87,12 @@ impl Port {
         self.up
     }
 
+    /// The largest IP packet that it takes now, in bytes.
+    pub(crate) fn mtu(&self) -> io::Result<usize> {
+        let mtu = self.control.mtu(&self.name)?;
+        usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
     /// Its index, in the namespace of [`Self::prepare`].
     pub(crate) fn index(&self) -> u32 {
         self.index

@@ -261,9 +261,10 @@ impl Follower {
     }
 
     fn tell(&self, address: IpAddr, reason: Option<&String>) {
-        match reason {
-            Some(reason) => tracing::warn!(%address, reason, "{}", self.words.lost),
-            None => tracing::info!(%address, "{}", self.words.found),
+        if let Some(reason) = reason {
+            tracing::warn!(%address, reason, "{}", self.words.lost);
+        } else {
+            tracing::info!(%address, "{}", self.words.found);
         }
     }
 }

@@ -75,7 +75,7 @@ struct Uplink {
     plane: XdpPlane,
     runner: PortRunner,
     firewalls: [(opof_session::types::Lif, FirewallTunnel); 2],
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Uplink {
@@ -85,7 +85,7 @@ impl Uplink {
         let firewalls = lab.add_firewalls(TUNNEL_MTU);
         let plane = lab.open(&lab.config_with_tunnels(16, AttachMode::Native)).unwrap();
         let runner = PortRunner::of_uplink(&plane).unwrap().unwrap();
-        Self { plane, runner, firewalls, _lab: lab }
+        Self { plane, runner, firewalls, lab }
     }
 
     /// What the firewall of the LIF at `position` sends.
@@ -174,7 +174,7 @@ fn a_lost_way_loses_what_goes_there_and_nothing_that_comes_back() {
     let wire = PortRunner::new(&uplink.plane, lifs()[0], PortRole::Wire).unwrap();
     let frame = Packet::with_key(&frames::pool()[0]).build();
     assert_eq!(wire.run(&frame, 1).unwrap().code, REDIRECTED);
-    uplink._lab.device.ip(&format!("neigh del 10.99.0.4 dev {}", common::COPIES)).unwrap();
+    uplink.lab.device.ip(&format!("neigh del 10.99.0.4 dev {}", common::COPIES)).unwrap();
     let lost = || (wire.run(&frame, 1).unwrap().code == DROPPED).then_some(());
     opof_testkit::wait::until("the way to be lost", common::BOUND, lost).unwrap();
     let wires = uplink.plane.describe().ports[0].counters;
