@@ -6,8 +6,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::pair::Pair;
-use common::{Lab, TUNNEL_MTU, lifs};
+use common::pair::{HashTables, Pair};
+use common::{COPIES, Lab, TUNNEL_MTU, lifs};
+use opof_dataplane::pipeline::{Outcome, Port, decide};
 use opof_dataplane::{
     DataPlane, Encapsulation, FirewallTunnel, FromUplink, PortCounters, PortRole, Refused, Tally, decide_uplink,
 };
@@ -68,6 +69,27 @@ fn frames_in_several_pieces_do_not_fit_and_are_answered() {
     }
     pair.compare_counters();
     assert!(pair.verdicts.keys().any(|verdict| verdict.starts_with("too big, told")), "{:?}", pair.verdicts);
+}
+
+#[test]
+fn frames_in_several_pieces_go_through_a_tunnel_that_has_room() {
+    const MTU: u16 = 9100;
+    let mut lab = Lab::new();
+    let far = lab.add_collectors().port;
+    lab.device.ip(&format!("link set dev {COPIES} mtu {MTU}")).unwrap();
+    far.namespace.ip(&format!("link set dev {} mtu {MTU}", far.name)).unwrap();
+    let [(lif, tunnel), _] = lab.add_firewalls(MTU);
+    let plane = lab.open(&lab.config_with_tunnels(16, AttachMode::Native)).unwrap();
+    let wire = PortRunner::new(&plane, lif, PortRole::Wire).unwrap();
+    let tables = HashTables { firewalls: vec![(lif, tunnel)], ..HashTables::default() };
+    let port = Port::wire(lif);
+    for key in frames::pool() {
+        let frame = Packet::with_key(&key).payload(&[0x5A; 8900]).build();
+        let Outcome::Out { frame: expected, .. } = decide(port, &frame, &tables).apply(port, &frame) else { panic!() };
+        assert!(expected.len() == frame.len() + 66);
+        let run = wire.run(&frame, 1).unwrap();
+        assert_eq!((run.code, run.frame), (REDIRECTED, expected), "{key}");
+    }
 }
 
 /// With both firewalls of [`Lab::add_firewalls`].
@@ -174,7 +196,7 @@ fn a_lost_way_loses_what_goes_there_and_nothing_that_comes_back() {
     let wire = PortRunner::new(&uplink.plane, lifs()[0], PortRole::Wire).unwrap();
     let frame = Packet::with_key(&frames::pool()[0]).build();
     assert_eq!(wire.run(&frame, 1).unwrap().code, REDIRECTED);
-    uplink.lab.device.ip(&format!("neigh del 10.99.0.4 dev {}", common::COPIES)).unwrap();
+    uplink.lab.device.ip(&format!("neigh del 10.99.0.4 dev {}", COPIES)).unwrap();
     let lost = || (wire.run(&frame, 1).unwrap().code == DROPPED).then_some(());
     opof_testkit::wait::until("the way to be lost", common::BOUND, lost).unwrap();
     let wires = uplink.plane.describe().ports[0].counters;

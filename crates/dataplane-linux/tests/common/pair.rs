@@ -38,9 +38,9 @@ pub struct Pair {
 #[derive(Default)]
 pub struct HashTables {
     pub sessions: HashMap<MatchKey, Hit>,
-    next_hops: HashMap<NextHopId, Macs>,
-    vlan_flows: HashMap<Vid, Lif>,
-    collectors: HashMap<IpAddr, TunnelPath>,
+    pub next_hops: HashMap<NextHopId, Macs>,
+    pub vlan_flows: HashMap<Vid, Lif>,
+    pub collectors: HashMap<IpAddr, TunnelPath>,
     /// Those behind tunnels.
     pub firewalls: Vec<(Lif, FirewallTunnel)>,
 }
