@@ -82,7 +82,7 @@ pub(super) fn lifs() -> [Lif; 2] {
 pub(super) struct SimRig {
     plane: Box<dyn DataPlane>,
     ports: RigPorts,
-    wire_side: WireSide,
+    pub(super) wire_side: WireSide,
     clock: Cell<u64>,
     out: Vec<(Port, Vec<u8>)>,
     pub(super) copy_side: CopySide,
