@@ -196,7 +196,7 @@ fn a_lost_way_loses_what_goes_there_and_nothing_that_comes_back() {
     let wire = PortRunner::new(&uplink.plane, lifs()[0], PortRole::Wire).unwrap();
     let frame = Packet::with_key(&frames::pool()[0]).build();
     assert_eq!(wire.run(&frame, 1).unwrap().code, REDIRECTED);
-    uplink.lab.device.ip(&format!("neigh del 10.99.0.4 dev {}", COPIES)).unwrap();
+    uplink.lab.device.ip(&format!("neigh del 10.99.0.4 dev {COPIES}")).unwrap();
     let lost = || (wire.run(&frame, 1).unwrap().code == DROPPED).then_some(());
     opof_testkit::wait::until("the way to be lost", common::BOUND, lost).unwrap();
     let wires = uplink.plane.describe().ports[0].counters;
