@@ -64,6 +64,11 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     run(cargo().args(words).args(arguments))
 }
 
+/// The benchmark, optimized as what it measures.
+pub(crate) fn bench(arguments: &[String]) -> Result<()> {
+    run(cargo().args(["run", "--quiet", "--release", "--package", "opof-bench", "--"]).args(arguments))
+}
+
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
