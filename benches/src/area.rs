@@ -42,4 +42,13 @@ pub(crate) struct Area {
 }
 
 /// All of them, in the order in which they run.
-pub(crate) const AREAS: &[Area] = &[];
+pub(crate) const AREAS: &[Area] = &[
+    Area {
+        name: "control",
+        what: "calls of the API, beside a server that does nothing else",
+        run: crate::control::run,
+    },
+    Area { name: "engine", what: "the session engine alone, at many sizes of the table", run: crate::engine::run },
+    Area { name: "aging", what: "processor time and lateness of timeouts", run: crate::aging::run },
+    Area { name: "memory", what: "bytes a session, of the kernel and of the daemon", run: crate::memory::run },
+];

@@ -3,18 +3,26 @@
 //! What lives here: the work of each area, and the report. What must not: anything that ships, and a verdict that depends on how busy
 //! the machine is: every figure is a ratio of medians that took turns, and stands in the report with its spread.
 
+mod aging;
 mod area;
+mod calls;
+mod control;
+mod device;
+mod engine;
 mod limits;
 mod machine;
+mod memory;
 mod progress;
 mod report;
 mod samples;
+mod subject;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::area::{AREAS, Area, Scale, Setting};
 use crate::machine::Machine;
@@ -34,6 +42,8 @@ Examples:
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask bench", after_help = EXAMPLES, term_width = 0)]
 struct Arguments {
+    #[command(subcommand)]
+    serve: Option<Serve>,
     /// What to measure; everything when none is named
     #[arg(value_name = "AREA")]
     areas: Vec<String>,
@@ -54,6 +64,14 @@ struct Arguments {
     list: bool,
 }
 
+/// What this program is, when it stands beside opofd.
+#[derive(Subcommand, Debug)]
+enum Serve {
+    /// A server that only decodes and inserts
+    #[command(hide = true)]
+    ServeFloor,
+}
+
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,6 +83,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Serve::ServeFloor) = arguments.serve {
+        return control::floor::serve();
+    }
     if arguments.list {
         for Area { name, what, .. } in AREAS {
             println!("{name:<8} {what}");

@@ -41,6 +41,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "halves and small whole numbers are exact")]
 mod tests {
     use super::*;
 

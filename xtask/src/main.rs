@@ -62,7 +62,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Demo { arguments } => shell::demo(&arguments),
-        Command::Bench { arguments } => shell::bench(&arguments),
+        Command::Bench { arguments } => shell::bench(&arguments, true),
         Command::Walls => walls::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bpf { check: true } => Ok(bpf::check()?),

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{AreaReport, Bound, Figure, Report, Target, plot_name};
 use crate::samples::Samples;
+use crate::text::apart;
 
 /// What stands where nothing was measured.
 const NOTHING: &str = "-";
@@ -96,15 +97,7 @@ pub(super) fn number(value: f64) -> String {
     };
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
-    let digits = whole.trim_start_matches('-').len();
-    let mut apart = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        let left = whole.len() - index;
-        if index > 0 && left.is_multiple_of(3) && left < digits {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
+    let apart = apart(whole);
     match fraction.map(|fraction| fraction.trim_end_matches('0')).filter(|fraction| !fraction.is_empty()) {
         Some(fraction) => format!("{apart}.{fraction}"),
         None => apart,
