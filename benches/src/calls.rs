@@ -66,6 +66,13 @@ pub(crate) async fn connect() -> Result<Rpc> {
     Ok(Rpc::new(channel, Dialect::V1).max_decoding_message_size(usize::MAX))
 }
 
+/// Waits until the server answers.
+pub(crate) async fn answer() -> Result<()> {
+    let id = SessionId { session_id: u64::MAX };
+    connect().await?.get_session(id).await.context("a first call")?;
+    Ok(())
+}
+
 /// UDP, another source for each id, idle after `timeout` seconds; 0: as the server likes.
 fn session(id: u32, family: Family, timeout: u32) -> SessionRequest {
     let [a, b, c, d] = id.to_be_bytes();

@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use opof_testkit::netns::NetNs;
 use opof_testkit::wait;
 
+use crate::calls;
+
 /// For a table of many millions to be allocated.
 const START: Duration = Duration::from_secs(60);
 /// The line by which a server of ours says that it listens.
@@ -44,6 +46,8 @@ impl Subject {
         if let Some(status) = subject.child.try_wait().context("look after opofd")? {
             bail!("opofd ended ({status}): {}", subject.log().trim());
         }
+        // Its port is open before its data plane is.
+        calls::within(namespace, async || calls::answer().await)?;
         Ok(subject)
     }
 
