@@ -16,6 +16,8 @@
 #define OPOF_COLLECTORS 256
 /* The longest frame that is copied: dataplane::limits::COPY_LEN. */
 #define OPOF_COPY_LEN 3400
+/* Answers to packets that do not fit, at once: dataplane::limits::ANSWER_BURST. */
+#define OPOF_ANSWER_BURST 50
 /* wire::classify has the same one. */
 #define OPOF_MAX_GTPU_EXTENSIONS 4
 
@@ -161,13 +163,13 @@ struct opof_next_hop {
 };
 
 /*
- * The outer headers of what goes to a collector: Ethernet, IPv4 or IPv6, UDP, GENEVE, our option. wire::encap makes them and
- * names the bytes that are filled in for each frame.
+ * The outer headers of what goes to the far end of a tunnel, a collector or a firewall: Ethernet, IPv4 or IPv6, UDP, GENEVE, our
+ * option. wire::encap makes them and names the bytes that are filled in for each frame.
  */
 #define OPOF_TEMPLATE_V4 66
 #define OPOF_TEMPLATE_V6 86
 struct opof_template {
-	__u16 length;	     /* OPOF_TEMPLATE_V4 or _V6; another one: there is no way to it */
+	__u16 length;	     /* OPOF_TEMPLATE_V4 or _V6; 0: there is no way to it, now */
 	__u16 frame_len_max; /* the largest frame that goes there */
 	__u8 bytes[88];
 };
@@ -176,7 +178,7 @@ struct opof_template {
  * `current` says which of the two is in force. User space writes the other one, then `current`, and waits for a grace
  * period before it writes again: a program reads one that nobody is writing.
  */
-struct opof_collector {
+struct opof_outer_headers {
 	__u32 current;
 	struct opof_template templates[2];
 };
@@ -192,6 +194,25 @@ struct opof_copy {
 	__u16 zero;
 };
 
+/* An address that packets on the uplink come from. */
+struct opof_peer {
+	__u8 address[16]; /* an IPv4 address is in the first four bytes */
+	__u32 family;	  /* 4 or 6 */
+};
+
+/* Who sends what comes out of a tunnel, and by which interface it is to leave. */
+struct opof_returning {
+	__u32 firewall; /* position of the first LIF with this firewall: index into `firewalls` */
+	__u32 lif;	/* its number, in our option */
+};
+
+/* Where that is. */
+struct opof_exit {
+	__u32 way;	  /* in `ports`: the first one to the network */
+	__u32 statistics; /* first index of the LIF's firewall port in `statistics` */
+	__u32 spread;	  /* frames are to take different ways */
+};
+
 /* One direction of a session. `last_seen` is CLOCK_MONOTONIC in ns, as fine as the kernel's tick; 0: never. */
 struct opof_direction {
 	__u64 packets;
@@ -205,8 +226,8 @@ struct opof_record {
 	__u64 unused[2];
 };
 
-/* What became of a frame, as it is counted per port. A firewall port uses OPOF_RECEIVED alone; on a wire port what
- * was received is the sum of the others. */
+/* What became of a frame, as it is counted per port. A firewall port uses OPOF_RECEIVED alone, the uplink that for what was taken
+ * and OPOF_REFUSED; on a wire port what was received is the sum of the others. */
 enum opof_kind {
 	OPOF_RECEIVED = 0,
 	OPOF_FORWARDED = 1,
@@ -214,7 +235,11 @@ enum opof_kind {
 	OPOF_SLOW = 3, /* + reason */
 	OPOF_COPIED = 21, /* of those forwarded */
 	OPOF_COPY_LOST = 22,
-	OPOF_KINDS = 23,
+	OPOF_TOO_BIG_ANSWERED = 23,
+	OPOF_TOO_BIG_DROPPED = 24,
+	OPOF_UNREACHABLE = 25,
+	OPOF_REFUSED = 26, /* + refusal */
+	OPOF_KINDS = 46,
 };
 
 struct opof_tally {
@@ -269,7 +294,7 @@ struct opof_too_big {
 /* wire::decap has the same bound. */
 #define OPOF_MAX_GENEVE_OPTIONS 4
 
-/* Why a frame is not a packet of the tunnel: wire::decap::Refusal, the same numbers. */
+/* Why a frame is not a packet of the tunnel: wire::decap::Refusal, the same numbers, and the last one: dataplane::Refused. */
 enum opof_refusal {
 	OPOF_REFUSED_TRUNCATED = 0,
 	OPOF_REFUSED_ETHER_TYPE = 1,
@@ -290,7 +315,8 @@ enum opof_refusal {
 	OPOF_REFUSED_OPTION_LENGTH = 16,
 	OPOF_REFUSED_OPTION_TWICE = 17,
 	OPOF_REFUSED_OPTION_MISSING = 18,
-	OPOF_REFUSALS = 19,
+	OPOF_REFUSED_LIF = 19,
+	OPOF_REFUSALS = 20,
 };
 
 /* Besides a refusal, what decapsulate() can say: the frame is the one that was inside. */
@@ -347,8 +373,12 @@ OPOF_AT(opof_edit, out_lif, 44);
 OPOF_AT(opof_edit, collector, 46);
 OPOF_AT(opof_edit, flags, 47);
 OPOF_SIZE(opof_template, 92);
-OPOF_SIZE(opof_collector, 188);
+OPOF_SIZE(opof_outer_headers, 188);
 OPOF_SIZE(opof_copy, 16);
+OPOF_SIZE(opof_peer, 20);
+OPOF_AT(opof_peer, family, 16);
+OPOF_SIZE(opof_returning, 8);
+OPOF_SIZE(opof_exit, 12);
 OPOF_SIZE(opof_edits, 96);
 OPOF_SIZE(opof_next_hop, 24);
 OPOF_SIZE(opof_record, 64);

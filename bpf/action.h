@@ -108,16 +108,21 @@ static __always_inline __u32 way_of_frame(struct xdp_md *ctx)
 	return way_of(hash);
 }
 
-/* Counts a frame in the port's statistics. */
-static __always_inline void count_port(__u32 kind, __u32 length)
+/* Counts a frame under an index of the statistics. */
+static __always_inline void count(__u32 index, __u32 length)
 {
-	__u32 index = opof_statistics + kind;
 	struct opof_tally *tally = bpf_map_lookup_elem(&statistics, &index);
 
 	if (!tally)
 		return;
 	tally->packets++;
 	tally->bytes += length;
+}
+
+/* Counts a frame in the statistics of this port. */
+static __always_inline void count_port(__u32 kind, __u32 length)
+{
+	count(opof_statistics + kind, length);
 }
 
 /* Counts a hit in its session's record. The coarse clock is a load; timeouts are whole seconds. */
@@ -147,20 +152,6 @@ static __always_inline int send(__u32 exit)
 
 	asm volatile("" : "+r"(action));
 	return action;
-}
-
-/* To the firewall of this LIF, or to that of the VLAN's flow. */
-static __always_inline int send_slow(const struct opof_packet *p)
-{
-	__u32 vlan = p->vlan, exit = opof_other;
-
-	if (vlan) {
-		__u32 *flow = bpf_map_lookup_elem(&vlan_flows, &vlan);
-
-		if (flow && *flow)
-			exit = *flow - 1;
-	}
-	return send(exit);
 }
 
 #endif

@@ -253,20 +253,24 @@ static __always_inline int find_inner(struct xdp_md *ctx, const struct opof_tunn
 	return said;
 }
 
+/* Leaves of the frame what find_inner() has found. OPOF_DECAPSULATED, or OPOF_NOT_SHORTENED. */
+static __always_inline int take_out(struct xdp_md *ctx, const struct opof_inner *inner)
+{
+	__u32 padding = bpf_xdp_get_buff_len(ctx) - inner->start - inner->length;
+
+	if (padding && bpf_xdp_adjust_tail(ctx, -(int)padding))
+		return OPOF_NOT_SHORTENED;
+	return bpf_xdp_adjust_head(ctx, inner->start) ? OPOF_NOT_SHORTENED : OPOF_DECAPSULATED;
+}
+
 /* OPOF_DECAPSULATED, the frame is the one that was inside and *metadata is filled; or the reason, and it is as it was. */
 static __always_inline int decapsulate(struct xdp_md *ctx, const struct opof_tunnel_end *end,
 				       struct opof_metadata *metadata)
 {
 	struct opof_inner inner = {};
 	int said = find_inner(ctx, end, &inner, metadata);
-	__u32 padding;
 
-	if (said != OPOF_DECAPSULATED)
-		return said;
-	padding = bpf_xdp_get_buff_len(ctx) - inner.start - inner.length;
-	if (padding && bpf_xdp_adjust_tail(ctx, -(int)padding))
-		return OPOF_NOT_SHORTENED;
-	return bpf_xdp_adjust_head(ctx, inner.start) ? OPOF_NOT_SHORTENED : OPOF_DECAPSULATED;
+	return said == OPOF_DECAPSULATED ? take_out(ctx, &inner) : said;
 }
 
 #endif

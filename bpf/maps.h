@@ -17,6 +17,13 @@ const volatile __u32 opof_statistics; /* first index of this port in `statistics
 const volatile __u32 opof_other;     /* in `ports`: the firewall port, or for that one the first way to the network */
 const volatile __u8 opof_spread;     /* of a firewall port: its LIF balances, so frames are to take different ways */
 
+/* The same for all ports. */
+const volatile __u32 opof_tunnelled;	   /* a bit for each LIF, by position: its firewall is behind a tunnel */
+const volatile __u32 opof_vni;		   /* of those tunnels */
+const volatile __u16 opof_option_class;	   /* the same */
+const volatile __u8 opof_option_type;	   /* the same */
+const volatile __u64 opof_answer_interval; /* nanoseconds for one answer to a packet that does not fit */
+
 /* Two entries a session, one a direction. Without preallocation the memory grows with the sessions there are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -74,8 +81,40 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, OPOF_COLLECTORS);
 	__type(key, __u32);
-	__type(value, struct opof_collector);
+	__type(value, struct opof_outer_headers);
 } collectors SEC(".maps");
+
+/* By position of the LIF: where slow-path frames go, when its firewall is behind a tunnel. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OPOF_MAX_LIFS);
+	__type(key, __u32);
+	__type(value, struct opof_outer_headers);
+} firewalls SEC(".maps");
+
+/* Who those firewalls are: the position of the first LIF with this one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OPOF_MAX_LIFS);
+	__type(key, struct opof_peer);
+	__type(value, __u32);
+} peers SEC(".maps");
+
+/* Where what they send leaves. What is not in here they may not send. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OPOF_MAX_LIFS);
+	__type(key, struct opof_returning);
+	__type(value, struct opof_exit);
+} returning SEC(".maps");
+
+/* One slot: the moment, in ns of CLOCK_MONOTONIC, at which the bucket of answers will be full. dataplane::AnswerBucket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} answers SEC(".maps");
 
 /* By way out: what takes it when the frame is copied, and the interface of the collectors with opof_copy on it. Empty
  * where nothing is ever copied. */
@@ -101,10 +140,10 @@ struct {
 	__type(value, struct bpf_devmap_val);
 } ports SEC(".maps");
 
-/* By port index * OPOF_KINDS + enum opof_kind. */
+/* By port index * OPOF_KINDS + enum opof_kind. The uplink is a port more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, OPOF_MAX_PORTS * OPOF_KINDS);
+	__uint(max_entries, (OPOF_MAX_PORTS + 1) * OPOF_KINDS);
 	__type(key, __u32);
 	__type(value, struct opof_tally);
 } statistics SEC(".maps");

@@ -18,7 +18,7 @@
 struct opof_packet {
 	__u32 length; /* whole frame without FCS */
 	__u16 vlan;   /* outermost VID, 0 untagged */
-	__u8 family;  /* of the key: 4 or 6; without a key it says nothing */
+	__u8 family;  /* of the key: 4 or 6. Without a key it says nothing, and the key's transport is 0 */
 	__u8 tags;
 	union {
 		struct opof_key4 key4;
@@ -272,10 +272,8 @@ static __always_inline int parse_tcp(const struct opof_cursor *c, __u8 ports[4])
 		return OPOF_TCP_MALFORMED;
 	if (words * 4 > c->left)
 		return OPOF_TRUNCATED;
-	if (tcp->flags & 0x07) /* FIN, SYN, RST */
-		return OPOF_TCP_CONTROL;
 	__builtin_memcpy(ports, tcp->source_port, 4);
-	return OPOF_HAS_KEY;
+	return tcp->flags & 0x07 ? OPOF_TCP_CONTROL : OPOF_HAS_KEY; /* FIN, SYN, RST */
 }
 
 /* Rule 7. */
@@ -418,7 +416,7 @@ static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u
 	if (header + c.left < size)
 		return OPOF_GTPU_MALFORMED;
 	said = parse_transport(&c, protocol, ports);
-	if (said == OPOF_HAS_KEY)
+	if (said == OPOF_HAS_KEY || said == OPOF_TCP_CONTROL)
 		finish_key(p, ports, lif, protocol, OPOF_GTPU);
 	return said;
 }
@@ -428,7 +426,7 @@ static __always_inline int is_gtpu(__u8 protocol, const __u8 ports[4])
 	return protocol == PROTOCOL_UDP && ports[2] == GTPU_PORT >> 8 && ports[3] == (GTPU_PORT & 0xff);
 }
 
-/* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. */
+/* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. TCP control fills it, too: wire::flow_of(). */
 static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u16 lif)
 {
 	struct opof_cursor c = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
@@ -461,12 +459,12 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u1
 	p->outer_family = p->family;
 	p->outer_protocol = protocol;
 	said = parse_transport(&c, protocol, ports);
-	if (said != OPOF_HAS_KEY)
+	if (said != OPOF_HAS_KEY && said != OPOF_TCP_CONTROL)
 		return said;
 	if (is_gtpu(protocol, ports))
 		return parse_gtpu(p, c.at + sizeof(struct udp_header), c.end, c.left - sizeof(struct udp_header), lif);
 	finish_key(p, ports, lif, protocol, OPOF_NO_TUNNEL);
-	return OPOF_HAS_KEY;
+	return said;
 }
 
 #endif

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
 /*
- * The fast path: one program for wire ports, one for firewall ports, one that makes copies for collectors, and two that
- * only tell what the first and the third would do.
+ * The fast path: one program for wire ports, one for firewall ports, one for the uplink behind which firewalls are that have none,
+ * one that makes copies for collectors, and two that only tell what the first and the last would do.
  *
  * abi.h    what user space and the programs agree on
  * maps.h   tables, counters, ports
  * parse.h  from a frame to a key, or to a reason
  * action.h lookup, counters, redirect
  * edit.h   what is changed in a frame on its way
+ * encap.h  what stands in front of a frame in a tunnel, and decap.h, what comes out of it
  * copy.h   copies to collectors
+ * too_big.h  the answer to a packet that does not fit
+ * firewall.h firewalls behind tunnels
  *
- * No path of a port's program ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is
- * dropped as its session asks.
+ * No path of a LIF's program ends in XDP_PASS: a frame leaves by a port of its LIF, by one of the session's, or is
+ * dropped as its session asks or because nothing leads to its firewall. The uplink is the host's, and what is not of a tunnel goes
+ * there.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -22,6 +26,7 @@
 #include "action.h"
 #include "edit.h"
 #include "copy.h"
+#include "firewall.h"
 
 char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 
@@ -39,38 +44,63 @@ static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet,
 	return hit->flags & OPOF_EDIT ? resolve(ctx, packet, hit, change) : OPOF_HAS_KEY;
 }
 
+/* Above all XDP actions: the frame was not sent, for the reason that is added. */
+#define OPOF_NOT_SENT 0x100
+
+/*
+ * A hit whose packets are changed in more than the tag, or copied. A function of its own, so that the code and the stack of other
+ * frames stay as short as they are without. An action, or OPOF_NOT_SENT and why.
+ */
+static __noinline int forward_changed(struct xdp_md *ctx, struct opof_packet *packet, const struct opof_hit *hit, __u32 exit)
+{
+	struct opof_change change;
+	struct opof_copy copy;
+	int said = resolve(ctx, packet, hit, &change), copies = 0;
+
+	if (said != OPOF_HAS_KEY)
+		return OPOF_NOT_SENT + said;
+	count_session(hit, packet->length);
+	count_port(OPOF_FORWARDED, packet->length);
+	if (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP)) {
+		copies = prepare_copy(ctx, packet, hit, change.edit, &copy);
+		if (!copies)
+			count_port(OPOF_COPY_LOST, packet->length);
+	}
+	if (hit->rewrite != OPOF_KEEP_VID)
+		rewrite_vid(ctx, hit->rewrite);
+	apply(ctx, packet, &change);
+	return copies ? send_copied(ctx, &copy, exit, packet->length) : send(exit);
+}
+
 /* From the network: a hit is acted on, everything else goes to the firewall. */
 SEC("xdp.frags")
 int opof_wire(struct xdp_md *ctx)
 {
 	struct opof_packet packet;
-	struct opof_change change;
-	struct opof_copy copy;
-	struct opof_hit hit;
+	struct opof_hit hit = {};
 	__u32 way = 0, exit;
-	int said = judge(ctx, &packet, &hit, &way, &change), copies = 0;
+	int said = parse(ctx, &packet, opof_lif), action;
 
-	if (said != OPOF_HAS_KEY) {
-		count_port(OPOF_SLOW + said, packet.length);
-		return send_slow(&packet);
+	if (said == OPOF_HAS_KEY && !find(&packet, &hit, &way))
+		said = OPOF_MISS;
+	exit = hit.lif << OPOF_WAY_BITS | way;
+	if (said == OPOF_HAS_KEY && (hit.flags & OPOF_EDIT)) {
+		action = forward_changed(ctx, &packet, &hit, exit);
+		if (action < OPOF_NOT_SENT)
+			return action;
+		said = action - OPOF_NOT_SENT;
 	}
+	if (said != OPOF_HAS_KEY)
+		return send_slow(ctx, &packet, said);
 	count_session(&hit, packet.length);
 	if (hit.flags & OPOF_DROP) {
 		count_port(OPOF_DROPPED, packet.length);
 		return XDP_DROP;
 	}
 	count_port(OPOF_FORWARDED, packet.length);
-	exit = hit.lif << OPOF_WAY_BITS | way;
-	if (change.edit && (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP))) {
-		copies = prepare_copy(ctx, &packet, &hit, change.edit, &copy);
-		if (!copies)
-			count_port(OPOF_COPY_LOST, packet.length);
-	}
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
-	if (change.edit)
-		apply(ctx, &packet, &change);
-	return copies ? send_copied(ctx, &copy, exit, packet.length) : send(exit);
+	return send(exit);
 }
 
 /* From the firewall: it has decided, out it goes. */
@@ -79,6 +109,13 @@ int opof_firewall(struct xdp_md *ctx)
 {
 	count_port(OPOF_RECEIVED, bpf_xdp_get_buff_len(ctx));
 	return send(opof_spread ? opof_other | way_of_frame(ctx) : opof_other);
+}
+
+/* From firewalls behind tunnels, and from everybody else who talks to the host. */
+SEC("xdp.frags")
+int opof_uplink(struct xdp_md *ctx)
+{
+	return receive_from_uplink(ctx);
 }
 
 /* On the collectors' interface, for its clone of a frame that opof_wire has sent two ways. */
@@ -90,7 +127,7 @@ int opof_copy(struct xdp_md *ctx)
 	if ((void *)(meta + 1) > (void *)(long)ctx->data)
 		return XDP_DROP;
 	copy = *meta;
-	return encapsulate(ctx, &copy) ? XDP_PASS : XDP_DROP;
+	return make_copy(ctx, &copy) ? XDP_PASS : XDP_DROP;
 }
 
 /* Never attached. Makes of the frame the copy that opof_wire and opof_copy would, or drops it. Counts nothing. */
@@ -109,7 +146,7 @@ int opof_copy_probe(struct xdp_md *ctx)
 		return XDP_DROP;
 	if (hit.rewrite != OPOF_KEEP_VID)
 		rewrite_vid(ctx, hit.rewrite);
-	return encapsulate(ctx, &copy) ? XDP_PASS : XDP_DROP;
+	return make_copy(ctx, &copy) ? XDP_PASS : XDP_DROP;
 }
 
 /* Where opof_probe leaves what it found; one slot, one user at a time. */

@@ -353,6 +353,20 @@ static __always_inline int answer_v6(struct xdp_md *ctx, const struct opof_subje
 	return OPOF_ANSWERED;
 }
 
+/* OPOF_ANSWERED when an answer that says `mtu` is right, or the reason for silence. */
+static __always_inline int does_not_fit(const struct opof_subject *subject, __u16 mtu)
+{
+	if (mtu < (subject->family == 4 ? OPOF_MTU_MIN_V4 : OPOF_MTU_MIN_V6))
+		return OPOF_SILENT_MTU_TOO_SMALL;
+	return subject->length <= mtu ? OPOF_SILENT_FITS : OPOF_ANSWERED;
+}
+
+/* OPOF_ANSWERED, and the frame is the answer to what it was; or OPOF_NO_HEADROOM, and it is not. */
+static __always_inline int answer_subject(struct xdp_md *ctx, const struct opof_subject *subject, __u16 mtu)
+{
+	return subject->family == 4 ? answer_v4(ctx, subject, mtu) : answer_v6(ctx, subject, mtu);
+}
+
 /*
  * OPOF_ANSWERED, and the frame is the answer to what it was, or the reason for silence, and it is as it was. `mtu` is the
  * largest IP packet that can go the same way, in bytes. How often it may be called is the caller's to bound.
@@ -362,13 +376,9 @@ static __always_inline int answer_too_big(struct xdp_md *ctx, __u16 mtu)
 	struct opof_subject subject = {};
 	int said = must_answer(ctx, &subject);
 
-	if (said != OPOF_ANSWERED)
-		return said;
-	if (mtu < (subject.family == 4 ? OPOF_MTU_MIN_V4 : OPOF_MTU_MIN_V6))
-		return OPOF_SILENT_MTU_TOO_SMALL;
-	if (subject.length <= mtu)
-		return OPOF_SILENT_FITS;
-	return subject.family == 4 ? answer_v4(ctx, &subject, mtu) : answer_v6(ctx, &subject, mtu);
+	if (said == OPOF_ANSWERED)
+		said = does_not_fit(&subject, mtu);
+	return said == OPOF_ANSWERED ? answer_subject(ctx, &subject, mtu) : said;
 }
 
 #endif

@@ -253,10 +253,21 @@ fn device_text(device: &Device) -> String {
         text += &table(&PORT_COLUMNS, &PORT_NUMBERS, device.ports.iter().map(port_row));
         text += "\n";
     }
-    for port in device.ports.iter().filter(|port| slow(port) > 0) {
-        let reasons = port.slow_path.iter().filter(|slow| slow.tally.packets > 0);
-        let reasons: Vec<_> = reasons.map(|slow| format!("{} {}", slow.reason, slow.tally.packets)).collect();
-        text += &[port.name.as_str(), " to firewall: ", &reasons.join(", "), "\n"].concat();
+    for port in &device.ports {
+        let slow = port.slow_path.iter().map(|slow| (slow.reason.as_str(), slow.tally));
+        text += &by_reason(port, "to firewall", slow);
+    }
+    for port in &device.ports {
+        let lost = [
+            ("too_big_answered", port.too_big_answered),
+            ("too_big_dropped", port.too_big_dropped),
+            ("unreachable", port.unreachable),
+        ];
+        text += &by_reason(port, "lost on the way to firewall", lost);
+    }
+    for port in &device.ports {
+        let refused = port.refused.iter().map(|refused| (refused.reason.as_str(), refused.tally));
+        text += &by_reason(port, "left to the host", refused);
     }
     for port in device.ports.iter().filter(|port| port.copied.packets + port.copies_lost.packets > 0) {
         let (sent, lost) = (port.copied.packets.to_string(), port.copies_lost.packets.to_string());
@@ -266,9 +277,16 @@ fn device_text(device: &Device) -> String {
     text
 }
 
+/// A line with those reasons that have occurred, if any has.
+fn by_reason<'a>(port: &Port, what: &str, reasons: impl IntoIterator<Item = (&'a str, Tally)>) -> String {
+    let occurred = reasons.into_iter().filter(|(_, tally)| tally.packets > 0);
+    let occurred: Vec<_> = occurred.map(|(reason, tally)| format!("{reason} {}", tally.packets)).collect();
+    if occurred.is_empty() { String::new() } else { format!("{} {what}: {}\n", port.name, occurred.join(", ")) }
+}
+
 fn port_row(port: &Port) -> [String; 8] {
     [
-        port.lif.to_string(),
+        lif(port).map_or_else(|| NOTHING.to_owned(), |lif| lif.to_string()),
         port.role.name().to_owned(),
         port.name.clone(),
         port.mode.clone(),
@@ -277,6 +295,11 @@ fn port_row(port: &Port) -> [String; 8] {
         port.dropped.packets.to_string(),
         slow(port).to_string(),
     ]
+}
+
+/// The LIF it belongs to, if it does to one.
+fn lif(port: &Port) -> Option<u32> {
+    (port.lif != 0).then_some(port.lif)
 }
 
 /// Frames that went to the firewall.
@@ -321,8 +344,9 @@ fn device_json(device: &Device) -> Value {
 
 fn port_json(port: &Port) -> Value {
     let slow_path = port.slow_path.iter().map(|slow| (slow.reason.clone(), tally_json(slow.tally)));
+    let refused = port.refused.iter().map(|refused| (refused.reason.clone(), tally_json(refused.tally)));
     json!({
-        "lif": port.lif,
+        "lif": lif(port),
         "role": port.role.name(),
         "name": port.name,
         "mode": port.mode,
@@ -332,6 +356,10 @@ fn port_json(port: &Port) -> Value {
         "slow_path": slow_path.collect::<serde_json::Map<_, _>>(),
         "copied": tally_json(port.copied),
         "copies_lost": tally_json(port.copies_lost),
+        "too_big_answered": tally_json(port.too_big_answered),
+        "too_big_dropped": tally_json(port.too_big_dropped),
+        "unreachable": tally_json(port.unreachable),
+        "refused": refused.collect::<serde_json::Map<_, _>>(),
     })
 }
 

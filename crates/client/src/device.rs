@@ -16,7 +16,7 @@ pub struct Device {
     pub uptime: Duration,
     /// The session table.
     pub statistics: Statistics,
-    /// For each LIF its wire ports, then its firewall port.
+    /// For each LIF its wire ports, then its firewall port; then the uplink, where a firewall is behind a tunnel.
     pub ports: Vec<Port>,
 }
 
@@ -27,6 +27,8 @@ pub enum PortRole {
     Wire,
     /// Towards the firewall.
     Firewall,
+    /// Towards firewalls behind tunnels, for all LIFs together.
+    Uplink,
     /// Something that this version does not know.
     Unknown,
 }
@@ -37,21 +39,23 @@ impl PortRole {
         match self {
             Self::Wire => "wire",
             Self::Firewall => "firewall",
+            Self::Uplink => "uplink",
             Self::Unknown => "unknown",
         }
     }
 }
 
-/// One port.
+/// One port, and what came in on it. On the uplink these are the packets of firewalls to the port of tunnels, on the port of a
+/// firewall behind a tunnel what was in them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Port {
-    /// The logical interface it belongs to.
+    /// The logical interface it belongs to; 0: none, of the uplink.
     pub lif: u32,
     /// Its part in it.
     pub role: PortRole,
-    /// The interface's name.
+    /// The interface's name; of a firewall behind a tunnel, its address.
     pub name: String,
-    /// How frames are received: `native`, `generic` or `simulated`.
+    /// How frames are received: `native`, `generic`, `simulated`, or `tunnel` of a firewall behind one: by the uplink.
     pub mode: String,
     /// Everything that came in.
     pub received: Tally,
@@ -65,12 +69,30 @@ pub struct Port {
     pub copied: Tally,
     /// Of those forwarded, to be copied to a collector, which was not possible.
     pub copies_lost: Tally,
+    /// Too large for the tunnel to the firewall, and answered with the size that fits.
+    pub too_big_answered: Tally,
+    /// Too large for the tunnel to the firewall, and lost: its sender is not to be told, or enough have been told just then.
+    pub too_big_dropped: Tally,
+    /// Lost, because there was no way to the firewall.
+    pub unreachable: Tally,
+    /// Of the uplink: from a firewall, not taken as a packet of its tunnel and left to the host, by reason; reasons that never
+    /// occurred may be missing.
+    pub refused: Vec<RefusedTally>,
 }
 
 /// Frames that were handed to the firewall for one reason.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SlowPathTally {
     /// The reason in snake case, such as `miss`.
+    pub reason: String,
+    /// How much.
+    pub tally: Tally,
+}
+
+/// Packets that were not taken as those of a tunnel for one reason.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedTally {
+    /// The reason in snake case, such as `vni`.
     pub reason: String,
     /// How much.
     pub tally: Tally,
@@ -103,6 +125,7 @@ impl Port {
         let role = match port.role() {
             device::PortRole::Wire => PortRole::Wire,
             device::PortRole::Firewall => PortRole::Firewall,
+            device::PortRole::Uplink => PortRole::Uplink,
             device::PortRole::Unspecified => PortRole::Unknown,
         };
         let counters = port.counters.unwrap_or_default();
@@ -110,6 +133,10 @@ impl Port {
             .slow_path
             .into_iter()
             .map(|slow_path| SlowPathTally { reason: slow_path.reason, tally: Tally::from_message(slow_path.tally) });
+        let refused = counters
+            .refused
+            .into_iter()
+            .map(|refused| RefusedTally { reason: refused.reason, tally: Tally::from_message(refused.tally) });
         Self {
             lif: port.lif,
             role,
@@ -121,6 +148,10 @@ impl Port {
             slow_path: slow_path.collect(),
             copied: Tally::from_message(counters.copied),
             copies_lost: Tally::from_message(counters.copies_lost),
+            too_big_answered: Tally::from_message(counters.too_big_answered),
+            too_big_dropped: Tally::from_message(counters.too_big_dropped),
+            unreachable: Tally::from_message(counters.unreachable),
+            refused: refused.collect(),
         }
     }
 }

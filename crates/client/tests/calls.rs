@@ -116,11 +116,15 @@ async fn the_device_tells_about_itself() {
     assert_eq!((device.version.as_str(), device.data_plane.as_str()), ("1.2.3", "sim"));
     assert_eq!(device.uptime, Duration::from_secs(3725));
     assert_eq!((device.statistics.sessions, device.statistics.capacity, device.statistics.timed_out), (1, 1000, 4));
-    let [wire, firewall] = device.ports.as_slice() else { panic!("two ports") };
+    let [wire, firewall, uplink] = device.ports.as_slice() else { panic!("three ports") };
     assert_eq!((wire.role, wire.lif, wire.name.as_str(), wire.received.packets), (PortRole::Wire, 1, "wire1", 100));
     assert_eq!((wire.slow_path[0].reason.as_str(), wire.slow_path[0].tally.bytes), ("miss", 420));
     assert_eq!((wire.copied.packets, wire.copies_lost.packets), (2, 1));
+    let lost = [wire.too_big_answered, wire.too_big_dropped, wire.unreachable].map(|tally| tally.packets);
+    assert_eq!((lost, wire.refused.len()), ([4, 5, 6], 0));
     assert_eq!((firewall.role, firewall.received.packets), (PortRole::Firewall, 0));
+    assert_eq!((uplink.role, uplink.lif, uplink.role.name()), (PortRole::Uplink, 0, "uplink"));
+    assert_eq!((uplink.refused[0].reason.as_str(), uplink.refused[0].tally.bytes), ("vni", 480));
 }
 
 #[tokio::test]

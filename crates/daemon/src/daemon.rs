@@ -8,6 +8,7 @@ use std::time::Duration;
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::SimPorts;
 use opof_session::engine::{Engine, EngineConfig};
+use opof_session::types::Lif;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -120,7 +121,7 @@ fn engine_config(config: &Config) -> EngineConfig {
 
 fn log_ports(plane: &dyn DataPlane) {
     for port in plane.describe().ports {
-        tracing::info!(lif = port.lif.get(), role = ?port.role, mode = port.mode, "port {}", port.name);
+        tracing::info!(lif = port.lif.map(Lif::get), role = ?port.role, mode = port.mode, "port {}", port.name);
     }
 }
 

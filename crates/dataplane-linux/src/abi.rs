@@ -3,19 +3,22 @@
 //! Keys and values are byte arrays behind constructors, so that nothing is ever undefined in them; numbers are in the
 //! host's order, addresses and ports as on the wire.
 
-mod collector;
 mod decap;
 mod edits;
+mod outer;
 mod too_big;
+mod uplink;
 
+use opof_dataplane::Refused;
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, Lif, MatchKey};
 use opof_wire::{Addresses, SlowPath, Transport, Tunnel, Vid};
 
-pub use collector::{Collector, Way};
 pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
+pub use outer::{OuterHeaders, Way};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
+pub use uplink::{Exit, Peer, Returning};
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;
@@ -32,8 +35,8 @@ pub const RECORD_WORDS: usize = 8;
 /// 64-bit words of one direction in it: packets, bytes, last seen.
 pub const DIRECTION_WORDS: usize = 3;
 /// What a port counts.
-pub const KINDS: u32 = 23;
-/// Frames that came in, on a firewall port.
+pub const KINDS: u32 = 46;
+/// Frames that came in on a firewall port, and packets of firewalls that were taken on the uplink.
 pub const KIND_RECEIVED: u32 = 0;
 /// Hits that were redirected.
 pub const KIND_FORWARDED: u32 = 1;
@@ -46,8 +49,17 @@ pub const KIND_SLOW: u32 = 3;
 pub const KIND_COPIED: u32 = 21;
 /// Of those redirected, what could not be copied.
 pub const KIND_COPY_LOST: u32 = 22;
+/// What does not fit through a tunnel, and was answered.
+pub const KIND_TOO_BIG_ANSWERED: u32 = 23;
+/// What does not fit, and was not.
+pub const KIND_TOO_BIG_DROPPED: u32 = 24;
+/// What there was no way to the firewall for.
+pub const KIND_UNREACHABLE: u32 = 25;
+/// The first of the reasons for which packets on the uplink are not taken.
+pub const KIND_REFUSED: u32 = 26;
 
-const _: () = assert!(KIND_SLOW as usize + SlowPath::COUNT == KIND_COPIED as usize && KIND_COPY_LOST + 1 == KINDS);
+const _: () = assert!(KIND_SLOW as usize + SlowPath::COUNT == KIND_COPIED as usize);
+const _: () = assert!(KIND_REFUSED as usize + Refused::COUNT == KINDS as usize);
 
 /// `OPOF_CHECK_0` to `_5`.
 const CHECK: [u64; 6] = [
@@ -347,7 +359,14 @@ mod tests {
             ("OPOF_SLOW", KIND_SLOW.into()),
             ("OPOF_COPIED", KIND_COPIED.into()),
             ("OPOF_COPY_LOST", KIND_COPY_LOST.into()),
+            ("OPOF_TOO_BIG_ANSWERED", KIND_TOO_BIG_ANSWERED.into()),
+            ("OPOF_TOO_BIG_DROPPED", KIND_TOO_BIG_DROPPED.into()),
+            ("OPOF_UNREACHABLE", KIND_UNREACHABLE.into()),
+            ("OPOF_REFUSED", KIND_REFUSED.into()),
             ("OPOF_KINDS", KINDS.into()),
+            ("OPOF_REFUSED_LIF", Refused::Lif.number() as u64),
+            ("OPOF_REFUSALS", Refused::COUNT as u64),
+            ("OPOF_ANSWER_BURST", opof_dataplane::limits::ANSWER_BURST.into()),
             ("OPOF_COLLECTORS", limits::COLLECTORS as u64),
             ("OPOF_COPY_LEN", opof_dataplane::limits::COPY_LEN as u64),
         ];

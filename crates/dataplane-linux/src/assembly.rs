@@ -2,70 +2,159 @@
 //!
 //! What must not be here: what a plane does once it is up.
 
+use std::io;
 use std::os::fd::AsFd;
 
 use opof_dataplane::PortRole;
+use opof_dataplane::limits::ANSWERS_PER_SECOND;
+use opof_dataplane::tunnel::AnswerBucket;
+use opof_wire::geneve::OptionId;
 
 use crate::abi;
-use crate::collectors::{Collectors, CopyConfig};
+use crate::collectors::Collectors;
+use crate::config::{Firewall, LifPorts, TunnelConfig, XdpConfig};
 use crate::error::OpenError;
 use crate::exits::{CopyExit, Exits};
+use crate::firewalls;
 use crate::layout::{self, Layout};
 use crate::links::{Bundle, Links};
-use crate::loader::{self, Loaded, SHARED_MAPS};
+use crate::loader::{self, DeviceConstants, Loaded, SHARED_MAPS};
 use crate::pin::PinDir;
-use crate::plane::XdpConfig;
-use crate::ports::{self, Port};
+use crate::ports::{self, Place, Port};
 use crate::records::Records;
 use crate::redirect;
 use crate::routes::Routes;
 use crate::sys::bpf;
 use crate::sys::map::{Map, PerCpuArray};
 use crate::table::Table;
+use crate::ways::Ways;
+
+/// What has been prepared of the interfaces.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// By their numbers in the layout.
+    pub(crate) of_lifs: Vec<Place>,
+    /// Behind which firewalls are that have no interface.
+    pub(crate) uplink: Option<Port>,
+}
+
+impl Places {
+    /// Prepares all of them, in the namespace of the calling thread.
+    pub(crate) fn prepare(config: &XdpConfig) -> Result<Self, OpenError> {
+        let mut of_lifs = Vec::new();
+        for LifPorts { wire, firewall, .. } in &config.lifs {
+            for name in wire {
+                of_lifs.push(Place::Interface(Port::prepare(name)?));
+            }
+            of_lifs.push(match firewall {
+                Firewall::Interface(name) => Place::Interface(Port::prepare(name)?),
+                Firewall::Tunnel(address) => Place::Tunnel(*address),
+            });
+        }
+        let uplink = config.uplink.as_ref().map(|uplink| Port::prepare_uplink(&uplink.tunnel.interface)).transpose()?;
+        let (places, layout) = (Self { of_lifs, uplink }, Layout::new(&config.lifs));
+        places.must_be_up(&layout)?;
+        places.warn_of_narrow_tunnels(&layout).map_err(OpenError::system("reading the MTU of an interface"))?;
+        Ok(places)
+    }
+
+    fn warn_of_narrow_tunnels(&self, layout: &Layout) -> io::Result<()> {
+        let Some(uplink) = &self.uplink else { return Ok(()) };
+        for ((_, wires), firewall) in layout.wires().zip(layout.firewalls()) {
+            // The ports of a LIF stand for each other, so one line is enough.
+            if let (Some(wire), Some(firewall)) = (self.of_lifs[wires.start].interface(), firewall) {
+                firewalls::warn_if_narrow(wire, uplink, firewall)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Firewall ports, and one wire port of each LIF: with a link of several out of service a device can still start.
+    fn must_be_up(&self, layout: &Layout) -> Result<(), OpenError> {
+        for (_, wires) in layout.wires() {
+            if let Some(firewall) = self.of_lifs[wires.end].interface() {
+                firewall.must_be_up()?;
+            }
+            let wires: Vec<&Port> = self.of_lifs[wires].iter().filter_map(Place::interface).collect();
+            if !wires.iter().any(|port| port.was_up()) {
+                wires[0].must_be_up()?;
+            }
+            for down in wires.iter().filter(|port| !port.was_up()) {
+                tracing::warn!(interface = down.name(), "is down: `ip link set dev {} up`", down.name());
+            }
+        }
+        Ok(())
+    }
+}
 
 /// What loading makes.
 pub(crate) struct Made {
     pub(crate) layout: Layout,
+    pub(crate) device: DeviceConstants,
     pub(crate) links: Links,
     pub(crate) table: Table,
     pub(crate) collectors: Option<Collectors>,
+    /// To firewalls behind tunnels.
+    pub(crate) ways: Option<Ways>,
     pub(crate) routes: Routes,
     pub(crate) records: Records,
     pub(crate) statistics: PerCpuArray<abi::Tally>,
-    pub(crate) programs: Vec<Loaded>,
+    /// By port; none where that is a tunnel.
+    pub(crate) programs: Vec<Option<Loaded>>,
+    /// Of the uplink.
+    pub(crate) uplink: Option<Loaded>,
 }
 
 impl Made {
-    pub(crate) fn new(config: &XdpConfig, ports: &[Port], pins: &PinDir) -> Result<Self, OpenError> {
+    pub(crate) fn new(config: &XdpConfig, places: &Places, pins: &PinDir) -> Result<Self, OpenError> {
         let layout = Layout::new(&config.lifs);
-        let load = |(index, (_, role))| {
+        let device = constants(config, &layout);
+        let load = |port, program| loader::load(pins.path(), &device, layout.constants(port), program);
+        let load_port = |((index, (_, role)), place): ((usize, (_, PortRole)), &Place)| {
             let program = if role == PortRole::Wire { "opof_wire" } else { "opof_firewall" };
-            loader::load(pins.path(), config.sessions, layout.constants(index), program)
+            place.interface().map(|_| load(index, program)).transpose()
         };
-        let programs: Vec<Loaded> = layout.ports().enumerate().map(load).collect::<Result<_, _>>()?;
-        let copies = config.copies.as_ref().map(|copies| copy_exit(copies, config, &layout, pins)).transpose()?;
-        let interface = copies.as_ref().map(|copies| copies.interface);
+        let programs = layout.ports().enumerate().zip(&places.of_lifs).map(load_port).collect::<Result<_, _>>()?;
+        let uplink = places.uplink.as_ref().map(|_| load(layout.uplink(), "opof_uplink")).transpose()?;
+        let copies = config.copies.as_ref().map(|copies| copy_exit(copies, &device, &layout, pins)).transpose()?;
+        let copies_leave = copies.as_ref().map(|copies| copies.interface);
         let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
+        let index = |place: &Place| place.interface().or(places.uplink.as_ref()).map(Port::index);
         let maps = || {
             let exits = Exits::new(Map::new(open("ports")?)?, Map::new(open("pairs")?)?, copies);
             let mut bundles = Vec::new();
             for (position, (bond, wires)) in layout.wires().enumerate() {
-                exits.set_firewall(layout::way_to_firewall(position), ports[wires.end].index())?;
-                bundles.push(Bundle { position, bond, interfaces: ports[wires].iter().map(Port::index).collect() });
+                if let Some(interface) = index(&places.of_lifs[wires.end]) {
+                    exits.set_firewall(layout::way_to_firewall(position), interface)?;
+                }
+                let interfaces = places.of_lifs[wires].iter().filter_map(index).collect();
+                bundles.push(Bundle { position, bond, interfaces });
             }
             let records = open("records")?;
+            let collectors = match (&config.copies, copies_leave) {
+                (Some(copies), Some(interface)) => {
+                    Some(Collectors::new(Map::new(open("collectors")?)?, copies.clone(), interface)?)
+                }
+                _ => None,
+            };
+            let ways = match (&config.uplink, &places.uplink) {
+                (Some(uplink), Some(port)) => {
+                    let maps = firewalls::Maps {
+                        firewalls: Map::new(open("firewalls")?)?,
+                        peers: Map::new(open("peers")?)?,
+                        returning: Map::new(open("returning")?)?,
+                    };
+                    Some(firewalls::follow(maps, &uplink.tunnel, port.index(), &layout)?)
+                }
+                _ => None,
+            };
             Ok((
                 Table {
                     four: Map::new(open("sessions4")?)?,
                     six: Map::new(open("sessions6")?)?,
                     edits: Map::new(open("edits_of_slot")?)?,
                 },
-                match (&config.copies, interface) {
-                    (Some(copies), Some(interface)) => {
-                        Some(Collectors::follow(Map::new(open("collectors")?)?, copies.clone(), interface)?)
-                    }
-                    _ => None,
-                },
+                (collectors, ways),
                 Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },
                 Records::new(records.as_fd(), config.sessions)?,
                 PerCpuArray::new(open("statistics")?)?,
@@ -73,14 +162,32 @@ impl Made {
                 Links::follow(exits, bundles)?,
             ))
         };
-        let (table, collectors, routes, records, statistics, links) =
+        let (table, (collectors, ways), routes, records, statistics, links) =
             maps().map_err(OpenError::system("setting up the BPF maps"))?;
-        Ok(Self { layout, links, table, collectors, routes, records, statistics, programs })
+        Ok(Self { layout, device, links, table, collectors, ways, routes, records, statistics, programs, uplink })
+    }
+}
+
+/// Without a tunnel no program looks at what is about tunnels.
+fn constants(config: &XdpConfig, layout: &Layout) -> DeviceConstants {
+    let uplink = config.uplink.as_ref();
+    let answers = uplink.map_or(ANSWERS_PER_SECOND, |uplink| uplink.answers_per_second);
+    DeviceConstants {
+        sessions: config.sessions,
+        tunnelled: layout.tunnelled(),
+        vni: uplink.map_or(0, |uplink| uplink.tunnel.vni),
+        option: uplink.map_or(OptionId::DEFAULT, |uplink| uplink.tunnel.option),
+        answer_interval: AnswerBucket::interval(answers),
     }
 }
 
 /// The interface of the collectors, checked, and the program that makes copies on it.
-fn copy_exit(copies: &CopyConfig, config: &XdpConfig, layout: &Layout, pins: &PinDir) -> Result<CopyExit, OpenError> {
+fn copy_exit(
+    copies: &TunnelConfig,
+    device: &DeviceConstants,
+    layout: &Layout,
+    pins: &PinDir,
+) -> Result<CopyExit, OpenError> {
     let interface = ports::index(&copies.interface)?;
     if let Ok(Some(false)) = redirect::is_target(interface) {
         let interface = &copies.interface;
@@ -90,23 +197,8 @@ fn copy_exit(copies: &CopyConfig, config: &XdpConfig, layout: &Layout, pins: &Pi
              `ethtool -K {interface} gro on` at both ends"
         );
     }
-    let program = loader::load(pins.path(), config.sessions, layout.constants(0), "opof_copy")?.program;
+    let program = loader::load(pins.path(), device, layout.constants(0), "opof_copy")?.program;
     Ok(CopyExit { interface, program })
-}
-
-/// Firewall ports, and one wire port of each LIF: with a link of several out of service a device can still start.
-pub(crate) fn must_be_up(layout: &Layout, ports: &[Port]) -> Result<(), OpenError> {
-    for (_, wires) in layout.wires() {
-        let (wires, firewall) = (&ports[wires.clone()], &ports[wires.end]);
-        firewall.must_be_up()?;
-        if !wires.iter().any(Port::was_up) {
-            wires[0].must_be_up()?;
-        }
-        for down in wires.iter().filter(|port| !port.was_up()) {
-            tracing::warn!(interface = down.name(), "is down: `ip link set dev {} up`", down.name());
-        }
-    }
-    Ok(())
 }
 
 pub(crate) fn unpin_maps(pins: &PinDir) -> Result<(), OpenError> {

@@ -7,9 +7,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use crate::config::AttachMode;
 use crate::error::OpenError;
 use crate::pin::PinDir;
-use crate::plane::AttachMode;
 use crate::ports::Port;
 use crate::redirect;
 use crate::sys::bpf::{self, XdpMode};

@@ -35,6 +35,20 @@ pub enum OpenError {
         /// At most.
         most: u32,
     },
+    /// A firewall behind a tunnel, and nothing that says how tunnels go.
+    #[error("the firewall of logical interface {0} is behind a tunnel, and no interface is configured for it")]
+    NoUplink(Lif),
+    /// The other way round.
+    #[error("an interface is configured for tunnels to firewalls, and there is no firewall behind one")]
+    NoTunnel,
+    /// No answers, or more than time can be told apart for.
+    #[error("{asked} answers a second to packets that are too big: configure 1 to {most}")]
+    Answers {
+        /// As configured.
+        asked: u32,
+        /// At most.
+        most: u32,
+    },
     /// The kernel refuses for want of a capability.
     #[error("{what}: permission denied: needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run as root, or grant them")]
     Permission {

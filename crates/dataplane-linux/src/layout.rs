@@ -1,17 +1,18 @@
 //! Which port is which: the order of a plane's ports, and the ways by which frames leave.
 //!
-//! A port's number is its position in the configuration: for each LIF its wire ports, then its firewall port. Statistics
-//! are counted by it. A way out is an index of the map `ports`, numbered as `bpf/abi.h` says; several ways lead to one
+//! A port's number is its position in the configuration: for each LIF its wire ports, then its firewall port, which has a number
+//! also where it is a tunnel; behind them all comes the uplink. Statistics are counted by it. A way out is an index of the map `ports`, numbered as `bpf/abi.h` says; several ways lead to one
 //! interface, and a LIF's ways don't move when a link does. What must not be here: interfaces, links, maps.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use opof_dataplane::PortRole;
 use opof_session::types::Lif;
 
+use crate::config::{Bond, Firewall, LifPorts};
 use crate::limits::{LIFS, WAYS};
 use crate::loader::PortConstants;
-use crate::plane::{Bond, LifPorts};
 
 /// The LIFs of a plane and the numbers of their ports.
 #[derive(Debug)]
@@ -25,16 +26,19 @@ struct LifLayout {
     bond: Bond,
     /// Numbers of its wire ports; that of its firewall port is the next one.
     wires: Range<usize>,
+    /// Where its firewall is, when that is behind a tunnel.
+    tunnel: Option<IpAddr>,
 }
 
 impl Layout {
     /// For LIFs that have been checked.
     pub(crate) fn new(lifs: &[LifPorts]) -> Self {
         let mut next = 0;
-        let lifs = lifs.iter().map(|LifPorts { lif, wire, bond, .. }| {
+        let lifs = lifs.iter().map(|LifPorts { lif, wire, bond, firewall }| {
             let wires = next..next + wire.len();
             next = wires.end + 1;
-            LifLayout { lif: *lif, bond: *bond, wires }
+            let tunnel = if let Firewall::Tunnel(address) = firewall { Some(*address) } else { None };
+            LifLayout { lif: *lif, bond: *bond, wires, tunnel }
         });
         Self { lifs: lifs.collect() }
     }
@@ -47,6 +51,24 @@ impl Layout {
     /// The LIF at a position.
     pub(crate) fn lif(&self, position: usize) -> Option<Lif> {
         self.lifs.get(position).map(|known| known.lif)
+    }
+
+    /// For each LIF the address of its firewall, where that is behind a tunnel.
+    pub(crate) fn firewalls(&self) -> impl Iterator<Item = Option<IpAddr>> + '_ {
+        self.lifs.iter().map(|known| known.tunnel)
+    }
+
+    /// A bit for each LIF, by position: its firewall is behind a tunnel.
+    pub(crate) fn tunnelled(&self) -> u32 {
+        (0..)
+            .zip(self.firewalls())
+            .filter(|(_, tunnel)| tunnel.is_some())
+            .fold(0, |bits, (position, _)| bits | 1 << position)
+    }
+
+    /// The number of the uplink.
+    pub(crate) fn uplink(&self) -> usize {
+        self.lifs.last().map_or(0, |last| last.wires.end + 1)
     }
 
     /// The LIF and the role of each port, in the order of their numbers.
@@ -68,10 +90,19 @@ impl Layout {
         Some(if role == PortRole::Wire { wires.start } else { wires.end })
     }
 
+    /// The LIF at a position, and where what its firewall sends leaves.
+    pub(crate) fn returning(&self, position: usize) -> (Lif, PortConstants) {
+        let LifLayout { lif, wires, .. } = &self.lifs[position];
+        (*lif, self.constants(wires.end))
+    }
+
     /// What differs between the programs of the ports.
     pub(crate) fn constants(&self, port: usize) -> PortConstants {
+        if port == self.uplink() {
+            return PortConstants { lif: 0, index: number(port), other: 0, spread: false };
+        }
         let known = self.lifs.iter().enumerate().find(|(_, known)| port <= known.wires.end);
-        let (position, LifLayout { lif, bond, wires }) = known.expect("a port of this plane");
+        let (position, LifLayout { lif, bond, wires, .. }) = known.expect("a port of this plane");
         let from_firewall = port == wires.end;
         let other = if from_firewall { way(position, 0) } else { way_to_firewall(position) };
         let spread = from_firewall && *bond == Bond::Balance && wires.len() > 1;
@@ -90,7 +121,7 @@ pub(crate) fn way_to_firewall(position: usize) -> u32 {
     number(LIFS * WAYS + position)
 }
 
-fn number(index: usize) -> u32 {
+pub(crate) fn number(index: usize) -> u32 {
     u32::try_from(index).expect("limits.rs: ports and ways are few")
 }
 
@@ -100,7 +131,7 @@ mod tests {
 
     fn ports(lif: u16, wires: usize, bond: Bond) -> LifPorts {
         let wire = (0..wires).map(|n| format!("w{lif}{n}")).collect();
-        LifPorts { lif: Lif::new(lif).unwrap(), wire, bond, firewall: format!("f{lif}") }
+        LifPorts { wire, bond, ..LifPorts::new(Lif::new(lif).unwrap(), "", format!("f{lif}")) }
     }
 
     #[test]
@@ -133,6 +164,22 @@ mod tests {
         let firewalls = [expected(1, 7, way(0, 0), false), expected(5, 3, way(1, 0), true)];
         assert_eq!([all[1], all[5]], firewalls);
         assert_eq!(all[8], expected(8, 9, way(2, 0), false));
+    }
+
+    #[test]
+    fn a_firewall_behind_a_tunnel_has_a_number_and_the_uplink_has_the_last() {
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let [first, mut second, mut third] =
+            [ports(7, 1, Bond::Balance), ports(3, 3, Bond::Balance), ports(9, 1, Bond::Balance)];
+        second.firewall = Firewall::Tunnel(address);
+        third.firewall = Firewall::Tunnel(address);
+        let layout = Layout::new(&[first, second, third]);
+        assert_eq!(layout.firewalls().collect::<Vec<_>>(), [None, Some(address), Some(address)]);
+        assert_eq!((layout.tunnelled(), layout.uplink()), (0b110, 8));
+        let (lif, constants) = layout.returning(1);
+        let expected = PortConstants { lif: 3, index: 5, other: way(1, 0), spread: true };
+        assert_eq!((lif.get(), constants), (3, expected));
+        assert_eq!(layout.constants(8), PortConstants { lif: 0, index: 8, other: 0, spread: false });
     }
 
     #[test]

@@ -18,8 +18,10 @@ pub mod abi;
 mod assembly;
 mod attach;
 mod collectors;
+mod config;
 mod error;
 mod exits;
+mod firewalls;
 mod grace;
 mod layout;
 pub mod limits;
@@ -37,7 +39,8 @@ mod routes;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;
+mod ways;
 
-pub use collectors::CopyConfig;
+pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};
 pub use error::OpenError;
-pub use plane::{AttachMode, Bond, LifPorts, XdpConfig, XdpPlane};
+pub use plane::XdpPlane;

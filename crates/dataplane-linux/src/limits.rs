@@ -18,10 +18,10 @@ pub const LINK_LOOK: i64 = 100_000_000;
 pub const LINK_NOTICES: usize = 256;
 /// Collectors that sessions copy to at once. As in `bpf/abi.h`.
 pub const COLLECTORS: usize = 256;
-/// How often the ways to collectors are looked at again.
-pub const COLLECTOR_LOOK: Duration = Duration::from_secs(1);
+/// How often the ways to collectors and to firewalls behind tunnels are looked at again.
+pub const WAY_LOOK: Duration = Duration::from_secs(1);
 /// The same while there is no way to one: the kernel may just be asking for its address.
-pub const COLLECTOR_LOOK_SOON: Duration = Duration::from_millis(100);
+pub const WAY_LOOK_SOON: Duration = Duration::from_millis(100);
 /// Next hops. As in `bpf/abi.h`.
 pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that were taken and whose answers have not been fetched.

@@ -14,10 +14,10 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
+use crate::config::Bond;
 use crate::exits::Exits;
 use crate::layout;
 use crate::limits::{LINK_LOOK, LINK_NOTICES, WAYS};
-use crate::plane::Bond;
 use crate::sys::ethtool;
 use crate::sys::interface::Control;
 

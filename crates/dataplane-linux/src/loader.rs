@@ -6,6 +6,7 @@ use std::path::Path;
 
 use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader};
+use opof_wire::geneve::OptionId;
 
 use crate::abi::KINDS;
 use crate::error::OpenError;
@@ -17,7 +18,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o")
 static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const SHARED_MAPS: [&str; 10] = [
+pub(crate) const SHARED_MAPS: [&str; 14] = [
     "sessions4",
     "sessions6",
     "records",
@@ -25,6 +26,10 @@ pub(crate) const SHARED_MAPS: [&str; 10] = [
     "next_hops",
     "vlan_flows",
     "collectors",
+    "firewalls",
+    "peers",
+    "returning",
+    "answers",
     "pairs",
     "ports",
     "statistics",
@@ -43,8 +48,29 @@ pub(crate) struct PortConstants {
     pub(crate) spread: bool,
 }
 
+/// What is the same for all ports: the other constants there, and the sizes of maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct DeviceConstants {
+    /// Sessions at most.
+    pub(crate) sessions: u32,
+    /// A bit for each LIF whose firewall is behind a tunnel.
+    pub(crate) tunnelled: u32,
+    /// Of those tunnels.
+    pub(crate) vni: u32,
+    /// The same.
+    pub(crate) option: OptionId,
+    /// Nanoseconds for one answer to a packet that does not fit.
+    pub(crate) answer_interval: u64,
+}
+
 /// Loads `program` for one port. The first call makes the shared maps and pins them in `pins`; later ones find them.
-pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &str) -> Result<Loaded, OpenError> {
+pub(crate) fn load(
+    pins: &Path,
+    device: &DeviceConstants,
+    port: PortConstants,
+    program: &str,
+) -> Result<Loaded, OpenError> {
+    let DeviceConstants { sessions, tunnelled, vni, option, answer_interval } = *device;
     let statistics = port.index * KINDS;
     let mut loader = EbpfLoader::new();
     // Nothing in the programs depends on the kernel's own types.
@@ -57,8 +83,13 @@ pub(crate) fn load(pins: &Path, sessions: u32, port: PortConstants, program: &st
     loader.override_global("opof_lif", &port.lif, true);
     loader.override_global("opof_statistics", &statistics, true);
     loader.override_global("opof_other", &port.other, true);
-    let spread = u8::from(port.spread);
+    let (spread, class, kind) = (u8::from(port.spread), option.class(), option.kind());
     loader.override_global("opof_spread", &spread, true);
+    loader.override_global("opof_tunnelled", &tunnelled, true);
+    loader.override_global("opof_vni", &vni, true);
+    loader.override_global("opof_option_class", &class, true);
+    loader.override_global("opof_option_type", &kind, true);
+    loader.override_global("opof_answer_interval", &answer_interval, true);
     finish(&mut loader, OBJECT, program)
 }
 

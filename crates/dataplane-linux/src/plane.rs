@@ -1,9 +1,8 @@
 //! The XDP plane: opening and closing it, and [`DataPlane`] on top of table, records and grace periods.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
@@ -14,123 +13,30 @@ use opof_session::types::{Direction, Lif, Moment};
 use opof_wire::SlowPath;
 
 use crate::abi::{self, Copied, Edit, Edits, Forward, Hit, Key};
-use crate::assembly::{Made, must_be_up, unpin_maps};
+use crate::assembly::{Made, Places, unpin_maps};
 use crate::attach::{Attachments, mode_name};
-use crate::collectors::{Collectors, CopyConfig};
+use crate::collectors::Collectors;
+use crate::config::XdpConfig;
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
 use crate::layout::{self, Layout};
-use crate::limits::{COLLECTORS, LIFS, UNDER_WAY, WIRE_PORTS};
+use crate::limits::{COLLECTORS, UNDER_WAY};
 use crate::links::Links;
-use crate::loader::{self, Loaded};
+use crate::loader::{self, DeviceConstants, Loaded};
 use crate::pin::PinDir;
-use crate::ports::Port;
+use crate::ports::Place;
 use crate::records::Records;
 use crate::routes::Routes;
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
 use crate::table::{Entries, Table, install_error};
-
-/// How programs are attached to ports.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum AttachMode {
-    /// Native; generic on all ports when a driver refuses.
-    #[default]
-    Auto,
-    /// In the driver, or not at all.
-    Native,
-    /// Behind the driver: works with every driver, at a fraction of the speed.
-    Generic,
-}
-
-/// Which of a LIF's wire ports carries what leaves it. What comes in is taken on each of them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub enum Bond {
-    /// The first in the list whose link is up carries everything.
-    #[default]
-    ActiveStandby,
-    /// All whose link is up share it, each flow on one of them: link aggregation (IEEE 802.1AX) without its protocol.
-    Balance,
-}
-
-/// A logical interface and the network interfaces that are its ports.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LifPorts {
-    /// Its number.
-    pub lif: Lif,
-    /// The interfaces towards the network: at least one, at most [`WIRE_PORTS`].
-    pub wire: Vec<String>,
-    /// How several of them are used.
-    pub bond: Bond,
-    /// The interface towards the firewall.
-    pub firewall: String,
-}
-
-impl LifPorts {
-    /// With one wire port.
-    pub fn new(lif: Lif, wire: impl Into<String>, firewall: impl Into<String>) -> Self {
-        Self { lif, wire: vec![wire.into()], bond: Bond::default(), firewall: firewall.into() }
-    }
-
-    /// Names of all ports, in the order of their numbers.
-    fn names(&self) -> impl Iterator<Item = &String> {
-        self.wire.iter().chain([&self.firewall])
-    }
-}
-
-/// How a plane is set up.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct XdpConfig {
-    /// At least one, at most [`LIFS`].
-    pub lifs: Vec<LifPorts>,
-    /// Sessions at most. 64 bytes each of counters and 64 bytes of empty table are taken at once.
-    pub sessions: u32,
-    /// How programs are attached.
-    pub mode: AttachMode,
-    /// A directory on a BPF file system, for this plane alone.
-    pub pin_dir: PathBuf,
-    /// Where sessions may copy to; `None`: they may not. Generic mode can't.
-    pub copies: Option<CopyConfig>,
-}
-
-impl XdpConfig {
-    /// The pin directory of a device that needs no other.
-    pub const PIN_DIR: &str = "/sys/fs/bpf/opof";
-
-    fn check(&self) -> Result<(), OpenError> {
-        if !(1..=LIFS).contains(&self.lifs.len()) {
-            return Err(OpenError::Lifs(self.lifs.len()));
-        }
-        let (mut lifs, mut names) = (HashSet::new(), HashSet::new());
-        for ports in &self.lifs {
-            let LifPorts { lif, wire, .. } = ports;
-            if !lifs.insert(lif) {
-                return Err(OpenError::DuplicateLif(*lif));
-            }
-            if !(1..=WIRE_PORTS).contains(&wire.len()) {
-                return Err(OpenError::WirePorts { lif: *lif, wires: wire.len() });
-            }
-            if let Some(name) = ports.names().find(|name| !names.insert(*name)) {
-                return Err(OpenError::DuplicateInterface(name.clone()));
-            }
-        }
-        if let Some(copies) = self.copies.as_ref().filter(|copies| names.contains(&copies.interface)) {
-            return Err(OpenError::DuplicateInterface(copies.interface.clone()));
-        }
-        let most = opof_session::limits::SESSIONS;
-        if (1..=most).contains(&self.sessions) {
-            Ok(())
-        } else {
-            Err(OpenError::Sessions { asked: self.sessions, most })
-        }
-    }
-}
+use crate::ways::Ways;
 
 /// The XDP data plane.
 #[derive(Debug)]
 pub struct XdpPlane {
     layout: Layout,
-    sessions: u32,
+    device: DeviceConstants,
     table: Table,
     /// Slots with an entry in the table of edits, each with the collector that it uses.
     edited: HashMap<Slot, Option<u8>>,
@@ -142,10 +48,14 @@ pub struct XdpPlane {
     grace: Grace,
     ready: VecDeque<Completion>,
     waiting: VecDeque<Waiting>,
-    /// By their numbers in the layout.
-    ports: Vec<Port>,
-    programs: Vec<Loaded>,
+    places: Places,
+    /// By the numbers of ports in the layout; none where that is a tunnel.
+    programs: Vec<Option<Loaded>>,
+    /// The uplink's program.
+    uplink: Option<Loaded>,
     attachments: Attachments,
+    /// To firewalls behind tunnels. Works by itself, until it is dropped.
+    ways: Option<Ways>,
     /// Works by itself, until it is dropped.
     _links: Links,
     pins: PinDir,
@@ -173,18 +83,19 @@ impl XdpPlane {
         config.check()?;
         // The first system call that needs a capability.
         let grace = Grace::start().map_err(OpenError::system("creating a BPF map"))?;
-        let names = config.lifs.iter().flat_map(LifPorts::names);
-        let ports: Vec<Port> = names.map(|name| Port::prepare(name)).collect::<Result<_, _>>()?;
-        must_be_up(&Layout::new(&config.lifs), &ports)?;
+        let places = Places::prepare(config)?;
         let pins = PinDir::open(&config.pin_dir)?;
-        Self::assemble(config, grace, ports, pins)
+        Self::assemble(config, grace, places, pins)
     }
 
-    fn assemble(config: &XdpConfig, grace: Grace, ports: Vec<Port>, pins: PinDir) -> Result<Self, OpenError> {
+    fn assemble(config: &XdpConfig, grace: Grace, places: Places, pins: PinDir) -> Result<Self, OpenError> {
         // Maps of an earlier process: its programs hold them until they are replaced.
         unpin_maps(&pins)?;
-        let attached = Made::new(config, &ports, &pins).and_then(|made| {
-            let pairs: Vec<_> = ports.iter().zip(made.programs.iter().map(|loaded| &loaded.program)).collect();
+        let attached = Made::new(config, &places, &pins).and_then(|made| {
+            let ports = places.of_lifs.iter().zip(&made.programs);
+            let ports = ports.filter_map(|(place, loaded)| Some((place.interface()?, &loaded.as_ref()?.program)));
+            let uplink = places.uplink.as_ref().zip(made.uplink.as_ref().map(|loaded| &loaded.program));
+            let pairs: Vec<_> = ports.chain(uplink).collect();
             let attachments = Attachments::make(&pins, config.mode, &pairs)?;
             Ok((made, attachments))
         });
@@ -202,13 +113,13 @@ impl XdpPlane {
         }
         tracing::info!(
             mode = mode_name(attachments.mode()),
-            ports = ports.len(),
+            ports = places.of_lifs.len(),
             sessions = config.sessions,
             "XDP data plane is up"
         );
         Ok(Self {
             layout: made.layout,
-            sessions: config.sessions,
+            device: made.device,
             table: made.table,
             edited: HashMap::new(),
             collectors: made.collectors,
@@ -218,9 +129,11 @@ impl XdpPlane {
             grace,
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
-            ports,
+            places,
             programs: made.programs,
+            uplink: made.uplink,
             attachments,
+            ways: made.ways,
             _links: made.links,
             pins,
         })
@@ -234,13 +147,18 @@ impl XdpPlane {
 
     /// The program of a port, the first of its role, for test runs.
     pub(crate) fn program(&self, lif: Lif, role: PortRole) -> Option<&OwnedFd> {
-        Some(&self.programs[self.layout.port(lif, role)?].program)
+        Some(&self.programs[self.layout.port(lif, role)?].as_ref()?.program)
+    }
+
+    /// The program of the uplink.
+    pub(crate) fn uplink_program(&self) -> Option<&OwnedFd> {
+        Some(&self.uplink.as_ref()?.program)
     }
 
     /// Loads another program of the object with the constants of a LIF's wire port.
     pub(crate) fn load_beside(&self, lif: Lif, program: &str) -> Option<Result<Loaded, OpenError>> {
         let constants = self.layout.constants(self.layout.port(lif, PortRole::Wire)?);
-        Some(loader::load(self.pins.path(), self.sessions, constants, program))
+        Some(loader::load(self.pins.path(), &self.device, constants, program))
     }
 
     /// The LIF at this position.
@@ -276,9 +194,10 @@ impl XdpPlane {
         Ok(address.map(|collector| (change, Some(PacketCopy { collector, moment, key }))))
     }
 
-    /// True when there is a way to a collector now.
-    pub(crate) fn reaches(&self, collector: IpAddr) -> bool {
-        self.collectors.as_ref().is_some_and(|collectors| collectors.reaches(collector))
+    /// True when there is a way to a collector or a firewall behind a tunnel now.
+    pub(crate) fn reaches(&self, far_end: IpAddr) -> bool {
+        self.collectors.as_ref().is_some_and(|collectors| collectors.reaches(far_end))
+            || self.ways.as_ref().is_some_and(|ways| ways.reaches(far_end))
     }
 
     fn install(&mut self, commands: &[Command]) {
@@ -308,7 +227,7 @@ impl XdpPlane {
 
     /// What both directions meet in the table, and what they change besides the tag.
     fn hits(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([Hit; 2], Option<Edits>), InstallError> {
-        if slot.0 >= self.sessions {
+        if slot.0 >= self.device.sessions {
             return Err(InstallError::Full);
         }
         let positions = [self.exit(&rules[0])?, self.exit(&rules[1])?];
@@ -334,13 +253,13 @@ impl XdpPlane {
     }
 
     /// The collector of a session; both directions have the same one.
-    fn acquire(&self, rules: &[Rule; 2]) -> Result<Option<u8>, InstallError> {
+    fn acquire(&mut self, rules: &[Rule; 2]) -> Result<Option<u8>, InstallError> {
         let copies = rules.iter().find_map(|rule| match rule.action {
             FastAction::Forward { copy, .. } => copy,
             FastAction::Drop => None,
         });
         let Some(copy) = copies else { return Ok(None) };
-        let collectors = self.collectors.as_ref().ok_or(InstallError::Unavailable)?;
+        let collectors = self.collectors.as_mut().ok_or(InstallError::Unavailable)?;
         let index = collectors.acquire(copy.collector);
         if index.is_none() {
             tracing::warn!(collector = %copy.collector, most = COLLECTORS, "sessions copy to too many collectors");
@@ -376,7 +295,7 @@ impl XdpPlane {
             for key in keys {
                 entries.remove(&Key::from(key), owner);
             }
-            let known = if slot.0 < self.sessions { Ok(()) } else { Err(RemoveError::Unavailable) };
+            let known = if slot.0 < self.device.sessions { Ok(()) } else { Err(RemoveError::Unavailable) };
             results.push((*slot, After::Removal(known)));
         }
         self.table.remove(&entries, |owner, error| {
@@ -409,7 +328,7 @@ impl XdpPlane {
             let is_out = ended.waited && !matches!(completion, Completion::Removed { result: Err(_), .. });
             if is_out && let Some(collector) = self.edited.remove(&slot) {
                 forgotten.push(slot);
-                if let (Some(collectors), Some(collector)) = (&self.collectors, collector) {
+                if let (Some(collectors), Some(collector)) = (&mut self.collectors, collector) {
                     collectors.release(collector);
                 }
             }
@@ -421,38 +340,40 @@ impl XdpPlane {
     fn counters(&self, index: usize, role: PortRole) -> PortCounters {
         let kind = |kind: u32| self.tally(u32::try_from(index).expect("ports are few") * abi::KINDS + kind);
         let mut counters = PortCounters::default();
-        if role == PortRole::Firewall {
+        if role != PortRole::Wire {
             counters.received = kind(abi::KIND_RECEIVED);
+        }
+        if role == PortRole::Uplink {
+            counters.refused = std::array::from_fn(|number| kind(abi::KIND_REFUSED + layout::number(number)));
+            counters.received = counters.refused.into_iter().chain([counters.received]).sum();
+        }
+        if role != PortRole::Wire {
             return counters;
         }
         counters.forwarded = kind(abi::KIND_FORWARDED);
         counters.dropped = kind(abi::KIND_DROPPED);
         counters.copied = kind(abi::KIND_COPIED);
         counters.copies_lost = kind(abi::KIND_COPY_LOST);
+        counters.too_big_answered = kind(abi::KIND_TOO_BIG_ANSWERED);
+        counters.too_big_dropped = kind(abi::KIND_TOO_BIG_DROPPED);
+        counters.unreachable = kind(abi::KIND_UNREACHABLE);
         for reason in SlowPath::ALL {
             counters.slow_path[reason as usize] = kind(abi::KIND_SLOW + reason as u32);
         }
-        let fates = counters.slow_path.iter().chain([&counters.forwarded, &counters.dropped]);
-        counters.received = fates.fold(Tally::default(), |sum, fate| add(sum, *fate));
+        counters.received = counters.fates().sum();
         counters
     }
 
     /// Over all CPUs; zero, and a word in the log, when the kernel does not tell.
     fn tally(&self, index: u32) -> Tally {
         match self.statistics.get(index) {
-            Ok(values) => values.iter().fold(Tally::default(), |sum, value| {
-                add(sum, Tally { packets: value.packets(), bytes: value.bytes() })
-            }),
+            Ok(values) => values.iter().map(|value| Tally { packets: value.packets(), bytes: value.bytes() }).sum(),
             Err(error) => {
                 tracing::error!(%error, "could not read port statistics");
                 Tally::default()
             }
         }
     }
-}
-
-const fn add(a: Tally, b: Tally) -> Tally {
-    Tally { packets: a.packets + b.packets, bytes: a.bytes + b.bytes }
 }
 
 /// What a rule changes and copies, as the programs know it.
@@ -476,7 +397,7 @@ impl DataPlane for XdpPlane {
             gtpu: true,
             copies: self.collectors.is_some() && self.attachments.mode() == XdpMode::Native,
             vlan_flows: true,
-            ..Capabilities::forwarding(self.sessions)
+            ..Capabilities::forwarding(self.device.sessions)
         }
     }
 
@@ -522,11 +443,19 @@ impl DataPlane for XdpPlane {
 
     fn describe(&self) -> Description {
         let mode = mode_name(self.attachments.mode());
-        let ports = self.ports.iter().zip(self.layout.ports()).enumerate().map(|(index, (port, (lif, role)))| {
-            let counters = self.counters(index, role);
-            PortDescription { lif, role, name: port.name().to_owned(), mode, counters }
+        let ports =
+            self.places.of_lifs.iter().zip(self.layout.ports()).enumerate().map(|(index, (place, (lif, role)))| {
+                let (name, mode) = match place {
+                    Place::Interface(port) => (port.name().to_owned(), mode),
+                    Place::Tunnel(address) => (format!("geneve:{address}"), "tunnel"),
+                };
+                PortDescription { lif: Some(lif), role, name, mode, counters: self.counters(index, role) }
+            });
+        let uplink = self.places.uplink.as_ref().map(|port| {
+            let (name, role) = (port.name().to_owned(), PortRole::Uplink);
+            PortDescription { lif: None, role, name, mode, counters: self.counters(self.layout.uplink(), role) }
         });
-        Description { kind: "xdp", ports: ports.collect() }
+        Description { kind: "xdp", ports: ports.chain(uplink).collect() }
     }
 }
 

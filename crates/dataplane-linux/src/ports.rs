@@ -4,6 +4,7 @@
 //! What must not be here: programs and their attachment.
 
 use std::io;
+use std::net::IpAddr;
 
 use crate::error::OpenError;
 use crate::sys::ethtool::Features;
@@ -17,6 +18,25 @@ const TAG_STRIPPERS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
 
 /// Offloads that merge frames: what comes out is not what came in, and counters count merged frames.
 const MERGERS: [(&str, &str); 2] = [("rx-lro", "lro"), ("rx-gro-hw", "rx-gro-hw")];
+
+/// What is behind the number of a port.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// An interface.
+    Interface(Port),
+    /// A firewall at this address, whose frames take the uplink.
+    Tunnel(IpAddr),
+}
+
+impl Place {
+    /// The interface, where there is one.
+    pub(crate) fn interface(&self) -> Option<&Port> {
+        match self {
+            Self::Interface(port) => Some(port),
+            Self::Tunnel(_) => None,
+        }
+    }
+}
 
 /// An interface in use as a port. Dropping it puts back what was changed; what a killed process changed stays.
 #[derive(Debug)]
@@ -34,14 +54,27 @@ pub(crate) struct Port {
 impl Port {
     /// Checks and prepares the interface of this name in the current network namespace.
     pub(crate) fn prepare(name: &str) -> Result<Self, OpenError> {
+        let (mut port, flags) = Self::prepare_shared(name)?;
+        port.make_promiscuous(flags)?;
+        Ok(port)
+    }
+
+    /// The same for one that stays the host's: it takes what is addressed to it.
+    pub(crate) fn prepare_uplink(name: &str) -> Result<Self, OpenError> {
+        let (port, _) = Self::prepare_shared(name)?;
+        port.must_be_up()?;
+        Ok(port)
+    }
+
+    /// What both need, and the flags of the interface.
+    fn prepare_shared(name: &str) -> Result<(Self, i16), OpenError> {
         let control = Control::new().map_err(OpenError::system("opening a socket"))?;
         let index = control.index(name).map_err(|error| absent(name, error))?;
         let flags = control.flags(name).map_err(|error| absent(name, error))?;
         let (up, switched_off) = (flags & UP != 0, Vec::new());
         let mut port = Self { control, name: name.to_owned(), index, up, made_promiscuous: false, switched_off };
         port.keep_tags()?;
-        port.make_promiscuous(flags)?;
-        Ok(port)
+        Ok((port, flags))
     }
 
     /// Refuses one that is not switched on.
@@ -52,6 +85,12 @@ impl Port {
     /// True when it was switched on at [`Self::prepare`].
     pub(crate) fn was_up(&self) -> bool {
         self.up
+    }
+
+    /// The largest IP packet that it takes now, in bytes.
+    pub(crate) fn mtu(&self) -> io::Result<usize> {
+        let mtu = self.control.mtu(&self.name)?;
+        usize::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
     /// Its index, in the namespace of [`Self::prepare`].

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use opof_dataplane::PortRole;
 use opof_session::plane::{FastAction, PacketChange};
@@ -23,8 +23,8 @@ use crate::sys::map::Map;
 
 /// `XDP_DROP`: the frame is discarded.
 pub const DROPPED: u32 = 1;
-/// `XDP_PASS`: what a program that is never attached ends with.
-const PASSED: u32 = 2;
+/// `XDP_PASS`: on the uplink the frame is the host's. A program that is never attached ends with it.
+pub const PASSED: u32 = 2;
 /// `XDP_REDIRECT`: the frame leaves by a port.
 pub const REDIRECTED: u32 = 4;
 
@@ -169,14 +169,14 @@ impl DecapProbe {
     }
 }
 
-/// True when there is a way to a collector that some session uses.
-pub fn reaches(plane: &XdpPlane, collector: IpAddr) -> bool {
-    plane.reaches(collector)
+/// True when there is a way to a collector that some session uses, or to a firewall behind a tunnel.
+pub fn reaches(plane: &XdpPlane, far_end: IpAddr) -> bool {
+    plane.reaches(far_end)
 }
 
 /// A way to run a port's program from any thread, while its owner drives the plane.
 #[derive(Debug)]
-pub struct PortRunner(std::os::fd::OwnedFd);
+pub struct PortRunner(OwnedFd);
 
 impl PortRunner {
     /// The program that is attached to this port.
@@ -185,6 +185,11 @@ impl PortRunner {
     /// When the plane has no such LIF.
     pub fn new(plane: &XdpPlane, lif: Lif, role: PortRole) -> io::Result<Self> {
         Ok(Self(plane.program(lif, role).expect("a LIF of this plane").try_clone()?))
+    }
+
+    /// The program of the uplink; `None` when no firewall is behind a tunnel.
+    pub fn of_uplink(plane: &XdpPlane) -> io::Result<Option<Self>> {
+        Ok(plane.uplink_program().map(OwnedFd::try_clone).transpose()?.map(Self))
     }
 
     /// Runs it `repeat` times on `frame`, of at least 14 bytes.

@@ -7,16 +7,19 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Collected, Lab, lifs};
-use opof_dataplane::DataPlane;
-use opof_dataplane::conformance::{self, CASES, Collectors, Rig, is_marked};
+use common::{COPIES_MACS, COPIES_MTU, Collected, Lab, lifs};
+use opof_dataplane::conformance::{self, CASES, Collectors, Rig, Verdict, is_marked};
 use opof_dataplane::limits::CONFORMANCE_SESSIONS;
 use opof_dataplane::pipeline::Port;
+use opof_dataplane::{DataPlane, Encapsulation, FirewallTunnel, PortRole};
 use opof_dataplane_linux::probe::reaches;
 use opof_dataplane_linux::{AttachMode, XdpPlane};
 use opof_session::types::{Lif, Moment};
 use opof_testkit::netns::{Capture, RawSocket};
 use opof_testkit::wait::{self, Stopwatch};
+use opof_wire::decap::{Decapsulated, TunnelEnd, decapsulate};
+use opof_wire::encap::{Template, Tunnel};
+use opof_wire::geneve::Metadata;
 
 /// Frames that are on their way take less than this, whatever else this machine does.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,27 +30,73 @@ struct XdpRig {
     plane: XdpPlane,
     ports: Vec<(Port, RawSocket, Capture)>,
     collected: Collected,
-    copies: Capture,
+    /// What goes to collectors and to firewalls behind tunnels.
+    beyond: Capture,
+    /// What has come there to collectors.
+    copies: Vec<Vec<u8>>,
+    /// Firewalls behind tunnels, and where they send from.
+    firewalls: Option<([(Lif, FirewallTunnel); 2], RawSocket)>,
     _lab: Lab,
 }
 
 impl XdpRig {
-    fn new(mode: AttachMode) -> Self {
+    fn new(mode: AttachMode, behind_tunnels: bool) -> Self {
         let mut lab = Lab::new();
         let collected = lab.add_collectors();
-        let plane = lab.open(&lab.config_with_copies(CONFORMANCE_SESSIONS, mode)).expect("root and BPF");
+        let firewalls = behind_tunnels
+            .then(|| (lab.add_firewalls(COPIES_MTU), RawSocket::open(&collected.port).expect("a socket")));
+        let config = if behind_tunnels { Lab::config_with_tunnels } else { Lab::config_with_copies };
+        let plane = lab.open(&config(&lab, CONFORMANCE_SESSIONS, mode)).expect("root and BPF");
         let open = |(port, far): &(Port, opof_testkit::netns::Port)| {
             (*port, RawSocket::open(far).expect("a socket"), Capture::start(far).expect("tcpdump"))
         };
         let ports = lab.far.iter().map(open).collect();
-        let copies = Capture::start(&collected.port).expect("tcpdump");
-        Self { plane, ports, collected, copies, _lab: lab }
+        let beyond = Capture::start(&collected.port).expect("tcpdump");
+        Self { plane, ports, collected, beyond, copies: Vec::new(), firewalls, _lab: lab }
     }
 
-    fn collect(&self, frames: &mut Vec<(Port, Vec<u8>)>) {
+    fn collect(&mut self, frames: &mut Vec<(Port, Vec<u8>)>) {
         for (port, _, capture) in &self.ports {
             frames.extend(capture.drain(Duration::ZERO).into_iter().map(|frame| (*port, frame)));
         }
+        frames.extend(self.collect_beyond(Duration::ZERO));
+    }
+
+    /// What has come to firewalls behind tunnels, without the outer headers.
+    fn collect_beyond(&mut self, settle: Duration) -> Vec<(Port, Vec<u8>)> {
+        let mut frames = Vec::new();
+        for packet in self.beyond.drain(settle) {
+            let to_firewall = self.firewalls.iter().flat_map(|(firewalls, _)| firewalls).find_map(|(lif, tunnel)| {
+                let end = TunnelEnd { addresses: tunnel.end.addresses.reversed(), ..tunnel.end };
+                Some((Port::firewall(*lif), decapsulate(&packet, &end).ok()?))
+            });
+            match to_firewall {
+                Some((port, Decapsulated { frame, metadata })) => {
+                    let from_here = lifs().iter().any(|lif| u32::from(lif.get()) == metadata.in_lif);
+                    assert!(from_here && metadata.out_lif == 0, "{metadata:?}");
+                    frames.push((port, packet[frame].to_vec()));
+                }
+                // Without what the kernel asks its neighbours, and what firewalls sent.
+                None if is_udp(&packet) && !self.is_from_firewall(&packet) => self.copies.push(packet),
+                None => {}
+            }
+        }
+        frames
+    }
+
+    fn is_from_firewall(&self, packet: &[u8]) -> bool {
+        let tunnels = self.firewalls.iter().flat_map(|(firewalls, _)| firewalls);
+        tunnels.into_iter().any(|(_, tunnel)| decapsulate(packet, &tunnel.end).is_ok())
+    }
+
+    /// As the firewall of `lif` sends it.
+    fn from_firewall(lif: Lif, end: &TunnelEnd, frame: &[u8]) -> Vec<u8> {
+        let [destination_mac, source_mac] = COPIES_MACS;
+        let TunnelEnd { addresses, vni, option } = *end;
+        let tunnel = Tunnel { source_mac, destination_mac, addresses, vni, option };
+        let metadata = Metadata { in_lif: 0, out_lif: lif.get().into(), key: 0 };
+        let template = Template::new(&tunnel).expect("the VNI fits");
+        Encapsulation { template, source_port: 0xC000, metadata }.apply(frame)
     }
 }
 
@@ -67,6 +116,10 @@ impl Rig for XdpRig {
     }
 
     fn send(&mut self, port: Port, frame: &[u8]) {
+        if let (Some((firewalls, socket)), PortRole::Firewall) = (&self.firewalls, port.role) {
+            let (lif, tunnel) = firewalls.iter().find(|(lif, _)| *lif == port.lif).expect("a LIF of the device");
+            return socket.send(&Self::from_firewall(*lif, &tunnel.end, frame)).expect("the socket takes it");
+        }
         let (_, socket, _) = self.ports.iter().find(|(known, ..)| *known == port).expect("a port of the device");
         socket.send(frame).expect("the socket takes it");
     }
@@ -94,15 +147,20 @@ impl Rig for XdpRig {
         wait::until("a way to the collector", PATIENCE, || reaches(&self.plane, collector).then_some(())).unwrap();
     }
 
-    /// Without what the kernel asks its neighbours.
     fn copies(&mut self, expected: usize) -> Vec<Vec<u8>> {
-        let mut copies = Vec::new();
         let watch = Stopwatch::start();
-        while copies.len() < expected && watch.elapsed() < PATIENCE {
-            let came = self.copies.drain(Duration::from_millis(1));
-            copies.extend(came.into_iter().filter(|frame| is_udp(frame)));
+        loop {
+            let late = self.collect_beyond(Duration::from_millis(1));
+            assert!(late.is_empty(), "frames that nobody expected came to a firewall: {late:02x?}");
+            if self.copies.len() >= expected || watch.elapsed() > PATIENCE {
+                return std::mem::take(&mut self.copies);
+            }
         }
-        copies
+    }
+
+    fn tunnels(&self) -> Option<[usize; 2]> {
+        let (firewalls, _) = self.firewalls.as_ref()?;
+        Some(firewalls.map(|(_, tunnel)| tunnel.path.expect("there is a way").frame_len_max))
     }
 
     /// A socket sends no less than an Ethernet header, and a receiving kernel drops a frame that ends within its tag
@@ -120,21 +178,35 @@ fn is_udp(frame: &[u8]) -> bool {
     )
 }
 
-fn conforms(mode: AttachMode, name: &str) {
-    let mut rig = XdpRig::new(mode);
-    assert!(rig.plane.describe().ports.iter().all(|port| port.mode == name));
+fn conforms(mode: AttachMode, name: &str, behind_tunnels: bool) {
+    let mut rig = XdpRig::new(mode, behind_tunnels);
+    let of_tunnels = |role| behind_tunnels && role == PortRole::Firewall;
+    let ports = rig.plane.describe().ports;
+    assert!(ports.iter().all(|port| port.mode == if of_tunnels(port.role) { "tunnel" } else { name }), "{ports:?}");
     let report = conformance::run_all(&mut rig);
     println!("{report}");
     assert!(report.passed(), "{:?}", report.failed().collect::<Vec<_>>());
     assert_eq!(report.cases.len(), CASES.len());
+    let tunnel = report.cases.iter().find(|case| case.name.starts_with("what_does_not_fit")).unwrap();
+    assert_eq!(tunnel.result == Ok(Verdict::Passed), behind_tunnels, "{:?}", tunnel.result);
 }
 
 #[test]
 fn native_mode_conforms() {
-    conforms(AttachMode::Native, "native");
+    conforms(AttachMode::Native, "native", false);
 }
 
 #[test]
 fn generic_mode_conforms() {
-    conforms(AttachMode::Generic, "generic");
+    conforms(AttachMode::Generic, "generic", false);
+}
+
+#[test]
+fn native_mode_conforms_with_firewalls_behind_tunnels() {
+    conforms(AttachMode::Native, "native", true);
+}
+
+#[test]
+fn generic_mode_conforms_with_firewalls_behind_tunnels() {
+    conforms(AttachMode::Generic, "generic", true);
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use common::{Lab, lifs};
 use opof_dataplane::DataPlane;
-use opof_dataplane_linux::{AttachMode, LifPorts, OpenError, XdpConfig, XdpPlane};
+use opof_dataplane_linux::{AttachMode, Firewall, LifPorts, OpenError, XdpConfig, XdpPlane};
 use opof_testkit::netns::{NetNs, run};
 
 fn refused(lab: &Lab, config: &XdpConfig) -> String {
@@ -56,11 +56,11 @@ fn wrong_interfaces_are_named() {
     let good = lab.config(16, AttachMode::Native);
 
     let mut config = good.clone();
-    config.lifs[1].firewall = "nowhere0".to_owned();
+    config.lifs[1].firewall = Firewall::Interface("nowhere0".to_owned());
     assert!(refused(&lab, &config).starts_with("interface nowhere0: there is none"));
-    config.lifs[1].firewall = "a-name-that-is-far-too-long".to_owned();
+    config.lifs[1].firewall = Firewall::Interface("a-name-that-is-far-too-long".to_owned());
     assert!(refused(&lab, &config).starts_with("interface a-name-that-is-far-too-long: there is none"));
-    config.lifs[1].firewall = "wire-a".to_owned();
+    config.lifs[1].firewall = Firewall::Interface("wire-a".to_owned());
     assert!(refused(&lab, &config).starts_with("interface wire-a is configured twice"));
 
     lab.device.ip("link set dev fw.b down").unwrap();
@@ -118,7 +118,7 @@ fn one_driver_without_native_xdp_makes_all_generic() {
     let lab = Lab::new();
     let mut config = lab.config(16, AttachMode::Auto);
     assert!(lab.open(&config).unwrap().describe().ports.iter().all(|port| port.mode == "native"));
-    config.lifs[1].firewall = "lo".to_owned();
+    config.lifs[1].firewall = Firewall::Interface("lo".to_owned());
     let plane = lab.open(&config).unwrap();
     assert!(plane.describe().ports.iter().all(|port| port.mode == "generic"));
     assert!(lab.device.ip("link show dev wire-a").unwrap().contains("xdpgeneric"));
@@ -147,7 +147,8 @@ fn missing_capabilities_are_named() {
     if std::env::var_os("OPOF_TEST_CHILD").is_some() {
         let lifs = [1, 2].map(|id| LifPorts::new(common::lif(id), format!("w{id}"), format!("f{id}")));
         let pin_dir = "/sys/fs/bpf/opof-test-child".into();
-        let config = XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir, copies: None };
+        let config =
+            XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir, copies: None, uplink: None };
         let error = XdpPlane::open(&config).unwrap_err();
         assert!(matches!(error, OpenError::Permission { .. }), "{error}");
         println!("{error}");

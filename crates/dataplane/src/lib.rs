@@ -11,6 +11,7 @@ pub mod limits;
 pub mod pcap;
 pub mod pipeline;
 pub mod sim;
+pub mod tunnel;
 
 use std::task::{Context, Poll};
 
@@ -20,8 +21,9 @@ use opof_wire::SlowPath;
 
 pub use capture::Captured;
 pub use faulty::Faulty;
-pub use pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
+pub use pipeline::{Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
 pub use sim::{SimPlane, SimPorts};
+pub use tunnel::{Encapsulation, FirewallTunnel, FromUplink, Refused, TunnelPath, decide_uplink};
 
 /// A fast path that can be programmed. One owner drives it; nothing in it waits.
 ///
@@ -50,7 +52,8 @@ pub trait DataPlane: Send {
 pub struct Description {
     /// `xdp` or `sim`.
     pub kind: &'static str,
-    /// In the order of the configuration: for each LIF its wire ports, then its firewall port.
+    /// In the order of the configuration: for each LIF its wire ports, then its firewall port; then the uplink, where a firewall
+    /// is behind a tunnel.
     pub ports: Vec<PortDescription>,
 }
 
@@ -61,24 +64,27 @@ pub enum PortRole {
     Wire,
     /// Towards the firewall: frames go out of the wire port.
     Firewall,
+    /// Towards firewalls behind tunnels, for all LIFs together.
+    Uplink,
 }
 
 /// One port.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PortDescription {
-    /// The LIF it belongs to.
-    pub lif: Lif,
+    /// The LIF it belongs to; the uplink belongs to none.
+    pub lif: Option<Lif>,
     /// Its part in it.
     pub role: PortRole,
-    /// Interface name, or a name of the simulation.
+    /// Interface name, the address of a firewall behind a tunnel as it is configured, or a name of the simulation.
     pub name: String,
-    /// How frames are received: `native`, `generic` or `simulated`.
+    /// How frames are received: `native`, `generic`, `simulated`, or `tunnel`: by the uplink.
     pub mode: &'static str,
     /// What came in.
     pub counters: PortCounters,
 }
 
-/// What came in on a port, by what became of it. On a firewall port only `received` is used.
+/// What came in on a port, by what became of it. On a firewall port only `received` is used, of a firewall behind a tunnel without the
+/// outer headers; on the uplink `received` and `refused`, of packets of firewalls to the port of tunnels alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct PortCounters {
     /// Everything that came in.
@@ -93,6 +99,22 @@ pub struct PortCounters {
     pub copied: Tally,
     /// Of those forwarded, what should have been copied and could not be.
     pub copies_lost: Tally,
+    /// What does not fit through the tunnel to the firewall, and whose sender was told so.
+    pub too_big_answered: Tally,
+    /// What does not fit, and whose sender could not be told, or not at that rate: lost.
+    pub too_big_dropped: Tally,
+    /// What was the firewall's while there was no way to it: lost.
+    pub unreachable: Tally,
+    /// What was not taken as a packet of a tunnel and left to the host, by [`Refused`] number.
+    pub refused: [Tally; Refused::COUNT],
+}
+
+impl PortCounters {
+    /// What became of the frames of a wire port. Each has one fate, so that is also all that came in.
+    pub fn fates(&self) -> impl Iterator<Item = Tally> + '_ {
+        let lost = [self.too_big_answered, self.too_big_dropped, self.unreachable];
+        self.slow_path.iter().copied().chain([self.forwarded, self.dropped]).chain(lost)
+    }
 }
 
 /// Frames and their bytes, whole L2 frames without FCS.
@@ -102,4 +124,13 @@ pub struct Tally {
     pub packets: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |sum, tally| Self {
+            packets: sum.packets + tally.packets,
+            bytes: sum.bytes + tally.bytes,
+        })
+    }
 }

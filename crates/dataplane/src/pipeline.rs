@@ -9,13 +9,14 @@ use std::net::IpAddr;
 use opof_session::l3::NextHopId;
 use opof_session::plane::{CopyMoment, FastAction, PacketChange, PacketCopy, Slot};
 use opof_session::types::{Direction, Lif, MatchKey};
-use opof_wire::encap::{self, Template};
+use opof_wire::encap;
 use opof_wire::geneve::Metadata;
 use opof_wire::{Edit, FlowKey, Macs, SlowPath, Vid, classify, edit, outer_vid};
 
+use crate::tunnel::{Encapsulation, FirewallTunnel, Passage, TunnelPath, enter, too_big};
 use crate::{PortRole, limits};
 
-/// One of a device's ports. Several wire ports of one LIF are one here: which of them a frame came in on decides nothing,
+/// One of a LIF's ports. Several wire ports of one LIF are one here: which of them a frame came in on decides nothing,
 /// and which it leaves by is a matter of links.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Port {
@@ -42,6 +43,7 @@ impl fmt::Display for Port {
         let role = match self.role {
             PortRole::Wire => "wire",
             PortRole::Firewall => "firewall",
+            PortRole::Uplink => "uplink",
         };
         write!(f, "lif {} {role}", self.lif)
     }
@@ -70,16 +72,10 @@ pub trait Tables {
     fn vlan_flow(&self, vlan: Vid) -> Option<Lif>;
 
     /// The way to a collector.
-    fn collector(&self, address: IpAddr) -> Option<CollectorPath>;
-}
+    fn collector(&self, address: IpAddr) -> Option<TunnelPath>;
 
-/// The tunnel to a collector, and what goes through it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CollectorPath {
-    /// The outer headers.
-    pub template: Template,
-    /// The largest frame that can be copied, in bytes.
-    pub frame_len_max: usize,
+    /// The tunnel that the firewall of an interface is behind, where its firewall port is none.
+    fn firewall(&self, lif: Lif) -> Option<FirewallTunnel>;
 }
 
 /// A copy of a frame that is forwarded.
@@ -94,12 +90,8 @@ pub enum FrameCopy {
 /// A copy on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SentCopy {
-    /// The outer headers.
-    pub template: Template,
-    /// Theirs, of the flow.
-    pub source_port: u16,
-    /// In our option.
-    pub metadata: Metadata,
+    /// What it travels in.
+    pub outer: Encapsulation,
     /// Which form of the frame.
     pub moment: CopyMoment,
 }
@@ -113,7 +105,16 @@ pub enum Decision {
         reason: SlowPath,
         /// The interface whose firewall port gets it: the one it came in by, or that of its VLAN's flow.
         to: Lif,
+        /// What it travels in, where that firewall is behind a tunnel.
+        tunnel: Option<Box<Encapsulation>>,
     },
+    /// It would take the slow path, and does not fit through the tunnel to its firewall: discarded.
+    TooBig {
+        /// Its sender is told that IP packets of so many bytes do, by the wire port it came in on.
+        answer: Option<u16>,
+    },
+    /// It would take the slow path, and there is no way through the tunnel to its firewall: discarded.
+    Unreachable,
     /// A hit: out of the wire port of `to`, counted for the session.
     Forward {
         /// Whose packet it is.
@@ -145,7 +146,7 @@ pub enum Outcome {
     Out {
         /// Where.
         port: Port,
-        /// As it left.
+        /// As it left: with the outer headers, where it went into a tunnel; or the answer to it.
         frame: Vec<u8>,
         /// What went to a collector, outer headers included.
         copy: Option<Vec<u8>>,
@@ -165,6 +166,9 @@ pub enum Outcome {
 /// 6. The TTL would reach 0 at the next hop: [`SlowPath::TtlExpired`].
 /// 7. It is forwarded.
 ///
+/// What takes the slow path goes through a tunnel where its firewall is behind one: [`Decision::Unreachable`] while there is no way,
+/// [`Decision::TooBig`] when it does not fit. How often answers are given is for the caller to bound.
+///
 /// What is forwarded is copied, where its session asks for that: [`FrameCopy::Lost`] when the collector can't be reached or the frame is
 /// larger than goes there, or than [`limits::COPY_LEN`].
 ///
@@ -176,7 +180,14 @@ pub fn decide(ingress: Port, frame: &[u8], tables: &impl Tables) -> Decision {
     }
     hit(ingress, frame, tables).unwrap_or_else(|reason| {
         let to = tables.vlan_flow(outer_vid(frame)).unwrap_or(ingress.lif);
-        Decision::SlowPath { reason, to }
+        let Some(FirewallTunnel { path, .. }) = tables.firewall(to) else {
+            return Decision::SlowPath { reason, to, tunnel: None };
+        };
+        match enter(path.as_ref(), ingress.lif, frame) {
+            Passage::Sent(outer) => Decision::SlowPath { reason, to, tunnel: Some(Box::new(outer)) },
+            Passage::TooBig(answer) => Decision::TooBig { answer },
+            Passage::NoWay => Decision::Unreachable,
+        }
     })
 }
 
@@ -204,9 +215,11 @@ fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, Sl
 fn copied(copy: &PacketCopy, from: Lif, to: Lif, flow: &FlowKey, len: usize, tables: &impl Tables) -> FrameCopy {
     match tables.collector(copy.collector) {
         Some(path) if len <= path.frame_len_max.min(limits::COPY_LEN) => FrameCopy::Sent(Box::new(SentCopy {
-            template: path.template,
-            source_port: encap::source_port(encap::flow_hash(encap::flow_words(flow))),
-            metadata: Metadata { in_lif: from.get().into(), out_lif: to.get().into(), key: copy.key },
+            outer: Encapsulation {
+                template: path.template,
+                source_port: encap::source_port(encap::flow_hash(encap::flow_words(flow))),
+                metadata: Metadata { in_lif: from.get().into(), out_lif: to.get().into(), key: copy.key },
+            },
             moment: copy.moment,
         })),
         _ => FrameCopy::Lost,
@@ -224,12 +237,13 @@ fn resolve(change: &PacketChange, tables: &impl Tables) -> Result<Edit, SlowPath
 }
 
 impl Decision {
-    /// The port that a frame which came in on `ingress` leaves by; `None` when it is dropped.
+    /// The port that a frame which came in on `ingress` leaves by, or what it is answered with; `None` when it is dropped.
     pub const fn egress(&self, ingress: Port) -> Option<Port> {
         match self {
             Self::SlowPath { to, .. } => Some(Port::firewall(*to)),
             Self::Forward { to, .. } => Some(Port::wire(*to)),
-            Self::Drop { .. } => None,
+            Self::TooBig { answer: Some(_) } => Some(ingress),
+            Self::Drop { .. } | Self::TooBig { answer: None } | Self::Unreachable => None,
             Self::FromFirewall => Some(Port::wire(ingress.lif)),
         }
     }
@@ -237,18 +251,21 @@ impl Decision {
     /// The decision carried out on `frame`, the one it was made for.
     pub fn apply(&self, ingress: Port, frame: &[u8]) -> Outcome {
         let Some(port) = self.egress(ingress) else { return Outcome::Dropped };
-        let Self::Forward { edit, copy, .. } = self else {
-            return Outcome::Out { port, frame: frame.to_vec(), copy: None };
+        let (edit, copy) = match self {
+            Self::Forward { edit, copy, .. } => (edit, copy),
+            Self::SlowPath { tunnel: Some(outer), .. } => {
+                return Outcome::Out { port, frame: outer.apply(frame), copy: None };
+            }
+            Self::TooBig { answer: Some(mtu) } => {
+                return Outcome::Out { port, frame: too_big(frame, *mtu), copy: None };
+            }
+            _ => return Outcome::Out { port, frame: frame.to_vec(), copy: None },
         };
         let mut edited = frame.to_vec();
         edit.apply(&mut edited);
         let copy = match copy {
             Some(FrameCopy::Sent(copy)) => {
-                let inner = if copy.moment == CopyMoment::AsItCame { frame } else { &edited };
-                let mut outer = [0; encap::MAX_LEN];
-                let len = copy.template.encapsulate(inner.len(), copy.source_port, copy.metadata, &mut outer);
-                let len = len.expect("a frame of at most COPY_LEN bytes goes through a tunnel");
-                Some([&outer[..len], inner].concat())
+                Some(copy.outer.apply(if copy.moment == CopyMoment::AsItCame { frame } else { &edited }))
             }
             Some(FrameCopy::Lost) | None => None,
         };
@@ -262,7 +279,8 @@ mod tests {
 
     use std::net::Ipv4Addr;
 
-    use opof_wire::encap::Tunnel;
+    use opof_wire::decap::TunnelEnd;
+    use opof_wire::encap::{Template, Tunnel};
     use opof_wire::ethernet::MacAddress;
     use opof_wire::geneve::OptionId;
     use opof_wire::{Addresses, Endpoint};
@@ -285,7 +303,8 @@ mod tests {
         action: Option<FastAction>,
         macs: Option<Macs>,
         flow: Option<(u16, Lif)>,
-        collector: Option<CollectorPath>,
+        collector: Option<TunnelPath>,
+        firewall: Option<FirewallTunnel>,
         looked_up: RefCell<Vec<String>>,
     }
 
@@ -304,9 +323,14 @@ mod tests {
             self.flow.filter(|(vid, _)| *vid == vlan.get()).map(|(_, lif)| lif)
         }
 
-        fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
+        fn collector(&self, address: IpAddr) -> Option<TunnelPath> {
             assert_eq!(address, COLLECTOR);
             self.collector
+        }
+
+        /// That of the first interface.
+        fn firewall(&self, lif: Lif) -> Option<FirewallTunnel> {
+            self.firewall.filter(|_| lif == LIFS[0])
         }
     }
 
@@ -333,7 +357,7 @@ mod tests {
     }
 
     fn slow(reason: SlowPath) -> Decision {
-        Decision::SlowPath { reason, to: LIFS[0] }
+        Decision::SlowPath { reason, to: LIFS[0], tunnel: None }
     }
 
     #[test]
@@ -412,15 +436,62 @@ mod tests {
         assert_eq!(decide(WIRE, &UDP, &other), slow(SlowPath::Miss));
     }
 
+    /// To 192.0.2.9.
+    fn path(frame_len_max: usize) -> TunnelPath {
+        let addresses = Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 9] };
+        let (source_mac, destination_mac) = (MACS.source, MACS.destination);
+        let tunnel = Tunnel { source_mac, destination_mac, addresses, vni: 5, option: OptionId::DEFAULT };
+        TunnelPath { template: Template::new(&tunnel).unwrap(), frame_len_max }
+    }
+
     /// Forwarded with another VID and copied.
     fn copied(moment: CopyMoment, frame_len_max: usize) -> One {
         let copy = Some(PacketCopy { collector: COLLECTOR, moment, key: 0x0102_0304 });
         let tables = one(FastAction::Forward { to: LIFS[1], change: PacketChange::vlan(Vid::new(7)), copy });
-        let addresses = Addresses::V4 { source: [192, 0, 2, 1], destination: [192, 0, 2, 9] };
-        let (source_mac, destination_mac) = (MACS.source, MACS.destination);
-        let tunnel = Tunnel { source_mac, destination_mac, addresses, vni: 5, option: OptionId::DEFAULT };
-        let template = Template::new(&tunnel).unwrap();
-        One { collector: Some(CollectorPath { template, frame_len_max }), ..tables }
+        One { collector: Some(path(frame_len_max)), ..tables }
+    }
+
+    /// The firewall of the first interface is behind a tunnel.
+    fn tunnelled(tables: One, path: Option<TunnelPath>) -> One {
+        let addresses = Addresses::V4 { source: [192, 0, 2, 9], destination: [192, 0, 2, 1] };
+        let end = TunnelEnd { addresses, vni: 5, option: OptionId::DEFAULT };
+        One { firewall: Some(FirewallTunnel { end, path }), ..tables }
+    }
+
+    #[test]
+    fn the_slow_path_leads_through_the_tunnel_of_the_firewall_that_gets_the_frame() {
+        let tables = tunnelled(One::default(), Some(path(UDP.len())));
+        let decision = decide(WIRE, &UDP, &tables);
+        let Outcome::Out { port, frame, copy: None } = decision.apply(WIRE, &UDP) else { panic!("{decision:?}") };
+        assert_eq!((port, frame.len(), &frame[66..]), (Port::firewall(LIFS[0]), 66 + UDP.len(), &UDP[..]));
+        assert_eq!(frame[54..62], [0, 0, 0, 1, 0, 0, 0, 0], "in, out");
+        // What comes in elsewhere gets there by its VLAN.
+        let other = Port::wire(LIFS[1]);
+        assert_eq!(decide(other, &UDP, &tables).apply(other, &UDP), out(Port::firewall(LIFS[1]), &UDP));
+        let steered = One { flow: Some((100, LIFS[0])), ..tables };
+        let Outcome::Out { port, frame, .. } = decide(other, &UDP, &steered).apply(other, &UDP) else { panic!() };
+        assert_eq!((port, &frame[54..62]), (Port::firewall(LIFS[0]), &[0, 0, 0, 2, 0, 0, 0, 0][..]));
+        // The session's own packets never see it.
+        let hit = tunnelled(forward(PacketChange::default()), None);
+        assert_eq!(decide(WIRE, &UDP, &hit).apply(WIRE, &UDP), out(Port::wire(LIFS[1]), &UDP));
+    }
+
+    #[test]
+    fn what_does_not_get_through_the_tunnel_is_answered_or_lost() {
+        let lost = decide(WIRE, &UDP, &tunnelled(One::default(), None));
+        assert_eq!((&lost, lost.apply(WIRE, &UDP)), (&Decision::Unreachable, Outcome::Dropped));
+        let tables = tunnelled(One::default(), Some(path(200)));
+        let mut large = [&UDP[..], &[0; 300]].concat();
+        large[20..22].copy_from_slice(&328_u16.to_be_bytes());
+        large[42..44].copy_from_slice(&308_u16.to_be_bytes());
+        let dropped = decide(WIRE, &large, &tables);
+        assert_eq!((&dropped, dropped.apply(WIRE, &large)), (&Decision::TooBig { answer: None }, Outcome::Dropped));
+        large[24] = 0x40;
+        opof_wire::ipv4::Packet::new_unchecked(&mut large[18..]).fill_checksum();
+        let told = decide(WIRE, &large, &tables);
+        assert_eq!(told, Decision::TooBig { answer: Some(182) });
+        let Outcome::Out { port, frame, .. } = told.apply(WIRE, &large) else { panic!("{told:?}") };
+        assert_eq!((port, &frame[..6]), (WIRE, &UDP[6..12]));
     }
 
     fn outcome(tables: &One) -> (Vec<u8>, Option<Vec<u8>>) {

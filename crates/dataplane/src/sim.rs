@@ -14,8 +14,9 @@ use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey,
 use opof_wire::encap::Template;
 use opof_wire::{Macs, Vid};
 
-use crate::limits::{COPY_LEN, SIM_COLLECTORS, SIM_COMPLETIONS, SIM_NEXT_HOPS};
-use crate::pipeline::{CollectorPath, Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
+use crate::limits::{ANSWERS_PER_SECOND, COPY_LEN, SIM_COLLECTORS, SIM_COMPLETIONS, SIM_NEXT_HOPS};
+use crate::pipeline::{Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
+use crate::tunnel::{AnswerBucket, FirewallTunnel, FromUplink, TunnelPath, decide_uplink};
 use crate::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
 
 /// The simulated plane, as its owner drives it. Commands take effect in [`DataPlane::submit`] and are answered by the
@@ -100,8 +101,15 @@ impl DataPlane for SimPlane {
 
     fn describe(&self) -> Description {
         let device = lock(&self.shared);
-        let ports = device.ports.iter().map(|(port, counters)| describe_port(*port, counters)).collect();
-        Description { kind: "sim", ports }
+        let ports = device.ports.iter().map(|(port, counters)| describe_port(*port, counters));
+        let uplink = (!device.lookups.firewalls.is_empty()).then(|| PortDescription {
+            lif: None,
+            role: PortRole::Uplink,
+            name: "sim-uplink".to_owned(),
+            mode: "simulated",
+            counters: device.uplink,
+        });
+        Description { kind: "sim", ports: ports.chain(uplink).collect() }
     }
 }
 
@@ -127,6 +135,22 @@ impl SimPorts {
         }
         assert!(collectors.len() <= SIM_COLLECTORS, "more collectors than there can be");
     }
+
+    /// From now on the firewall of `lif` is behind a tunnel, or at its own port again.
+    ///
+    /// # Panics
+    /// When the device has no such LIF.
+    pub fn set_firewall(&self, lif: Lif, tunnel: Option<FirewallTunnel>) {
+        let mut device = lock(&self.shared);
+        assert!(device.has_lif(lif), "a firewall of lif {lif}: the device has none");
+        device.lookups.firewalls.retain(|(known, _)| *known != lif);
+        device.lookups.firewalls.extend(tunnel.map(|tunnel| (lif, tunnel)));
+    }
+
+    /// Puts a whole L2 frame without FCS into the uplink, behind which those firewalls are.
+    pub fn receive_from_uplink(&self, frame: &[u8]) -> FromUplink {
+        lock(&self.shared).receive_from_uplink(frame)
+    }
 }
 
 fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
@@ -134,8 +158,9 @@ fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
     let name = match role {
         PortRole::Wire => format!("sim{lif}-wire"),
         PortRole::Firewall => format!("sim{lif}-firewall"),
+        PortRole::Uplink => unreachable!("a port of a LIF"),
     };
-    PortDescription { lif, role, name, mode: "simulated", counters: *counters }
+    PortDescription { lif: Some(lif), role, name, mode: "simulated", counters: *counters }
 }
 
 /// Everything the two faces share.
@@ -146,6 +171,8 @@ struct Device {
     installed: HashMap<Slot, Installed>,
     /// In the order of [`Description::ports`].
     ports: Vec<(Port, PortCounters)>,
+    uplink: PortCounters,
+    answers: AnswerBucket,
     completions: VecDeque<Completion>,
     waker: Option<Waker>,
 }
@@ -157,6 +184,8 @@ struct Lookups {
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
     collectors: HashMap<IpAddr, Template>,
+    /// Those behind tunnels, at most one for each LIF.
+    firewalls: Vec<(Lif, FirewallTunnel)>,
 }
 
 impl Tables for Lookups {
@@ -172,8 +201,12 @@ impl Tables for Lookups {
         self.vlan_flows.get(&vlan).copied()
     }
 
-    fn collector(&self, address: IpAddr) -> Option<CollectorPath> {
-        self.collectors.get(&address).map(|template| CollectorPath { template: *template, frame_len_max: COPY_LEN })
+    fn collector(&self, address: IpAddr) -> Option<TunnelPath> {
+        self.collectors.get(&address).map(|template| TunnelPath { template: *template, frame_len_max: COPY_LEN })
+    }
+
+    fn firewall(&self, lif: Lif) -> Option<FirewallTunnel> {
+        self.firewalls.iter().find(|(known, _)| *known == lif).map(|(_, tunnel)| *tunnel)
     }
 }
 
@@ -196,6 +229,8 @@ impl Device {
             lookups: Lookups::default(),
             installed: HashMap::new(),
             ports,
+            uplink: PortCounters::default(),
+            answers: AnswerBucket::new(ANSWERS_PER_SECOND),
             completions: VecDeque::new(),
             waker: None,
         };
@@ -291,12 +326,18 @@ impl Device {
     }
 
     fn receive(&mut self, now: Moment, ingress: Port, frame: &[u8]) -> Decision {
-        let decision = decide(ingress, frame, &self.lookups);
+        let mut decision = decide(ingress, frame, &self.lookups);
+        if let Decision::TooBig { answer } = &mut decision {
+            *answer = answer.filter(|_| self.answers.take(now));
+        }
         let counters = self.ports.iter_mut().find(|(port, _)| *port == ingress).map(|(_, counters)| counters);
         let counters = counters.unwrap_or_else(|| panic!("the device has no port {ingress}"));
         count(&mut counters.received, frame);
         match &decision {
             Decision::SlowPath { reason, .. } => count(&mut counters.slow_path[*reason as usize], frame),
+            Decision::TooBig { answer: Some(_) } => count(&mut counters.too_big_answered, frame),
+            Decision::TooBig { answer: None } => count(&mut counters.too_big_dropped, frame),
+            Decision::Unreachable => count(&mut counters.unreachable, frame),
             Decision::Forward { slot, direction, copy, .. } => {
                 count(&mut counters.forwarded, frame);
                 match copy {
@@ -313,6 +354,24 @@ impl Device {
             Decision::FromFirewall => {}
         }
         decision
+    }
+
+    fn receive_from_uplink(&mut self, frame: &[u8]) -> FromUplink {
+        let said = decide_uplink(frame, &self.lookups.firewalls);
+        match &said {
+            FromUplink::Out { lif, frame: inner } => {
+                let port = Port::firewall(*lif);
+                let counters = self.ports.iter_mut().find(|(known, _)| *known == port).map(|(_, counters)| counters);
+                count(&mut counters.expect("a LIF with a firewall").received, &frame[inner.clone()]);
+                count(&mut self.uplink.received, frame);
+            }
+            FromUplink::Host(Some(refused)) => {
+                count(&mut self.uplink.received, frame);
+                count(&mut self.uplink.refused[refused.number()], frame);
+            }
+            FromUplink::Host(None) => {}
+        }
+        said
     }
 
     fn count_hit(&mut self, now: Moment, slot: Slot, direction: Direction, frame: &[u8]) {

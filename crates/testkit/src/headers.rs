@@ -9,8 +9,8 @@ use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::{self, OptionId};
 use opof_wire::packet_too_big::{self, Silence, answer, must_answer};
 use opof_wire::tcp::Flags;
-use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, Transport, Tunnel, Vid};
-use opof_wire::{classify, encap, ethernet, gtpu, icmp, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
+use opof_wire::{Addresses, Edit, Endpoint, FlowKey, Macs, SlowPath, Transport, Tunnel, Vid};
+use opof_wire::{classify, encap, ethernet, flow_of, gtpu, icmp, ipv4, ipv6, ipv6_ext, tcp, udp, vlan};
 
 /// Calls every accessor and every checksum setter of every header that accepts `bytes`.
 ///
@@ -111,19 +111,20 @@ fn write_everything(bytes: &mut [u8]) {
     Edit { vlan: None, macs, source: endpoint([1; 8]), destination: endpoint([2; 8]) }.apply(bytes);
 }
 
-/// Classifies `frame`; when it has a key, the representations, parsed one by one, must have the same.
+/// Classifies `frame`; when it has a key, or is TCP control of a flow, the representations, parsed one by one, must have the same.
 ///
 /// # Panics
 /// When they differ, or on a reason that is not the parser's to give.
 pub fn check_verdict(frame: &[u8]) {
-    match classify(frame) {
-        Ok(key) => assert_eq!(reparsed(frame), Ok(key)),
-        Err(reason) => assert!(reason.is_of_the_parser(), "{reason}"),
+    match (classify(frame), flow_of(frame)) {
+        (Ok(key), flow) => assert_eq!((reparsed(frame), flow), (Ok((key, false)), Some(key))),
+        (Err(SlowPath::TcpControl), Some(key)) => assert_eq!(reparsed(frame), Ok((key, true))),
+        (Err(reason), flow) => assert!(reason.is_of_the_parser() && flow.is_none(), "{reason}, {flow:?}"),
     }
 }
 
-/// The key of a frame that is known to have one.
-fn reparsed(frame: &[u8]) -> Result<FlowKey, opof_wire::Error> {
+/// The key of a frame that is known to have one or to be TCP control, and whether it is.
+fn reparsed(frame: &[u8]) -> Result<(FlowKey, bool), opof_wire::Error> {
     let header = ethernet::Repr::parse(frame)?;
     let mut rest = &frame[header.buffer_len()..];
     let (mut ether_type, mut outer) = (header.ether_type, None);
@@ -135,21 +136,23 @@ fn reparsed(frame: &[u8]) -> Result<FlowKey, opof_wire::Error> {
     }
     let vlan = Vid::new(outer.unwrap_or(0)).expect("a frame with a key has a valid VID");
     let version = if ether_type == ethernet::IPV4 { 4 } else { 6 };
-    let innermost = reparsed_ip(version, rest)?;
-    let mut key = FlowKey { vlan, ..innermost.key };
+    let outermost = reparsed_ip(version, rest)?;
+    let (mut key, mut is_control) = (FlowKey { vlan, ..outermost.key }, outermost.is_control);
     if key.transport == Transport::Udp && key.destination_port == gtpu::PORT {
-        let packet = reparsed_gtpu(innermost.payload)?;
+        let packet = reparsed_gtpu(outermost.payload)?;
         let inner = reparsed_ip(packet[0] >> 4, packet)?;
         assert_eq!(inner.len, packet.len(), "a G-PDU is one packet and nothing else");
-        key = FlowKey { vlan, tunnel: Tunnel::Gtpu, ..inner.key };
+        (key, is_control) = (FlowKey { vlan, tunnel: Tunnel::Gtpu, ..inner.key }, inner.is_control);
     }
-    Ok(key)
+    Ok((key, is_control))
 }
 
 /// An IP packet that is known to be one with a key.
 struct Reparsed<'a> {
     /// Untagged, and not in a tunnel.
     key: FlowKey,
+    /// TCP with SYN, FIN or RST.
+    is_control: bool,
     /// Bytes of the IP packet.
     len: usize,
     /// What the transport carries.
@@ -169,21 +172,21 @@ fn reparsed_ip(version: u8, bytes: &[u8]) -> Result<Reparsed<'_>, opof_wire::Err
     };
     let upper = &bytes[header_len..][..payload_len];
     let transport = Transport::from_number(protocol).expect("a frame with a key is TCP or UDP");
-    let (source_port, destination_port, upper_len) = match transport {
+    let (source_port, destination_port, upper_len, is_control) = match transport {
         Transport::Tcp => {
             let header = tcp::Repr::parse(upper)?;
-            assert!(!header.flags.intersects(Flags::CONTROL));
-            (header.source_port, header.destination_port, header.buffer_len())
+            let is_control = header.flags.intersects(Flags::CONTROL);
+            (header.source_port, header.destination_port, header.buffer_len(), is_control)
         }
         Transport::Udp => {
             let header = udp::Repr::parse(upper)?;
             assert_eq!(header.payload_len + udp::HEADER_LEN, upper.len());
-            (header.source_port, header.destination_port, header.buffer_len())
+            (header.source_port, header.destination_port, header.buffer_len(), false)
         }
     };
     let (vlan, tunnel) = (Vid::UNTAGGED, Tunnel::None);
     let key = FlowKey { vlan, tunnel, addresses, source_port, destination_port, transport };
-    Ok(Reparsed { key, len: header_len + payload_len, payload: &upper[upper_len..] })
+    Ok(Reparsed { key, is_control, len: header_len + payload_len, payload: &upper[upper_len..] })
 }
 
 /// What a G-PDU carries.

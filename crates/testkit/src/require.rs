@@ -23,6 +23,9 @@ pub const NETWORK: &[Program] = &[
     Program { name: "iperf3", package: "iperf3" },
 ];
 
+/// What asks whether a host is there, and how large packets to it may be.
+pub const PING: &[Program] = &[Program { name: "ping", package: "iputils-ping" }];
+
 /// What makes and reads packets without our code: scapy, for Debian's own Python, and tshark.
 pub const DISSECTORS: &[Program] = &[
     Program { name: "/usr/lib/python3/dist-packages/scapy/contrib/gtp.py", package: "python3-scapy" },

@@ -53,6 +53,20 @@ type Verdict<T> = Result<T, SlowPath>;
 /// # Errors
 /// The [`SlowPath`] reason; always one [`SlowPath::is_of_the_parser`].
 pub fn classify(frame: &[u8]) -> Result<FlowKey, SlowPath> {
+    match flow(frame)? {
+        (_, Ports { is_control: true, .. }) => Err(SlowPath::TcpControl),
+        (key, _) => Ok(key),
+    }
+}
+
+/// The flow that a frame belongs to, be it that it has its key or that it is TCP control, which has none: where both take one
+/// way, a FIN does not overtake the data in front of it.
+pub fn flow_of(frame: &[u8]) -> Option<FlowKey> {
+    flow(frame).ok().map(|(key, _)| key)
+}
+
+/// The rules, but for what becomes of TCP control.
+fn flow(frame: &[u8]) -> Verdict<(FlowKey, Ports)> {
     let l2 = link(frame)?;
     let l3 = match l2.ether_type {
         ethernet::IPV4 => internet_v4(l2.payload)?,
@@ -60,11 +74,12 @@ pub fn classify(frame: &[u8]) -> Result<FlowKey, SlowPath> {
         _ => return Err(SlowPath::EtherType),
     };
     let ports = l3.ports()?;
-    if l3.transport == Transport::Udp && ports.1 == gtpu::PORT {
+    if l3.transport == Transport::Udp && ports.destination == gtpu::PORT {
         let inner = inside_gtpu(&l3.payload[udp::HEADER_LEN..])?;
-        return Ok(inner.key(l2.vlan, Tunnel::Gtpu, inner.ports()?));
+        let ports = inner.ports()?;
+        return Ok((inner.key(l2.vlan, Tunnel::Gtpu, ports), ports));
     }
-    Ok(l3.key(l2.vlan, Tunnel::None, ports))
+    Ok((l3.key(l2.vlan, Tunnel::None, ports), ports))
 }
 
 /// The VID that a frame belongs to although it may have no key: that of its outermost tag. Untagged without one, with one that is
@@ -109,6 +124,15 @@ fn link(frame: &[u8]) -> Verdict<Link<'_>> {
     Ok(link)
 }
 
+/// What the transport header says.
+#[derive(Clone, Copy)]
+struct Ports {
+    source: u16,
+    destination: u16,
+    /// TCP with SYN, FIN or RST.
+    is_control: bool,
+}
+
 /// What is behind the IP header, and nothing behind the IP packet.
 struct Internet<'a> {
     addresses: Addresses,
@@ -117,17 +141,17 @@ struct Internet<'a> {
 }
 
 impl Internet<'_> {
-    /// Rule 6 or 7: source and destination port.
-    fn ports(&self) -> Verdict<(u16, u16)> {
+    /// Rule 6 or 7.
+    fn ports(&self) -> Verdict<Ports> {
         match self.transport {
             Transport::Tcp => tcp_ports(self.payload),
             Transport::Udp => udp_ports(self.payload),
         }
     }
 
-    const fn key(&self, vlan: Vid, tunnel: Tunnel, (source_port, destination_port): (u16, u16)) -> FlowKey {
+    const fn key(&self, vlan: Vid, tunnel: Tunnel, ports: Ports) -> FlowKey {
         let (addresses, transport) = (self.addresses, self.transport);
-        FlowKey { vlan, tunnel, addresses, source_port, destination_port, transport }
+        FlowKey { vlan, tunnel, addresses, source_port: ports.source, destination_port: ports.destination, transport }
     }
 }
 
@@ -181,22 +205,20 @@ fn internet_v6(bytes: &[u8]) -> Verdict<Internet<'_>> {
     Ok(Internet { addresses: packet.addresses(), transport, payload: packet.payload() })
 }
 
-/// Rule 6: source and destination port.
-fn tcp_ports(bytes: &[u8]) -> Verdict<(u16, u16)> {
+/// Rule 6.
+fn tcp_ports(bytes: &[u8]) -> Verdict<Ports> {
     let packet = tcp::Packet::new_checked(bytes).map_err(|error| malformed(error, SlowPath::TcpMalformed))?;
-    if packet.flags().intersects(tcp::Flags::CONTROL) {
-        return Err(SlowPath::TcpControl);
-    }
-    Ok((packet.source_port(), packet.destination_port()))
+    let is_control = packet.flags().intersects(tcp::Flags::CONTROL);
+    Ok(Ports { source: packet.source_port(), destination: packet.destination_port(), is_control })
 }
 
-/// Rule 7: source and destination port.
-fn udp_ports(bytes: &[u8]) -> Verdict<(u16, u16)> {
+/// Rule 7.
+fn udp_ports(bytes: &[u8]) -> Verdict<Ports> {
     let packet = udp::Packet::new_checked(bytes).map_err(|error| malformed(error, SlowPath::UdpMalformed))?;
     if packet.length() < bytes.len() {
         return Err(SlowPath::UdpMalformed);
     }
-    Ok((packet.source_port(), packet.destination_port()))
+    Ok(Ports { source: packet.source_port(), destination: packet.destination_port(), is_control: false })
 }
 
 /// Rule 8, up to the ports: the IP packet in a GTP-U message, which is all that UDP carries.
@@ -400,6 +422,20 @@ mod tests {
             transport: Transport::Udp,
         };
         assert_eq!(classify(&UDP6), Ok(udp));
+    }
+
+    #[test]
+    fn tcp_control_belongs_to_its_flow() {
+        let key = classify(&TCP4).unwrap();
+        for flags in [0x02, 0x12, 0x11, 0x14] {
+            let mut frame = TCP4;
+            frame[51] = flags;
+            assert_eq!((classify(&frame), flow_of(&frame)), (Err(SlowPath::TcpControl), Some(key)));
+            frame[50] = 0x40;
+            assert_eq!(flow_of(&frame), None, "what is malformed has no flow");
+        }
+        assert_eq!((flow_of(&TCP4), flow_of(&GTPU)), (Some(key), classify(&GTPU).ok()));
+        assert_eq!(flow_of(&TCP4[..57]), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! packets without one (Linux: `udp6zerocsumrx`; tshark calls them illegal until `udp.ignore_ipv6_zero_checksum` is set).
 
 use crate::bytes::{put, put_u16, u16_at};
+use crate::classify::flow_of;
 use crate::error::Error;
 use crate::ethernet::MacAddress;
 use crate::flow::{Addresses, FlowKey, Transport};
@@ -273,6 +274,11 @@ pub fn link_words(frame: &[u8]) -> [u32; 4] {
         }
     }
     words
+}
+
+/// The hash of any frame: of its flow's words, TCP control included, or of its link's.
+pub fn frame_hash(frame: &[u8]) -> u32 {
+    flow_hash(flow_of(frame).map_or_else(|| link_words(frame), |key| flow_words(&key)))
 }
 
 fn folded(address: &[u8; 16]) -> u32 {

@@ -24,7 +24,7 @@ pub mod tcp;
 pub mod udp;
 pub mod vlan;
 
-pub use classify::{classify, outer_vid};
+pub use classify::{classify, flow_of, outer_vid};
 pub use edit::{Edit, Endpoint, Macs};
 pub use error::Error;
 pub use flow::{Addresses, FlowKey, SlowPath, Transport, Tunnel, Vid};

@@ -1,4 +1,6 @@
-use opof_client::{CloseCode, DirectionCounters, PortRole, Refusal, SessionId, SessionState, SlowPathTally};
+use opof_client::{
+    CloseCode, DirectionCounters, PortRole, Refusal, RefusedTally, SessionId, SessionState, SlowPathTally,
+};
 
 use super::*;
 
@@ -140,6 +142,10 @@ fn some_device() -> Device {
         slow_path: vec![slow("miss", 9990), slow("fragment", 0), slow("tcp_control", 7)],
         copied: tally(50),
         copies_lost: tally(2),
+        too_big_answered: tally(0),
+        too_big_dropped: tally(0),
+        unreachable: tally(0),
+        refused: vec![],
     };
     let firewall = Port {
         role: PortRole::Firewall,
@@ -160,6 +166,36 @@ fn some_device() -> Device {
     }
 }
 
+/// The same, with another LIF whose firewall is behind a tunnel.
+fn with_a_tunnel() -> Device {
+    let tally = |packets| Tally { packets, bytes: 60 * packets };
+    let Device { mut ports, .. } = some_device();
+    let [wire, firewall] = ports.as_slice() else { panic!("two ports") };
+    let refused = |reason: &str, packets| RefusedTally { reason: reason.to_owned(), tally: tally(packets) };
+    let more = [
+        Port {
+            lif: 2,
+            name: "ens1".to_owned(),
+            too_big_answered: tally(4),
+            unreachable: tally(1),
+            slow_path: vec![],
+            copied: tally(0),
+            copies_lost: tally(0),
+            ..wire.clone()
+        },
+        Port { lif: 2, name: "192.0.2.10".to_owned(), mode: "tunnel".to_owned(), ..firewall.clone() },
+        Port {
+            lif: 0,
+            role: PortRole::Uplink,
+            name: "ens2".to_owned(),
+            refused: vec![refused("udp_checksum", 3), refused("oam", 0), refused("lif", 2)],
+            ..firewall.clone()
+        },
+    ];
+    ports.extend(more);
+    Device { ports, ..some_device() }
+}
+
 #[test]
 fn a_device_for_people() {
     let expected = "\
@@ -176,6 +212,23 @@ ens0 copies: 50 sent to collectors, 2 lost";
 }
 
 #[test]
+fn a_device_with_a_tunnel_for_people() {
+    let expected = "
+LIF  ROLE      PORT        MODE    RECEIVED  FORWARDED  DROPPED  TO FIREWALL
+  1  wire      ens0        native    100000      90000        3         9997
+  1  firewall  vf0         native    100000          0        0            0
+  2  wire      ens1        native    100000      90000        3            0
+  2  firewall  192.0.2.10  tunnel    100000          0        0            0
+  -  uplink    ens2        native    100000          0        0            0
+ens0 to firewall: miss 9990, tcp_control 7
+ens1 lost on the way to firewall: too_big_answered 4, unreachable 1
+ens2 left to the host: udp_checksum 3, lif 2
+ens0 copies: 50 sent to collectors, 2 lost";
+    let text = device(&with_a_tunnel(), false);
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
 fn a_device_for_programs() {
     let value: Value = serde_json::from_str(&device(&some_device(), true)).unwrap();
     assert_eq!(value["uptime_seconds"], 266_400);
@@ -183,6 +236,15 @@ fn a_device_for_programs() {
     assert_eq!(value["ports"][0]["slow_path"]["miss"], json!({"packets": 9990, "bytes": 599_400}));
     assert_eq!(value["ports"][0]["copies_lost"], json!({"packets": 2, "bytes": 120}));
     assert_eq!(value["ports"][1]["role"], "firewall");
+    let value: Value = serde_json::from_str(&device(&with_a_tunnel(), true)).unwrap();
+    let ports = &value["ports"];
+    assert_eq!((&ports[0]["lif"], &ports[0]["unreachable"]), (&json!(1), &json!({"packets": 0, "bytes": 0})));
+    assert_eq!(ports[2]["too_big_answered"], json!({"packets": 4, "bytes": 240}));
+    assert_eq!(ports[2]["too_big_dropped"], json!({"packets": 0, "bytes": 0}));
+    assert_eq!(ports[2]["unreachable"], json!({"packets": 1, "bytes": 60}));
+    assert_eq!((&ports[3]["mode"], &ports[3]["refused"]), (&json!("tunnel"), &json!({})));
+    assert_eq!((&ports[4]["lif"], &ports[4]["role"]), (&Value::Null, &json!("uplink")));
+    assert_eq!(ports[4]["refused"]["lif"], json!({"packets": 2, "bytes": 120}));
 }
 
 #[test]

@@ -160,6 +160,10 @@ impl Device for Served {
             slow_path: vec![device::SlowPathTally { reason: "miss".to_owned(), tally: tally(7) }],
             copied: tally(2),
             copies_lost: tally(1),
+            too_big_answered: tally(4),
+            too_big_dropped: tally(5),
+            unreachable: tally(6),
+            refused: vec![],
         };
         let wire = device::Port {
             lif: 1,
@@ -174,6 +178,16 @@ impl Device for Served {
             counters: None,
             ..wire.clone()
         };
+        let uplink = device::Port {
+            lif: 0,
+            role: device::PortRole::Uplink.into(),
+            name: "uplink".to_owned(),
+            counters: Some(device::PortCounters {
+                refused: vec![device::RefusedTally { reason: "vni".to_owned(), tally: tally(8) }],
+                ..device::PortCounters::default()
+            }),
+            ..wire.clone()
+        };
         let statistics = device::Statistics {
             sessions: u32::try_from(self.state().sessions.len()).expect("a test has few sessions"),
             capacity: 1000,
@@ -185,7 +199,7 @@ impl Device for Served {
             data_plane: "sim".to_owned(),
             uptime: Some(Duration { seconds: 3725, nanos: 0 }),
             statistics: Some(statistics),
-            ports: vec![wire, firewall],
+            ports: vec![wire, firewall, uplink],
         }))
     }
 }

@@ -40,6 +40,11 @@ impl<'a> Fields<'a> {
         self.mistakes.push(Mistake { place, message });
     }
 
+    /// Says what is wrong with the section as a whole.
+    pub(super) fn wrong_section(&mut self, message: impl Display) {
+        self.mistakes.push(Mistake { place: self.section.place.clone(), message: message.to_string() });
+    }
+
     pub(super) fn has(&self, key: &str) -> bool {
         self.section.entries.contains_key(key)
     }

@@ -20,6 +20,9 @@ Examples:
   opofd --data-plane xdp --lif id=1,wire=ens0,firewall=vf0 --lif id=2,wire=ens1,firewall=vf1 \\
         --listener address=10.0.0.1:3443,tls.cert=server.crt,tls.key=server.key
       Two real interfaces, without a file. Needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or root.
+  opofd --data-plane xdp --lif id=1,wire=ens0,firewall=geneve:192.0.2.10 --tunnel-interface ens1 \\
+        --listener address=unix:/run/opof/opofd.sock
+      The firewall is elsewhere: what it has to see goes to it and comes back through a GENEVE tunnel.
   opofd --listener address=unix:/run/opof.sock --listener address=127.0.0.1:3443,plaintext=true,profile=c-client
       A Unix socket, and a port for deployed C clients.
   opofd check-config /etc/opof/opofd.toml
@@ -69,7 +72,7 @@ pub struct SettingFlags {
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub client: Vec<String>,
     /// A logical interface; repeatable, replaces those of the file: id=1,wire=ens0,firewall=vf0. Several wire ports:
-    /// wire=ens0,wire=ens1,bond=balance
+    /// wire=ens0,wire=ens1,bond=balance. A firewall behind a tunnel: firewall=geneve:192.0.2.10
     #[arg(long, value_name = "KEY=VALUE,...", global = true)]
     pub lif: Vec<String>,
     /// What forwards the packets: xdp or sim
@@ -93,6 +96,21 @@ pub struct SettingFlags {
     /// Type of the GENEVE option that copies carry
     #[arg(long, value_name = "N", global = true)]
     pub copy_option_type: Option<String>,
+    /// The interface by which firewalls behind tunnels are reached
+    #[arg(long, value_name = "NAME", global = true)]
+    pub tunnel_interface: Option<String>,
+    /// GENEVE network identifier of the tunnels
+    #[arg(long, value_name = "N", global = true)]
+    pub tunnel_vni: Option<String>,
+    /// Class of the GENEVE option that packets of the tunnels carry
+    #[arg(long, value_name = "N", global = true)]
+    pub tunnel_option_class: Option<String>,
+    /// Type of the GENEVE option that packets of the tunnels carry
+    #[arg(long, value_name = "N", global = true)]
+    pub tunnel_option_type: Option<String>,
+    /// Answers in a second to packets that do not fit through their tunnel, at most
+    #[arg(long, value_name = "N", global = true)]
+    pub tunnel_answers: Option<String>,
     /// Sessions at most
     #[arg(long, value_name = "N", global = true)]
     pub max_sessions: Option<String>,
@@ -148,6 +166,11 @@ impl SettingFlags {
             ("--copy-vni", "copies", "vni", &self.copy_vni),
             ("--copy-option-class", "copies", "option_class", &self.copy_option_class),
             ("--copy-option-type", "copies", "option_type", &self.copy_option_type),
+            ("--tunnel-interface", "tunnel", "interface", &self.tunnel_interface),
+            ("--tunnel-vni", "tunnel", "vni", &self.tunnel_vni),
+            ("--tunnel-option-class", "tunnel", "option_class", &self.tunnel_option_class),
+            ("--tunnel-option-type", "tunnel", "option_type", &self.tunnel_option_type),
+            ("--tunnel-answers", "tunnel", "answers", &self.tunnel_answers),
             ("--max-sessions", "sessions", "max", &self.max_sessions),
             ("--max-closed", "sessions", "closed_max", &self.max_closed),
             ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),

@@ -1,7 +1,7 @@
 //! The configuration as the rest of the daemon sees it: checked, complete, without places.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +23,9 @@ pub struct Config {
     /// The logical interfaces, in the order of the configuration; at least one.
     pub lifs: Vec<LifConfig>,
     /// Where sessions may copy to; `None`: on network interfaces they may not.
-    pub copies: Option<CopiesConfig>,
+    pub copies: Option<TunnelConfig>,
+    /// How firewalls behind tunnels are reached; on network interfaces where there is one, and not otherwise.
+    pub uplink: Option<UplinkConfig>,
     /// Bounds of the session table.
     pub sessions: SessionsConfig,
     /// Clients that are known by their certificate.
@@ -62,15 +64,24 @@ impl fmt::Display for Address {
     }
 }
 
-/// What the packets have in common that carry copies to collectors.
+/// What the packets of tunnels have in common: of those to collectors, or of those to firewalls and back.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CopiesConfig {
-    /// The network interface that they leave by.
+pub struct TunnelConfig {
+    /// The network interface that they take.
     pub interface: String,
     /// GENEVE virtual network identifier.
     pub vni: u32,
     /// What their option is called.
     pub option: OptionId,
+}
+
+/// How firewalls behind tunnels are reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UplinkConfig {
+    /// What goes there and comes back.
+    pub tunnel: TunnelConfig,
+    /// How many answers to packets that do not fit are given in a second.
+    pub answers: u32,
 }
 
 /// One address that clients connect to.
@@ -213,8 +224,17 @@ pub struct LifConfig {
     pub wire: Vec<String>,
     /// How several of them are used.
     pub bond: BondMode,
-    /// The interface towards the firewall. A name without meaning in the simulated plane.
-    pub firewall: String,
+    /// Where the firewall is. Without meaning in the simulated plane.
+    pub firewall: FirewallConfig,
+}
+
+/// Where the firewall of a LIF is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FirewallConfig {
+    /// Behind this network interface.
+    Interface(String),
+    /// At the far end of a GENEVE tunnel, at this address. LIFs may have the same.
+    Tunnel(IpAddr),
 }
 
 /// Bounds of the session table.

@@ -12,6 +12,8 @@ use super::source::{SHAPES, TLS_KEYS};
 use super::*;
 use crate::access::Role;
 
+mod tunnels;
+
 const FINE: &str = r#"
 [[listener]]
 address = "127.0.0.1:3443"
@@ -54,7 +56,7 @@ fn the_smallest_configuration_is_read() {
     assert_eq!(config.listeners[0].security, tls);
     let xdp = DataPlaneConfig::Xdp { mode: XdpMode::Auto, pin_dir: "/sys/fs/bpf/opof".into() };
     assert_eq!(config.data_plane, xdp);
-    assert_eq!(config.lifs[1].firewall, "vf1");
+    assert_eq!(config.lifs[1].firewall, FirewallConfig::Interface("vf1".to_owned()));
     assert_eq!(config.sessions, SessionsConfig::default());
     assert_eq!(config.summary(), "data plane xdp, lif 1 2, listening on 127.0.0.1:3443, 262144 sessions at most");
 }
@@ -175,28 +177,6 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[[client]]\nname = \"fw1\"\nrole = \"reader\"\n[data_plane]",
         &[":10: name: fw1 has a role already, at dir/f.toml:7", NOBODY_ASKS],
     ),
-    (
-        "[data_plane]",
-        "[copies]\nvni = 16777216\noption_type = 128\n[data_plane]",
-        &[
-            ":6: interface is missing: by which network interface do copies leave?",
-            ":7: vni: 16777216 is not within 0 to 16777215",
-            ":8: option_type: 128 is not within 0 to 127",
-        ],
-    ),
-    (
-        "[data_plane]",
-        "[copies]\ninterface = \"ens1\"\noption_class = 65536\n[data_plane]",
-        &[
-            ":7: interface: ens1 is a port of lif 2: copies need another one",
-            ":8: option_class: 65536 is not within 0 to 65535",
-        ],
-    ),
-    (
-        "[data_plane]",
-        "[copies]\ninterface = \"a/b\"\n[data_plane]",
-        &[":7: interface: \"a/b\" can't be the name of a network interface"],
-    ),
     ("[data_plane]", "[limits]\nconnections = 0\n[data_plane]", &[":7: connections: 0 is not within 1 to 65536"]),
     ("[data_plane]", "[limits]\nidle_timeout = 4\n[data_plane]", &[":7: idle_timeout: 4 is not within 5 to 31536000"]),
     (
@@ -271,7 +251,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[data_plane]",
         "[session]\nmax = 1\n[data_plane]",
         &[
-            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, sessions, limits, log",
+            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, tunnel, sessions, limits, log",
         ],
     ),
     (
@@ -297,9 +277,10 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("tls = {", "tls = \"x\" #", &[":4: tls: is a string, must be a table"]),
 ];
 
-#[test]
-fn each_mistake_is_named_by_its_line() {
-    for (from, to, expected) in MISTAKES {
+/// Each change brings its messages and no others.
+#[track_caller]
+fn each_is_named(mistakes: &[(&str, &str, &[&str])]) {
+    for (from, to, expected) in mistakes {
         let text = FINE.replacen(from, to, 1);
         assert_ne!(text, FINE, "{from} is in the configuration");
         let mut expected: Vec<_> = expected.iter().map(|message| format!("dir/f.toml{message}")).collect();
@@ -308,6 +289,11 @@ fn each_mistake_is_named_by_its_line() {
         said.sort();
         assert_eq!(said, expected, "{from} -> {to}");
     }
+}
+
+#[test]
+fn each_mistake_is_named_by_its_line() {
+    each_is_named(MISTAKES);
 }
 
 #[test]
@@ -412,6 +398,16 @@ fn flags_lie_over_the_file() {
         "65280",
         "--copy-option-type",
         "19",
+        "--tunnel-interface",
+        "up0",
+        "--tunnel-vni",
+        "20",
+        "--tunnel-option-class",
+        "65281",
+        "--tunnel-option-type",
+        "21",
+        "--tunnel-answers",
+        "22",
         "--max-sessions",
         "9",
         "--max-closed",
@@ -449,12 +445,16 @@ fn flags_lie_over_the_file() {
         "--lif",
         "id=3,wire=a,wire=c,bond=balance,firewall=b",
         "--lif",
-        "id=4",
+        "id=4,firewall=geneve:192.0.2.10",
     ];
     let config = from_text(Some(Path::new("dir/f.toml")), FINE, &flags(&arguments)).unwrap();
     assert_eq!(config.data_plane, DataPlaneConfig::Sim);
     let option = OptionId::new(0xFF00, 19).unwrap();
-    assert_eq!(config.copies, Some(CopiesConfig { interface: "mon0".to_owned(), vni: 18, option }));
+    assert_eq!(config.copies, Some(TunnelConfig { interface: "mon0".to_owned(), vni: 18, option }));
+    let option = OptionId::new(0xFF01, 21).unwrap();
+    let tunnel = TunnelConfig { interface: "up0".to_owned(), vni: 20, option };
+    assert_eq!(config.uplink, Some(UplinkConfig { tunnel, answers: 22 }));
+    assert_eq!(config.lifs[1].firewall, FirewallConfig::Tunnel("192.0.2.10".parse().unwrap()));
     assert_eq!((config.sessions.max, config.sessions.closed_max), (9, 8));
     assert_eq!(config.sessions.tcp_timeout.as_secs(), 7);
     assert_eq!(config.sessions.udp_timeout.as_secs(), 6);
@@ -496,6 +496,16 @@ fn a_mistake_in_a_flag_is_named_by_the_flag() {
         (&["--data-plane", "x"], "--data-plane: kind: \"x\" is not one of \"xdp\", \"sim\""),
         (&["--listener", "address"], "--listener address: \"address\" is not key=value"),
         (&["--lif", "id=1,wire=a,wire=a"], "--lif id=1,wire=a,wire=a: wire: a is used already at --lif id=1"),
+        (
+            &["--data-plane", "xdp", "--lif", "id=1,wire=a,firewall=geneve:192.0.2.10"],
+            "--lif id=1,wire=a,firewall=geneve:192.0.2.10: firewall: a tunnel needs a [tunnel] section",
+        ),
+        (&["--tunnel-interface", "a"], "--tunnel-interface: nothing uses [tunnel]"),
+        (
+            &["--lif", "id=1,firewall=geneve:fw1"],
+            "--lif id=1,firewall=geneve:fw1: firewall: \"fw1\" is not the address",
+        ),
+        (&["--tunnel-answers", "0"], "--tunnel-answers: answers: 0 is not within 1 to 1000000"),
         (&["--lif", "id=1,bond=both"], "--lif id=1,bond=both: bond: \"both\" is not one of"),
         (&["--lif", "id=1", "--lif", "id=1"], "--lif id=1: id: 1 is taken by the lif at --lif id=1"),
         (

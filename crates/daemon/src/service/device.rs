@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use opof_api::device::device_server::Device;
-use opof_api::device::{GetDeviceRequest, GetDeviceResponse, Port, PortCounters, PortRole, SlowPathTally, Tally};
+use opof_api::device::{
+    GetDeviceRequest, GetDeviceResponse, Port, PortCounters, PortRole, RefusedTally, SlowPathTally, Tally,
+};
+use opof_dataplane::Refused;
 use opof_session::types::Moment;
 use opof_wire::SlowPath;
 use tonic::{Request, Response, Status};
@@ -49,11 +52,14 @@ fn port(port: &opof_dataplane::PortDescription) -> Port {
     let role = match port.role {
         opof_dataplane::PortRole::Wire => PortRole::Wire,
         opof_dataplane::PortRole::Firewall => PortRole::Firewall,
+        opof_dataplane::PortRole::Uplink => PortRole::Uplink,
     };
     let counters = &port.counters;
     let slow_path = SlowPath::ALL.into_iter().zip(&counters.slow_path).filter(|(_, tally)| tally.packets > 0);
+    let refused = counters.refused.iter().enumerate().filter(|(_, tally)| tally.packets > 0);
+    let refused = refused.filter_map(|(number, tally)| Some((Refused::from_number(number)?, tally)));
     Port {
-        lif: port.lif.get().into(),
+        lif: port.lif.map_or(0, |lif| lif.get().into()),
         role: role.into(),
         name: port.name.clone(),
         mode: port.mode.to_owned(),
@@ -66,6 +72,12 @@ fn port(port: &opof_dataplane::PortDescription) -> Port {
                 .collect(),
             copied: Some(tally(counters.copied)),
             copies_lost: Some(tally(counters.copies_lost)),
+            too_big_answered: Some(tally(counters.too_big_answered)),
+            too_big_dropped: Some(tally(counters.too_big_dropped)),
+            unreachable: Some(tally(counters.unreachable)),
+            refused: refused
+                .map(|(reason, count)| RefusedTally { reason: reason.name().to_owned(), tally: Some(tally(*count)) })
+                .collect(),
         }),
     }
 }

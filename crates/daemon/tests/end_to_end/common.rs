@@ -11,6 +11,9 @@ use opof_daemon::config::flags::Cli;
 use opof_daemon::config::{Config, from_text};
 use opof_daemon::tls::SelfSigned;
 use opof_daemon::{Daemon, RunningDaemon};
+use opof_dataplane::pipeline::{Outcome, Port};
+use opof_session::types::Lif;
+use opof_testkit::packet::Packet;
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -62,6 +65,19 @@ impl Fixture {
     pub(crate) async fn device(&self) -> DeviceClient<Channel> {
         DeviceClient::new(self.channel().await)
     }
+
+    /// Where a frame that comes in on the wire of `from` goes out.
+    pub(crate) fn forward(&self, from: u16, frame: &[u8]) -> Option<Port> {
+        let ports = self.daemon.sim_ports().unwrap();
+        match ports.receive(self.daemon.clock().now(), Port::wire(lif(from)), frame) {
+            Outcome::Out { port, .. } => Some(port),
+            Outcome::Dropped => None,
+        }
+    }
+}
+
+pub(crate) fn lif(id: u16) -> Lif {
+    Lif::new(id).unwrap()
 }
 
 /// 10.x.y.z:1000 > 192.0.2.1:53, UDP, from LIF 1 to LIF 2; another address for each id.
@@ -79,6 +95,11 @@ pub(crate) fn session(id: u64) -> v1::SessionRequest {
         action: Some(v1::ActionParameters { action_type: v1::ActionType::Forward.into(), ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// A packet of `session(id)` from the client's side.
+pub(crate) fn packet(id: u8) -> Vec<u8> {
+    Packet::new().ipv4([10, 0, 0, id], [192, 0, 2, 1]).udp(1000, 53).payload(b"question").build()
 }
 
 pub(crate) async fn add(

@@ -5,6 +5,7 @@
 mod certificates;
 mod closed_sessions;
 mod common;
+mod device;
 mod dialects;
 mod limits;
 mod security;

@@ -2,38 +2,17 @@
 
 use std::time::Duration;
 
-use crate::common::{Fixture, add, list, session, start, start_with, until};
-use opof_api::device::GetDeviceRequest;
+use crate::common::{add, lif, list, packet, session, start, start_with, until};
 use opof_api::v1::{self, AddSessionStatus, RequestStatus, SessionCloseCode, SessionState};
-use opof_dataplane::pipeline::{Outcome, Port};
-use opof_session::types::{Lif, SessionId};
+use opof_dataplane::pipeline::Port;
+use opof_session::types::SessionId;
 use opof_testkit::packet::Packet;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-fn lif(id: u16) -> Lif {
-    Lif::new(id).unwrap()
-}
-
-/// A packet of `session(id)` from the client's side.
-fn packet(id: u8) -> Vec<u8> {
-    Packet::new().ipv4([10, 0, 0, id], [192, 0, 2, 1]).udp(1000, 53).payload(b"question").build()
-}
-
 /// And its answer.
 fn answer(id: u8) -> Vec<u8> {
     Packet::new().ipv4([192, 0, 2, 1], [10, 0, 0, id]).udp(53, 1000).payload(b"answer").build()
-}
-
-impl Fixture {
-    /// Where a frame that comes in on the wire of `from` goes out.
-    fn forward(&self, from: u16, frame: &[u8]) -> Option<Port> {
-        let ports = self.daemon.sim_ports().unwrap();
-        match ports.receive(self.daemon.clock().now(), Port::wire(lif(from)), frame) {
-            Outcome::Out { port, .. } => Some(port),
-            Outcome::Dropped => None,
-        }
-    }
 }
 
 fn id(session_id: u64) -> v1::SessionId {
@@ -294,27 +273,6 @@ async fn far_pages_and_long_lists_are_put_together() {
         assert!(ids.iter().copied().eq(first..=last), "{size} {page}: {:?}..{:?}", ids.first(), ids.last());
         assert_eq!(next, if last == COUNT { 0 } else { last + 1 }, "{size} {page}");
     }
-}
-
-#[tokio::test]
-async fn the_device_tells_of_its_ports_and_its_table() {
-    let fixture = start_with(&["--max-sessions", "100"], "").await;
-    let mut client = fixture.client().await;
-    add(&mut client, [session(7)]).await;
-    fixture.forward(1, &packet(7));
-    fixture.forward(1, &packet(8));
-    let device = fixture.device().await.get_device(GetDeviceRequest {}).await.unwrap().into_inner();
-    assert_eq!((device.version.as_str(), device.data_plane.as_str()), (env!("CARGO_PKG_VERSION"), "sim"));
-    let statistics = device.statistics.unwrap();
-    assert_eq!((statistics.sessions, statistics.capacity, statistics.added), (1, 100, 1));
-    let ports: Vec<_> = device.ports.iter().map(|port| (port.lif, port.role)).collect();
-    assert_eq!(ports, [(1, 1), (1, 2), (2, 1), (2, 2)]);
-    let counters = device.ports[0].counters.as_ref().unwrap();
-    assert_eq!(counters.received.unwrap().packets, 2);
-    assert_eq!(counters.forwarded.unwrap().packets, 1);
-    let slow: Vec<_> =
-        counters.slow_path.iter().map(|slow| (slow.reason.as_str(), slow.tally.unwrap().packets)).collect();
-    assert_eq!(slow, [("miss", 1)]);
 }
 
 #[tokio::test]

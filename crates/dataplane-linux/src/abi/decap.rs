@@ -74,7 +74,6 @@ mod tests {
             assert_eq!(constant(&name), u64::from(refusal as u8), "{name}");
         }
         let same = [
-            ("OPOF_REFUSALS", Refusal::COUNT as u64),
             ("OPOF_DECAPSULATED", DECAPSULATED.into()),
             ("OPOF_NOT_SHORTENED", NOT_SHORTENED.into()),
             ("OPOF_MAX_GENEVE_OPTIONS", OPTIONS_MAX as u64),

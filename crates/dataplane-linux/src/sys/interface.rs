@@ -35,6 +35,15 @@ impl Control {
         Ok(unsafe { request.ifr_ifru.ifru_flags })
     }
 
+    /// The largest IP packet that it takes, in bytes.
+    pub fn mtu(&self, name: &str) -> io::Result<i32> {
+        let mut request = request(name)?;
+        // SAFETY: SIOCGIFMTU reads the name and writes the MTU of a live `ifreq`.
+        unsafe { self.ioctl(libc::SIOCGIFMTU, &mut request) }?;
+        // SAFETY: SIOCGIFMTU has written this member.
+        Ok(unsafe { request.ifr_ifru.ifru_mtu })
+    }
+
     /// Sets all `IFF_…` flags.
     pub fn set_flags(&self, name: &str, flags: i16) -> io::Result<()> {
         let mut request = request(name)?;

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test takes from here what it needs")]
 
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
+pub mod pair;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +14,18 @@ use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_dataplane::conformance::Collectors;
+use opof_dataplane::limits::ANSWERS_PER_SECOND_MAX;
 use opof_dataplane::pipeline::Port as PlanePort;
-use opof_dataplane_linux::{AttachMode, CopyConfig, LifPorts, OpenError, XdpConfig, XdpPlane};
+use opof_dataplane::{FirewallTunnel, TunnelPath};
+use opof_dataplane_linux::{
+    AttachMode, Firewall, LifPorts, OpenError, TunnelConfig, UplinkConfig, XdpConfig, XdpPlane,
+};
 use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
 use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require;
 use opof_testkit::wait;
+use opof_wire::decap::TunnelEnd;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::OptionId;
 use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid, encap};
@@ -73,9 +81,15 @@ pub struct Collected {
 /// The interface that copies leave by.
 pub const COPIES: &str = "copies";
 pub const COPIES_MTU: u16 = 1400;
-const COPIES_MACS: [MacAddress; 2] = [MacAddress([2, 0, 0, 9, 0, 1]), MacAddress([2, 0, 0, 9, 0, 2])];
+pub const COPIES_MACS: [MacAddress; 2] = [MacAddress([2, 0, 0, 9, 0, 1]), MacAddress([2, 0, 0, 9, 0, 2])];
 const COPY_VNI: u32 = 0x00AB_CDEF;
 const COPY_OPTION: OptionId = OptionId::new(0xFF01, 0x42).expect("not critical");
+
+/// Of the tunnels to firewalls, which take the interface of the copies.
+const TUNNEL_VNI: u32 = 0x0012_3456;
+const TUNNEL_OPTION: OptionId = OptionId::new(0xFF02, 0x07).expect("not critical");
+/// IP packets that a way to a firewall may take: few of those that have headers for tunnels fit.
+pub const TUNNEL_MTU: u16 = 200;
 
 fn collector_v6(last: u8) -> [u8; 16] {
     let mut address = [0; 16];
@@ -149,16 +163,49 @@ impl Lab {
         Collected { collectors, port: far }
     }
 
+    /// Behind the interface of [`Lab::add_collectors`], which has to be there, a firewall for each LIF: one over IPv4 by a way that
+    /// takes packets of `mtu` bytes, one over IPv6.
+    pub fn add_firewalls(&self, mtu: u16) -> [(Lif, FirewallTunnel); 2] {
+        let [a, b] = lifs();
+        let addresses = [
+            Addresses::V4 { source: [10, 99, 0, 1], destination: [10, 99, 0, 4] },
+            Addresses::V6 { source: collector_v6(1), destination: collector_v6(4) },
+        ];
+        let route = format!("route add 10.99.0.4/32 dev {COPIES} src 10.99.0.1 mtu {mtu}");
+        self.device.ip(&route).expect("a route");
+        [(a, addresses[0], mtu), (b, addresses[1], COPIES_MTU)].map(|(lif, addresses, mtu)| {
+            let (to, mac) = (addresses.destination(), COPIES_MACS[1]);
+            self.device.ip(&format!("neigh add {to} lladdr {mac} dev {COPIES} nud permanent")).expect("a neighbour");
+            let [source_mac, destination_mac] = COPIES_MACS;
+            let (vni, option) = (TUNNEL_VNI, TUNNEL_OPTION);
+            let template = encap::Tunnel { source_mac, destination_mac, addresses, vni, option };
+            let template = encap::Template::new(&template).expect("the VNI fits");
+            let frame_len_max = template.layout().frame_len_of_mtu(mtu.into());
+            let end = TunnelEnd { addresses: addresses.reversed(), vni, option };
+            (lif, FirewallTunnel { end, path: Some(TunnelPath { template, frame_len_max }) })
+        })
+    }
+
+    /// As [`Lab::config_with_copies`], with the firewalls of [`Lab::add_firewalls`].
+    pub fn config_with_tunnels(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
+        let tunnel = TunnelConfig { interface: COPIES.to_owned(), vni: TUNNEL_VNI, option: TUNNEL_OPTION };
+        let mut config = self.config_with_copies(sessions, mode);
+        config.uplink = Some(UplinkConfig { tunnel, answers_per_second: ANSWERS_PER_SECOND_MAX });
+        config.lifs[0].firewall = Firewall::Tunnel([10, 99, 0, 4].into());
+        config.lifs[1].firewall = Firewall::Tunnel(collector_v6(4).into());
+        config
+    }
+
     /// As [`Lab::config`], with the interface of [`Lab::add_collectors`].
     pub fn config_with_copies(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
-        let copies = CopyConfig { interface: COPIES.to_owned(), vni: COPY_VNI, option: COPY_OPTION };
+        let copies = TunnelConfig { interface: COPIES.to_owned(), vni: COPY_VNI, option: COPY_OPTION };
         XdpConfig { copies: Some(copies), ..self.config(sessions, mode) }
     }
 
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
         let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
-        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None }
+        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None, uplink: None }
     }
 
     /// A plane in the device's namespace.

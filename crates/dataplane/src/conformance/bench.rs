@@ -62,6 +62,10 @@ pub(super) enum Fate {
     Dropped,
     /// Came from a firewall port: out of the wire port, untouched.
     FromFirewall,
+    /// Does not fit through the tunnel to the firewall: back out of the port it came in on comes this.
+    Answered(Vec<u8>),
+    /// Does not fit, and its sender is not told: nowhere.
+    TooBig,
 }
 
 /// A frame to be sent, and what has to become of it.
@@ -116,6 +120,12 @@ impl Step {
         Self { what: what.into(), ingress: Port::firewall(lif), frame, fate: Fate::FromFirewall, copy: None }
     }
 
+    /// From the wire to a firewall that it does not reach, with what is answered.
+    pub(super) fn too_big(what: impl Into<String>, lif: Lif, frame: Vec<u8>, answer: Option<Vec<u8>>) -> Self {
+        let fate = answer.map_or(Fate::TooBig, Fate::Answered);
+        Self { what: what.into(), ingress: Port::wire(lif), frame, fate, copy: None }
+    }
+
     /// The same with a copy.
     pub(super) fn copied(mut self, copy: CopyFate) -> Self {
         self.copy = Some(copy);
@@ -133,7 +143,8 @@ impl Step {
         match &self.fate {
             Fate::SlowPath(_, lif) => Some((Port::firewall(*lif), &self.frame)),
             Fate::Forwarded(to, frame) => Some((Port::wire(*to), frame)),
-            Fate::Dropped => None,
+            Fate::Answered(answer) => Some((self.ingress, answer)),
+            Fate::Dropped | Fate::TooBig => None,
             Fate::FromFirewall => Some((Port::wire(self.ingress.lif), &self.frame)),
         }
     }
@@ -167,6 +178,11 @@ impl<'a> Bench<'a> {
     /// The collectors of the rig.
     pub(super) fn collectors(&mut self) -> Option<Collectors> {
         self.rig.collectors()
+    }
+
+    /// The largest frames that reach the firewalls, where those are behind tunnels.
+    pub(super) fn tunnels(&self) -> Option<[usize; 2]> {
+        self.rig.tunnels()
     }
 
     /// Installs a session that copies, and waits for the way there.
@@ -330,7 +346,9 @@ impl<'a> Bench<'a> {
     fn port_counters(&mut self) -> Result<Vec<(Port, PortCounters)>, Failure> {
         let found = self.rig.plane().describe().ports;
         let order = self.lifs().into_iter().flat_map(|lif| [Port::wire(lif), Port::firewall(lif)]);
-        let ports: Vec<_> = found.iter().map(|port| (Port { lif: port.lif, role: port.role }, port.counters)).collect();
+        // The uplink belongs to no LIF.
+        let of_lifs = found.iter().filter_map(|port| Some((Port { lif: port.lif?, role: port.role }, port.counters)));
+        let ports: Vec<_> = of_lifs.collect();
         if !ports.iter().map(|(port, _)| *port).eq(order) {
             return Err(Failure::Ports { found });
         }
@@ -490,6 +508,10 @@ fn growth(before: &PortCounters, after: &PortCounters) -> PortCounters {
         slow_path: std::array::from_fn(|reason| less(after.slow_path[reason], before.slow_path[reason])),
         copied: less(after.copied, before.copied),
         copies_lost: less(after.copies_lost, before.copies_lost),
+        too_big_answered: less(after.too_big_answered, before.too_big_answered),
+        too_big_dropped: less(after.too_big_dropped, before.too_big_dropped),
+        unreachable: less(after.unreachable, before.unreachable),
+        refused: std::array::from_fn(|number| less(after.refused[number], before.refused[number])),
     }
 }
 
@@ -506,20 +528,21 @@ fn expected_growth(port: Port, steps: &[Step]) -> PortCounters {
         copied: sum_of(&|step| matches!(step.copy, Some(CopyFate::Sent(_)))),
         copies_lost: sum_of(&|step| step.copy == Some(CopyFate::Lost)),
         slow_path: SlowPath::ALL.map(|reason| sum(&|fate| matches!(fate, Fate::SlowPath(of, _) if *of == reason))),
+        too_big_answered: sum(&|fate| matches!(fate, Fate::Answered(_))),
+        too_big_dropped: sum(&|fate| *fate == Fate::TooBig),
+        ..PortCounters::default()
     }
 }
 
 /// Where frames of others may come in: hits are exact, the rest is at least what was sent and adds up.
 fn covers(port: Port, found: &PortCounters, expected: &PortCounters) -> bool {
     let at_least = |a: Tally, b: Tally| a.packets >= b.packets && a.bytes >= b.bytes;
-    let parts = found.slow_path.iter().chain([&found.forwarded, &found.dropped]);
-    let sum = parts.fold(Tally::default(), |sum, part| Tally {
-        packets: sum.packets + part.packets,
-        bytes: sum.bytes + part.bytes,
-    });
+    let sum = found.fates().sum();
     found.forwarded == expected.forwarded
         && found.dropped == expected.dropped
         && (found.copied, found.copies_lost) == (expected.copied, expected.copies_lost)
+        && found.too_big_answered == expected.too_big_answered
+        && at_least(found.too_big_dropped, expected.too_big_dropped)
         && at_least(found.received, expected.received)
         && found.slow_path.iter().zip(&expected.slow_path).all(|(a, b)| at_least(*a, *b))
         && (found.received == sum || port.role == PortRole::Firewall)

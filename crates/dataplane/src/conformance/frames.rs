@@ -24,10 +24,16 @@ pub(crate) const SYN: u8 = 0x02;
 pub(crate) const RST: u8 = 0x04;
 pub(crate) const ACK: u8 = 0x10;
 
-/// True for a frame that the suite may have sent; what is shorter than the mark is compared as far as it goes.
+/// True for a frame that the suite may have sent, or that answers it; what is shorter than the mark is compared as far as it goes.
 pub fn is_marked(frame: &[u8]) -> bool {
-    let mark = DESTINATION.iter().chain(&SOURCE);
-    frame.iter().zip(mark).enumerate().all(|(at, (a, b))| a == b || (at % 6 == 5 && *a & ROUTED != 0))
+    let has = |mark: [[u8; 6]; 2]| {
+        frame
+            .iter()
+            .zip(mark.as_flattened())
+            .enumerate()
+            .all(|(at, (a, b))| a == b || (at % 6 == 5 && *a & ROUTED != 0))
+    };
+    has([DESTINATION, SOURCE]) || has([SOURCE, DESTINATION])
 }
 
 /// MAC addresses of a next hop: source, destination. Those of different numbers, at most 127, differ in both.

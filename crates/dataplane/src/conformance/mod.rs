@@ -24,6 +24,7 @@ mod session;
 mod slow_path;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -73,6 +74,12 @@ pub trait Rig {
     fn copies(&mut self, expected: usize) -> Vec<Vec<u8>> {
         let _ = expected;
         Vec::new()
+    }
+
+    /// For each of [`Rig::lifs`] the largest frame, in bytes, that goes through the tunnel to its firewall; `None` when firewalls are
+    /// at ports. What enters a tunnel comes out of [`Rig::received`] without the outer headers.
+    fn tunnels(&self) -> Option<[usize; 2]> {
+        None
     }
 
     /// False for a frame that the rig itself can't send or can't see, for instance because its sockets take no frames
@@ -188,6 +195,7 @@ cases! {
     copies::mirror_copies_what_came,
     copies::snoop_copies_what_leaves,
     copies::a_copy_that_can_not_be_sent_is_counted,
+    tunnel::what_does_not_fit_through_a_tunnel_is_answered_or_dropped,
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,

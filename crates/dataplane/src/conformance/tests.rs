@@ -7,7 +7,7 @@ mod wrong_frames;
 use std::num::NonZeroUsize;
 
 use self::rig::{SimRig, honest, lifs};
-use super::{CASES, Failure, Report, run, run_all};
+use super::{CASES, Failure, Report, Verdict, run, run_all};
 use crate::faulty::FaultRates;
 use crate::limits::CONFORMANCE_SESSIONS;
 use crate::{Captured, DataPlane, Faulty, SimPlane, SimPorts};
@@ -32,6 +32,15 @@ fn the_simulated_plane_passes() {
     let report = suite(plane, ports);
     assert!(report.passed(), "{report}");
     assert!(report.cases.iter().all(|case| case.not_carried == 0), "{report}");
+}
+
+#[test]
+fn the_simulated_plane_passes_with_firewalls_behind_tunnels() {
+    let (plane, ports) = device();
+    let report = run_all(&mut SimRig::behind_tunnels(Box::new(plane), ports, [1400, 1320]));
+    assert!(report.passed(), "{report}");
+    let tunnel = report.cases.iter().find(|case| case.name.starts_with("what_does_not_fit")).unwrap();
+    assert_eq!(tunnel.result, Ok(Verdict::Passed));
 }
 
 #[test]

@@ -192,7 +192,7 @@ proptest! {
             }
         }
         for port in plane.describe().ports {
-            let expected = model.ports.remove(&Port { lif: port.lif, role: port.role }).unwrap_or_default();
+            let expected = model.ports.remove(&Port { lif: port.lif.unwrap(), role: port.role }).unwrap_or_default();
             prop_assert_eq!(port.counters, expected);
         }
     }

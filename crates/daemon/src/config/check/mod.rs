@@ -1,8 +1,8 @@
 //! [`Document`] to [`Config`]: what each setting means, and every mistake in one go.
 
-mod copies;
 mod lif;
 mod listener;
+mod tunnels;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,8 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
     let config = Config {
         listeners: listener::all(document, mistakes),
         clients: listener::clients(document, mistakes),
-        copies: copies::check(document, &lifs, mistakes),
+        copies: tunnels::copies(document, &lifs, mistakes),
+        uplink: tunnels::uplink(document, is_xdp, &lifs, mistakes),
         lifs,
         sessions: sessions(document, mistakes),
         limits: client_limits(document, mistakes),

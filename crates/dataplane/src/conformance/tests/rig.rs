@@ -5,13 +5,15 @@ use std::cell::{Cell, RefCell};
 use opof_session::types::{Lif, Moment};
 
 use opof_wire::Addresses;
+use opof_wire::decap::{Decapsulated, TunnelEnd, decapsulate};
 use opof_wire::encap::{Template, Tunnel};
 use opof_wire::ethernet::MacAddress;
-use opof_wire::geneve::OptionId;
+use opof_wire::geneve::{Metadata, OptionId};
 
 use crate::conformance::{Collectors, Rig};
 use crate::limits::COPY_LEN;
-use crate::{DataPlane, Outcome, Port, SimPorts};
+use crate::tunnel::{Encapsulation, FirewallTunnel, FromUplink, TunnelPath};
+use crate::{DataPlane, Outcome, Port, PortRole, SimPorts};
 
 /// What a device does with a frame: all that comes out of it.
 pub(super) type WireSide = fn(&RigPorts, Moment, Port, &[u8]) -> Vec<(Port, Vec<u8>)>;
@@ -36,6 +38,43 @@ pub(super) fn honest(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8])
     }
 }
 
+/// The device as it is, its firewalls behind the tunnels of [`tunnels`].
+pub(super) fn tunnelled(ports: &RigPorts, now: Moment, ingress: Port, frame: &[u8]) -> Vec<(Port, Vec<u8>)> {
+    let of = |lif| tunnels()[usize::from(lif == lifs()[1])];
+    if ingress.role == PortRole::Firewall {
+        let tunnel = of(ingress.lif);
+        let metadata = Metadata { in_lif: 0, out_lif: ingress.lif.get().into(), key: 1 };
+        let template =
+            Template::new(&Tunnel { addresses: tunnel.addresses.reversed(), ..tunnel }).expect("the VNI fits");
+        let outer = Encapsulation { template, source_port: 0xC000, metadata }.apply(frame);
+        return match ports.ports.receive_from_uplink(&outer) {
+            FromUplink::Out { lif, frame } => vec![(Port::wire(lif), outer[frame].to_vec())],
+            FromUplink::Host(_) => Vec::new(),
+        };
+    }
+    let unwrap = |(port, frame): (Port, Vec<u8>)| {
+        if port.role != PortRole::Firewall {
+            return (port, frame);
+        }
+        let tunnel = of(port.lif);
+        let end = TunnelEnd { addresses: tunnel.addresses, vni: tunnel.vni, option: tunnel.option };
+        let Decapsulated { frame: inner, metadata } = decapsulate(&frame, &end).expect("a packet of the tunnel");
+        assert_eq!((metadata.in_lif, metadata.out_lif), (ingress.lif.get().into(), 0));
+        (port, frame[inner].to_vec())
+    };
+    honest(ports, now, ingress, frame).into_iter().map(unwrap).collect()
+}
+
+/// To the firewalls of both interfaces.
+fn tunnels() -> [Tunnel; 2] {
+    let (source_mac, destination_mac) = (MacAddress([2; 6]), MacAddress([6; 6]));
+    let addresses = [
+        Addresses::V4 { source: [198, 51, 100, 1], destination: [198, 51, 100, 2] },
+        Addresses::V6 { source: [0x22; 16], destination: [0x23; 16] },
+    ];
+    addresses.map(|addresses| Tunnel { source_mac, destination_mac, addresses, vni: 7, option: OptionId::DEFAULT })
+}
+
 pub(super) fn lifs() -> [Lif; 2] {
     [1, 2].map(|id| Lif::new(id).expect("not 0"))
 }
@@ -43,12 +82,13 @@ pub(super) fn lifs() -> [Lif; 2] {
 pub(super) struct SimRig {
     plane: Box<dyn DataPlane>,
     ports: RigPorts,
-    wire_side: WireSide,
+    pub(super) wire_side: WireSide,
     clock: Cell<u64>,
     out: Vec<(Port, Vec<u8>)>,
     pub(super) copy_side: CopySide,
     pub(super) shortest: usize,
     pub(super) strays: bool,
+    tunnels: Option<[usize; 2]>,
 }
 
 impl SimRig {
@@ -63,7 +103,20 @@ impl SimRig {
             copy_side: Some,
             shortest: 0,
             strays: false,
+            tunnels: None,
         }
+    }
+
+    /// Firewalls behind tunnels that take frames of up to so many bytes.
+    pub(super) fn behind_tunnels(plane: Box<dyn DataPlane>, ports: SimPorts, frame_len_max: [usize; 2]) -> Self {
+        for ((lif, tunnel), frame_len_max) in lifs().into_iter().zip(tunnels()).zip(frame_len_max) {
+            let template = Template::new(&tunnel).expect("the VNI fits");
+            let end = TunnelEnd { addresses: tunnel.addresses.reversed(), vni: tunnel.vni, option: tunnel.option };
+            let path = Some(TunnelPath { template, frame_len_max });
+            ports.set_firewall(lif, Some(FirewallTunnel { end, path }));
+        }
+        // A tunnel carries no less than a header of Ethernet.
+        Self { tunnels: Some(frame_len_max), shortest: 14, ..Self::new(plane, ports, tunnelled) }
     }
 }
 
@@ -115,5 +168,9 @@ impl Rig for SimRig {
 
     fn has_strays(&self) -> bool {
         self.strays
+    }
+
+    fn tunnels(&self) -> Option<[usize; 2]> {
+        self.tunnels
     }
 }

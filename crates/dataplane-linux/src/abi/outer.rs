@@ -1,4 +1,4 @@
-//! The ways to collectors, byte by byte.
+//! The outer headers of what goes to collectors and to firewalls behind tunnels, byte by byte.
 
 use opof_wire::encap::{Layout, Template};
 
@@ -10,8 +10,8 @@ const BYTES: usize = 88;
 
 const _: () = assert!(BYTES >= Layout::V6.len);
 
-/// `struct opof_template`: the outer headers of what goes to a collector, and how large a frame may be. All zeros: there is no way
-/// to it.
+/// `struct opof_template`: the outer headers of what goes to one place, and how large a frame may be. Of length 0: there is no way
+/// there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Way([u8; TEMPLATE]);
 
@@ -29,20 +29,32 @@ impl Way {
         way.0[4..4 + outer.len()].copy_from_slice(outer);
         way
     }
+
+    /// None any more. The headers stay: at the end of a tunnel they tell what comes back from it.
+    #[must_use]
+    pub fn closed(mut self) -> Self {
+        self.0[..2].fill(0);
+        self
+    }
+
+    /// True when something can be sent there.
+    pub fn is_open(&self) -> bool {
+        self.0[..2] != [0; 2]
+    }
 }
 
-/// `struct opof_collector`: which of the two is in force, and both.
+/// `struct opof_outer_headers`: which of the two is in force, and both.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub struct Collector(pub [u8; 4 + 2 * TEMPLATE]);
+pub struct OuterHeaders(pub [u8; 4 + 2 * TEMPLATE]);
 
-impl Default for Collector {
+impl Default for OuterHeaders {
     fn default() -> Self {
         Self([0; 4 + 2 * TEMPLATE])
     }
 }
 
-impl Collector {
+impl OuterHeaders {
     fn current(&self) -> usize {
         usize::from(u32::from_ne_bytes(array(&self.0, 0)) & 1 == 1)
     }
@@ -83,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_collector_byte_by_byte() {
+    fn two_ways_byte_by_byte() {
         let tunnel = Tunnel {
             source_mac: MacAddress([2; 6]),
             destination_mac: MacAddress([4; 6]),
@@ -93,7 +105,7 @@ mod tests {
         };
         let template = Template::new(&tunnel).unwrap();
         let way = Way::new(&template, 1500);
-        let none = Collector::default();
+        let none = OuterHeaders::default();
         assert_eq!(none.way(), Way::NONE);
         let prepared = none.prepared(&way);
         assert_eq!((prepared.way(), &prepared.0[..96]), (Way::NONE, &[0; 96][..]), "the one in force is untouched");
@@ -103,5 +115,8 @@ mod tests {
         assert_eq!(switched.0[96..100], [66_u16.to_ne_bytes(), 1500_u16.to_ne_bytes()].concat());
         assert_eq!(switched.0[100..166], *template.bytes());
         assert_eq!(switched.prepared(&Way::NONE).switched().way(), Way::NONE);
+        let closed = way.closed();
+        assert!(way.is_open() && !closed.is_open() && !Way::NONE.is_open());
+        assert_eq!((&closed.0[..2], &closed.0[2..]), (&[0, 0][..], &way.0[2..]));
     }
 }
