@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::lifecycle::Session;
 use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
+use crate::index::Hashed;
 use crate::l3::{Link, LinkFields, Links, Tunnel};
 use crate::limits;
 use crate::plane::{Capabilities, Command, CopyMoment, FastAction, PacketChange, PacketCopy, Rule, Slot};
@@ -40,13 +41,13 @@ impl Policy {
     }
 
     /// What this device can't do, whatever else is in the table.
-    fn check(&self, spec: &SessionSpec, routing: &Routing) -> Result<(), AddError> {
+    fn check(&self, spec: &SessionSpec, keys: &[Hashed; 2], routing: &Routing) -> Result<(), AddError> {
         for (field, lif) in [("inLif", spec.in_lif), ("outLif", spec.out_lif)] {
             if !self.has_lif(lif) {
                 return Err(AddError::UnknownLif { field, lif });
             }
         }
-        if spec.match_key(Direction::In) == spec.match_key(Direction::Out) {
+        if keys[0] == keys[1] {
             return Err(AddError::MeetsItself(spec.out_lif));
         }
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
@@ -151,18 +152,19 @@ impl Engine {
         if self.table.by_id(spec.id).is_some() {
             return Err(AddError::IdExists(spec.id));
         }
-        self.policy.check(&spec, &self.routing)?;
+        let keys = self.table.keys_of(&spec);
+        self.policy.check(&spec, &keys, &self.routing)?;
         if self.table.len() >= self.policy.capacity as usize {
             return Err(AddError::TableFull);
         }
-        for direction in [Direction::In, Direction::Out] {
-            self.check_tuple(&spec, direction, same_tuple)?;
+        let owners = keys.each_ref().map(|key| self.table.owner(key));
+        for older in owners.into_iter().flatten() {
+            self.check_tuple(&spec, &keys, older, same_tuple)?;
         }
-        for direction in [Direction::In, Direction::Out] {
-            if let Some(older) = self.table.by_key(&spec.match_key(direction)) {
-                self.statistics.superseded += 1;
-                self.apply(now, older, state::Event::Supersede);
-            }
+        let twice = owners[0] == owners[1];
+        for older in owners.into_iter().skip(usize::from(twice)).flatten() {
+            self.statistics.superseded += 1;
+            self.apply(now, older, state::Event::Supersede);
         }
         let (timeout, clamped) = self.policy.timeout(&spec);
         if clamped {
@@ -170,9 +172,9 @@ impl Engine {
             self.events.push_back(Event::TimeoutClamped { id: spec.id, asked: spec.timeout_seconds });
         }
         spec.timeout_seconds = timeout;
-        let rules = rules(&spec);
+        let rules = rules(&spec, &keys);
         let links = if let Action::Route(links) = &spec.action { Some(**links) } else { None };
-        let slot = self.table.insert(Session::installing(now, spec, place));
+        let slot = self.table.insert(Session::installing(now, spec, place), &keys);
         if let Some(links) = links {
             self.routing.refer(slot, &links);
         }
@@ -182,10 +184,15 @@ impl Engine {
 
     /// Whether a key may be taken from the session that has it. A newer session with the same tuple takes its place; one that
     /// NAT has led to the same key by accident does not.
-    fn check_tuple(&self, spec: &SessionSpec, direction: Direction, same_tuple: SameTuple) -> Result<(), AddError> {
-        let Some(slot) = self.table.by_key(&spec.match_key(direction)) else { return Ok(()) };
+    fn check_tuple(
+        &self,
+        spec: &SessionSpec,
+        keys: &[Hashed; 2],
+        slot: Slot,
+        same_tuple: SameTuple,
+    ) -> Result<(), AddError> {
         let older = &self.table.get(slot).expect("the index names entries").spec;
-        let again = older.match_key(Direction::In) == spec.match_key(Direction::In);
+        let again = older.match_key(Direction::In) == keys[0].key;
         if !again && (spec.is_translated() || older.is_translated()) {
             return Err(AddError::TranslatedTupleExists(older.id));
         }
@@ -247,17 +254,15 @@ fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
 }
 
 /// A session as two rules, one for each direction.
-fn rules(spec: &SessionSpec) -> [Rule; 2] {
+fn rules(spec: &SessionSpec, keys: &[Hashed; 2]) -> [Rule; 2] {
     let (changes, copy) = (changes(spec), copy(spec));
-    [(Direction::In, spec.out_lif, changes[0]), (Direction::Out, spec.in_lif, changes[1])].map(
-        |(direction, to, change)| {
-            let action = match spec.action {
-                Action::Drop => FastAction::Drop,
-                _ => FastAction::Forward { to, change, copy },
-            };
-            Rule { key: spec.match_key(direction), action }
-        },
-    )
+    [(keys[0].key, spec.out_lif, changes[0]), (keys[1].key, spec.in_lif, changes[1])].map(|(key, to, change)| {
+        let action = match spec.action {
+            Action::Drop => FastAction::Drop,
+            _ => FastAction::Forward { to, change, copy },
+        };
+        Rule { key, action }
+    })
 }
 
 /// Who gets a copy of the packets of both directions. Their key is the lower half of the session's number: collectors know what it is, and
