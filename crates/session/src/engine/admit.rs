@@ -1,6 +1,6 @@
 //! Admission: which sessions are taken in, and when a batch of them is answered.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use super::lifecycle::Session;
 use super::routing::Routing;
@@ -102,11 +102,35 @@ impl Policy {
     }
 }
 
-/// Adds that wait for the plane.
+/// Adds that wait for the plane, by their numbers, which follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    open: HashMap<u32, Batch>,
-    next: u32,
+    /// From `first` on; `None` for one that was answered before an older one. The oldest always waits, for as long as the plane
+    /// takes for a command: no more come meanwhile than the plane has room for.
+    open: VecDeque<Option<Batch>>,
+    first: u32,
+}
+
+impl Batches {
+    /// The number of one more.
+    fn push(&mut self, batch: Batch) -> u32 {
+        let behind = u32::try_from(self.open.len()).expect("2^32 batches are not answered while one waits");
+        self.open.push_back(Some(batch));
+        self.first.wrapping_add(behind)
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Batch> {
+        self.open.get_mut(number.wrapping_sub(self.first) as usize)?.as_mut()
+    }
+
+    fn take(&mut self, number: u32) -> Option<Batch> {
+        let batch = self.open.get_mut(number.wrapping_sub(self.first) as usize)?.take();
+        while let Some(None) = self.open.front() {
+            self.open.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        batch
+    }
 }
 
 #[derive(Debug)]
@@ -126,11 +150,9 @@ pub(super) struct BatchPlace {
 impl Engine {
     pub(super) fn add(&mut self, now: Moment, ticket: Ticket, sessions: Vec<SessionSpec>, same_tuple: SameTuple) {
         debug_assert!(sessions.len() <= limits::ADD_BATCH, "the caller keeps to the batch size");
-        let batch = self.batches.next;
-        self.batches.next = batch.wrapping_add(1);
         // One more than there are sessions, so that no answer goes out before the last of them was looked at.
         let waiting = u32::try_from(sessions.len()).expect("a batch is at most ADD_BATCH") + 1;
-        self.batches.open.insert(batch, Batch { ticket, waiting, refused: Vec::new() });
+        let batch = self.batches.push(Batch { ticket, waiting, refused: Vec::new() });
         for (index, spec) in (0..).zip(sessions) {
             let place = BatchPlace { batch, index };
             let id = spec.id;
@@ -207,7 +229,7 @@ impl Engine {
 
     pub(super) fn refuse(&mut self, place: BatchPlace, id: crate::types::SessionId, error: AddError) {
         self.statistics.refused += 1;
-        if let Some(batch) = self.batches.open.get_mut(&place.batch) {
+        if let Some(batch) = self.batches.get_mut(place.batch) {
             batch.refused.push(Refused { index: place.index, id, error });
         }
         self.settle_one(place.batch);
@@ -215,10 +237,10 @@ impl Engine {
 
     /// One session fewer to wait for; the last one sends the answer.
     fn settle_one(&mut self, number: u32) {
-        let Some(batch) = self.batches.open.get_mut(&number) else { return };
+        let Some(batch) = self.batches.get_mut(number) else { return };
         batch.waiting -= 1;
         if batch.waiting == 0
-            && let Some(Batch { ticket, mut refused, .. }) = self.batches.open.remove(&number)
+            && let Some(Batch { ticket, mut refused, .. }) = self.batches.take(number)
         {
             refused.sort_unstable_by_key(|refused| refused.index);
             self.reply(ticket, ReplyBody::Added { refused });
@@ -299,4 +321,25 @@ fn changes(spec: &SessionSpec) -> [PacketChange; 2] {
         back.destination = restore(forth.source, flow.addresses.source(), flow.source_port);
     }
     [forth, back]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_found_by_their_numbers_whatever_the_order_in_which_they_end() {
+        let mut batches = Batches { first: u32::MAX - 1, ..Batches::default() };
+        let numbers: Vec<u32> = (0..4)
+            .map(|ticket| batches.push(Batch { ticket: Ticket(ticket), waiting: 1, refused: Vec::new() }))
+            .collect();
+        assert_eq!(numbers, [u32::MAX - 1, u32::MAX, 0, 1]);
+        let ticket = |batch: Option<Batch>| batch.map(|batch| batch.ticket.0);
+        assert_eq!((ticket(batches.take(0)), batches.open.len()), (Some(2), 4));
+        assert_eq!((ticket(batches.take(0)), batches.get_mut(1).map(|batch| batch.ticket.0)), (None, Some(3)));
+        assert_eq!((ticket(batches.take(u32::MAX - 1)), batches.open.len()), (Some(0), 3));
+        assert_eq!((ticket(batches.take(u32::MAX)), batches.open.len()), (Some(1), 1));
+        assert_eq!((ticket(batches.take(1)), batches.open.len()), (Some(3), 0));
+        assert!(batches.get_mut(1).is_none() && batches.get_mut(2).is_none());
+    }
 }
