@@ -32,7 +32,7 @@ pub(super) fn random_read(bytes: u64) -> Result<f64> {
     Ok(samples.median())
 }
 
-/// Of this thread, in nanoseconds. The kernel's clock of test runs stands still, too, while somebody else has the processor.
+/// Of this thread, in nanoseconds. The kernel's clock of test runs stands still, too, while it lets somebody else have the processor.
 fn processor_time() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_secs_f64() * 1e9
