@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use opof_dataplane_linux::{AttachMode, LifPorts, XdpConfig};
+use opof_session::types::Lif;
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require::{NETWORK, require};
 
@@ -52,6 +54,18 @@ impl Device {
         }
         flags
     }
+
+    /// The same for a plane in this process, with room for so many sessions. It has to be opened in the namespace.
+    pub(crate) fn plane(&self, sessions: u32) -> XdpConfig {
+        let lifs = lifs().into_iter().zip(PORTS).map(|(lif, [wire, firewall])| LifPorts::new(lif, wire, firewall));
+        let (lifs, mode, pin_dir) = (lifs.collect(), AttachMode::Native, self.pins.clone().into());
+        XdpConfig { lifs, sessions, mode, pin_dir, copies: None, uplink: None }
+    }
+}
+
+/// The two LIFs, in the order of [`PORTS`].
+pub(crate) fn lifs() -> [Lif; 2] {
+    [1, 2].map(|lif| Lif::new(lif).expect("1 and 2 are not 0"))
 }
 
 impl Drop for Device {

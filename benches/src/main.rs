@@ -12,6 +12,7 @@ mod engine;
 mod limits;
 mod machine;
 mod memory;
+mod packet;
 mod progress;
 mod report;
 mod samples;

@@ -23,6 +23,11 @@ impl Samples {
         (fold(f64::min), fold(f64::max))
     }
 
+    /// What these are more than the others, round by round.
+    pub(crate) fn over(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a - b).collect())
+    }
+
     /// The median over the rounds of this subject's value over the other's in the same round: what both had to share, a busy
     /// machine above all, is in neither.
     pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
@@ -55,6 +60,11 @@ mod tests {
         assert_eq!(samples(&[4.0, 1.0, 2.0, 3.0]).median(), 2.5);
         assert!(samples(&[]).median().is_nan());
         assert_eq!(samples(&[3.0, 1.0, 2.0]).range(), (1.0, 3.0));
+    }
+
+    #[test]
+    fn a_difference_is_of_rounds() {
+        assert_eq!(samples(&[3.0, 1.0]).over(&samples(&[1.0, 2.0])), samples(&[2.0, -1.0]));
     }
 
     #[test]

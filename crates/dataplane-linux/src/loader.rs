@@ -17,6 +17,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o")
 /// Programs that are never attached and share no map with ports: from `bpf/probes.bpf.c`, in the same way.
 static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
 
+/// What drives a port's program while it is measured: from `bpf/bench.bpf.c`, in the same way.
+static BENCH: &[u8] = aya::include_bytes_aligned!("../../../bpf/bench.bpf.o");
+
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
 pub(crate) const SHARED_MAPS: [&str; 14] = [
     "sessions4",
@@ -95,9 +98,18 @@ pub(crate) fn load(
 
 /// Loads `program` of those that stand alone, with maps of its own.
 pub(crate) fn load_probe(program: &str) -> Result<Loaded, OpenError> {
+    load_alone(PROBES, program)
+}
+
+/// Loads `program` of those that measure, with maps of its own.
+pub(crate) fn load_bench(program: &str) -> Result<Loaded, OpenError> {
+    load_alone(BENCH, program)
+}
+
+fn load_alone(object: &[u8], program: &str) -> Result<Loaded, OpenError> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
-    finish(&mut loader, PROBES, program)
+    finish(&mut loader, object, program)
 }
 
 fn finish(loader: &mut EbpfLoader<'_>, object: &[u8], program: &str) -> Result<Loaded, OpenError> {
@@ -127,6 +139,7 @@ impl Loaded {
         let (aya::maps::Map::Array(data)
         | aya::maps::Map::HashMap(data)
         | aya::maps::Map::DevMap(data)
+        | aya::maps::Map::ProgramArray(data)
         | aya::maps::Map::PerCpuArray(data)) = map
         else {
             return Err(io::ErrorKind::InvalidData.into());
