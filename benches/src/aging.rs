@@ -21,13 +21,12 @@ const ABOUT: &str = "opofd on XDP, without packets. Idle: processor time of the 
 const LONG: [u32; 4] = [300, 3_600, 7_440, 86_400];
 /// Sessions that expire in a second.
 const RATE: u32 = 100_000;
-/// The shortest timeout of those: all have been added by then.
-const FIRST: u32 = 30;
 /// Streams of them.
 const STREAM: u32 = 4096;
 
 pub(crate) fn run(setting: &Setting<'_>) -> Result<AreaReport> {
-    let (idle, seconds, waves) = setting.scale.of((4_000_000, 20, 10), (10_000, 2, 1));
+    let (idle, seconds) = setting.scale.of((4_000_000, 20), (10_000, 2));
+    let waves = setting.scale.of(Waves { count: 10, first: 30 }, Waves { count: 1, first: 8 });
     let device = Device::new()?;
     let mut cpu = Figure::new("cpu", "Processor time of opofd", "% of a core", &["opofd, xdp"]);
     let mut lateness = Figure::new("lateness", "Closed so long after the timeout", "ms", &["opofd, xdp"]);
@@ -37,7 +36,7 @@ pub(crate) fn run(setting: &Setting<'_>) -> Result<AreaReport> {
         setting.progress.say(&format!("round {round} of {}: {idle_case}", setting.rounds));
         cpu.add(&idle_case, 0, idle_cpu(&device, idle, Duration::from_secs(seconds)).context("idle sessions")?);
         setting.progress.say(&format!("round {round} of {}: {expiring_case}", setting.rounds));
-        let (used, mut late) = expire(&device, waves).context("expiring sessions")?;
+        let (used, mut late) = expire(&device, &waves).context("expiring sessions")?;
         cpu.add(&expiring_case, 0, used);
         late.sort_unstable();
         for (name, above) in calls::QUANTILES {
@@ -50,6 +49,14 @@ pub(crate) fn run(setting: &Setting<'_>) -> Result<AreaReport> {
         Target::new("lateness, p99", Bound::AtMost(1_000.0), lateness.samples("p99", 0).median(), "ms"),
     ];
     Ok(AreaReport { name: "aging", about: ABOUT.to_owned(), figures: vec![cpu, lateness], targets })
+}
+
+/// Sessions that expire, [`RATE`] of them in each second.
+struct Waves {
+    /// Seconds.
+    count: u32,
+    /// The shortest timeout, in seconds: all have been added by then.
+    first: u32,
 }
 
 fn start(device: &Device, sessions: u32) -> Result<Subject> {
@@ -76,9 +83,9 @@ fn idle_cpu(device: &Device, sessions: u32, window: Duration) -> Result<f64> {
     Ok(100.0 * server.cpu()?.saturating_sub(before).as_secs_f64() / watch.elapsed().as_secs_f64())
 }
 
-/// In percent of a core while `waves` times [`RATE`] sessions expire, a wave a second, and how late each was.
-fn expire(device: &Device, waves: u32) -> Result<(f64, Vec<Duration>)> {
-    let sessions = waves * RATE;
+/// In percent of a core while they expire, and how late each was.
+fn expire(device: &Device, waves: &Waves) -> Result<(f64, Vec<Duration>)> {
+    let sessions = waves.count * RATE;
     let server = start(device, sessions)?;
     let watch = Stopwatch::start();
     // A session that is added later has the less to wait, so that waves stay a second apart.
@@ -87,18 +94,18 @@ fn expire(device: &Device, waves: u32) -> Result<(f64, Vec<Duration>)> {
         let mut timeouts = Vec::new();
         for first in (0..sessions).step_by(STREAM as usize) {
             let elapsed = u32::try_from(watch.elapsed().as_secs()).context("seconds")?;
-            let timeout = (FIRST + first / RATE).saturating_sub(elapsed);
-            ensure!(timeout > 1, "{sessions} sessions were not added within {FIRST} s");
+            let timeout = (waves.first + first / RATE).saturating_sub(elapsed);
+            ensure!(timeout > 1, "{sessions} sessions were not added within {} s", waves.first);
             timeouts.push(timeout);
             let ids = first + 1..(first + STREAM).min(sessions) + 1;
             calls::stream_of(&mut client, ids, Family::V4, move |_| timeout).await?;
         }
         Ok(timeouts)
     })?;
-    let begin = Duration::from_secs(u64::from(FIRST)).saturating_sub(Duration::from_secs(1));
+    let begin = Duration::from_secs(u64::from(waves.first) - 1);
     wait::pause(begin.saturating_sub(watch.elapsed()));
     let (before, window) = (server.cpu()?, Stopwatch::start());
-    wait::pause(Duration::from_secs(u64::from(waves) + 1));
+    wait::pause(Duration::from_secs(u64::from(waves.count) + 1));
     // Of the waves, not of the second in front of them.
     let used = server.cpu()?.saturating_sub(before).as_secs_f64() / (window.elapsed().as_secs_f64() - 1.0);
     wait::pause(Duration::from_secs(3));

@@ -27,7 +27,9 @@ pub(super) fn report(report: &Report) -> String {
     if report.is_quick {
         text += "**A quick run: there was too little work for the figures to say anything.**\n\n";
     }
-    targets(&mut text, report);
+    if !report.is_quick {
+        targets(&mut text, report);
+    }
     for area in &report.areas {
         let _ = writeln!(text, "## {}\n\n{}\n", area.name, area.about);
         for figure in &area.figures {

@@ -77,7 +77,7 @@ impl KeyIndex {
 
     /// Where a search begins: the hash as a fraction of the array.
     fn home(&self, hash: u32) -> usize {
-        let position = u64::from(hash) * self.buckets.len() as u64 >> 32;
+        let position = (u64::from(hash) * self.buckets.len() as u64) >> 32;
         usize::try_from(position).expect("less than the number of buckets")
     }
 
