@@ -17,13 +17,21 @@ const volatile __u32 opof_first;
 const volatile __u32 opof_sources;
 /* A power of two less one, no less than the sources less one. */
 const volatile __u32 opof_mask;
+/* Nanoseconds from a frame to the next; 0: as fast as can be. */
+const volatile __u32 opof_interval;
 
-/* The generator's state: the source before, as an offset. One processor runs it. */
+/* The generator's state. One processor runs it. */
+struct before {
+	__u64 due;    /* when the next frame is, by the kernel's clock */
+	__u32 offset; /* of the source before */
+	__u32 unused;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct before);
 } before SEC(".maps");
 
 /*
@@ -41,6 +49,17 @@ static __always_inline __u32 next(__u32 offset)
 			break;
 	}
 	return offset;
+}
+
+/* A frame's time has come. What was missed is not made up for: it would come at once, and find no room. */
+static __always_inline int is_due(struct before *before)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now < before->due)
+		return 0;
+	before->due = (now - before->due < opof_interval ? before->due : now) + opof_interval;
+	return 1;
 }
 
 /* Of a header without options, whatever its checksum was (RFC 1071). */
@@ -63,12 +82,15 @@ int opof_generate(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct iphdr *ip = data + sizeof(struct ethhdr);
-	__u32 zero = 0, *offset = bpf_map_lookup_elem(&before, &zero);
+	__u32 zero = 0;
+	struct before *state = bpf_map_lookup_elem(&before, &zero);
 
-	if (!offset || (void *)(ip + 1) > end)
+	if (!state || (void *)(ip + 1) > end)
 		return XDP_ABORTED;
-	*offset = next(*offset);
-	ip->saddr = bpf_htonl(opof_first + *offset);
+	if (opof_interval && !is_due(state))
+		return XDP_DROP;
+	state->offset = next(state->offset);
+	ip->saddr = bpf_htonl(opof_first + state->offset);
 	ip->check = checksum(ip);
 	return bpf_redirect(opof_out, 0);
 }

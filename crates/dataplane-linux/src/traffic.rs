@@ -28,20 +28,33 @@ pub struct Generator {
 
 impl Generator {
     /// Out of the interface of this name: copies of `frame`, which is Ethernet and IPv4 without options and has no other checksum
-    /// that its source is part of, from as many `sources` as that, `first` and those behind it.
+    /// that its source is part of, from as many `sources` as that, `first` and those behind it. Frames are `interval` apart, in
+    /// nanoseconds; with 0 they go as fast as can be.
     ///
     /// # Panics
     /// When there are not that many addresses behind the first, or more than 2^31 of them.
-    pub fn new(out: &str, first: Ipv4Addr, sources: NonZeroU32, frame: &[u8]) -> Result<Self, OpenError> {
+    pub fn new(
+        out: &str,
+        first: Ipv4Addr,
+        sources: NonZeroU32,
+        interval: u32,
+        frame: &[u8],
+    ) -> Result<Self, OpenError> {
         let mask = sources.get().checked_next_power_of_two().expect("at most 2^31 sources") - 1;
         let first = u32::from(first);
         assert!(first.checked_add(sources.get() - 1).is_some(), "sources beyond the last address");
-        let constants =
-            [("opof_out", index(out)?), ("opof_first", first), ("opof_sources", sources.get()), ("opof_mask", mask)];
+        let constants = [
+            ("opof_out", index(out)?),
+            ("opof_first", first),
+            ("opof_sources", sources.get()),
+            ("opof_mask", mask),
+            ("opof_interval", interval),
+        ];
         Ok(Self { loaded: loader::load_traffic("opof_generate", &constants)?, frame: frame.to_vec() })
     }
 
-    /// Sends so many frames, as fast as the calling thread's processor can. What the interface has no room for is lost.
+    /// Makes so many frames on the calling thread's processor. What the interface has no room for is lost, and so is what would
+    /// be too early.
     ///
     /// Needs Linux 5.18: `EINVAL` before.
     pub fn send(&self, frames: u32) -> io::Result<()> {

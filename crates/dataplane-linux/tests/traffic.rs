@@ -38,12 +38,12 @@ fn lane() -> [Port; 4] {
 }
 
 /// Out of the first port, as often as asked for.
-fn send(out: &Port, sources: u32, frames: u32) {
+fn send(out: &Port, sources: u32, interval: u32, frames: u32) {
     let frame = Packet::new().ipv4([0; 4], [192, 0, 2, 1]).udp(1000, 53).pad_to(60);
     // UDP's checksum is over the source too: there is none.
     let frame = frame.overwrite(Layer::Transport, 6, &[0; 2]).build();
     let sources = NonZeroU32::new(sources).unwrap();
-    let sent = out.namespace.run(|| Generator::new(&out.name, FIRST, sources, &frame).unwrap().send(frames));
+    let sent = out.namespace.run(|| Generator::new(&out.name, FIRST, sources, interval, &frame).unwrap().send(frames));
     sent.unwrap().unwrap();
 }
 
@@ -51,7 +51,7 @@ fn send(out: &Port, sources: u32, frames: u32) {
 fn every_source_has_the_same_share_and_a_checksum_that_is_right() {
     let [out, input, ..] = lane();
     let capture = Capture::start(&input).unwrap();
-    send(&out, SOURCES, 3 * SOURCES);
+    send(&out, SOURCES, 0, 3 * SOURCES);
     let mut seen = BTreeMap::new();
     // The last batch is as long as the others, and goes out whole.
     for _ in 0..3 * SOURCES {
@@ -73,13 +73,27 @@ fn a_redirect_brings_frames_to_the_sink_from_the_processor_it_is_put_on() {
     let redirect = input.namespace.run(|| BareRedirect::new(&input.name, &output.name)).unwrap().unwrap();
     input.pin_napi(0).unwrap();
     // Fewer than the ring of a port holds: none is lost.
-    send(&out, SOURCES, 100);
+    send(&out, SOURCES, 0, 100);
     let arrived = || (sink.arrived().unwrap() == 100).then_some(());
     wait::until("100 frames", BOUND, arrived).unwrap();
     assert_eq!(sink.arrived_by_processor().unwrap().first(), Some(&100));
 
     drop(redirect);
-    send(&out, SOURCES, 100);
+    send(&out, SOURCES, 0, 100);
     wait::pause(Duration::from_millis(100));
     assert_eq!(sink.arrived().unwrap(), 100, "without a redirect nothing arrives");
+}
+
+#[test]
+fn frames_are_no_closer_to_each_other_than_they_shall_be() {
+    let [out, input, output, end] = lane();
+    let sink = end.namespace.run(|| Sink::new(&end.name)).unwrap().unwrap();
+    let redirect = input.namespace.run(|| BareRedirect::new(&input.name, &output.name)).unwrap().unwrap();
+    let watch = wait::Stopwatch::start();
+    // A second from one to the next, and far more than can be sent in one.
+    send(&out, SOURCES, 1_000_000_000, 10_000);
+    wait::until("a frame", BOUND, || (sink.arrived().unwrap() > 0).then_some(())).unwrap();
+    let most = 1 + watch.elapsed().as_secs();
+    assert!(sink.arrived().unwrap() <= most, "{} frames in {most} s", sink.arrived().unwrap());
+    drop(redirect);
 }
