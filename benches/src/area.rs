@@ -48,6 +48,11 @@ pub(crate) const AREAS: &[Area] = &[
         what: "calls of the API, beside a server that does nothing else",
         run: crate::control::run,
     },
+    Area {
+        name: "forward",
+        what: "packets a second through veth, beside a bare redirect and other forwarders",
+        run: crate::forward::run,
+    },
     Area { name: "engine", what: "the session engine alone, at many sizes of the table", run: crate::engine::run },
     Area { name: "aging", what: "processor time and lateness of timeouts", run: crate::aging::run },
     Area { name: "memory", what: "bytes a session, of the kernel and of the daemon", run: crate::memory::run },
