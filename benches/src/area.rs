@@ -49,6 +49,11 @@ pub(crate) const AREAS: &[Area] = &[
         run: crate::control::run,
     },
     Area {
+        name: "forward",
+        what: "packets a second through veth, beside a bare redirect and other forwarders",
+        run: crate::forward::run,
+    },
+    Area {
         name: "packet",
         what: "nanoseconds of the XDP program for a packet, at many sizes of the table",
         run: crate::packet::run,

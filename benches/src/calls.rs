@@ -23,6 +23,9 @@ pub(crate) const IN_FLIGHT: usize = 16;
 /// `ACTION_TYPE` of a session that is forwarded, the protocol of UDP, and `IP_VERSION` 6.
 const FORWARD: i32 = 1;
 const UDP: i32 = 17;
+/// Source and destination port of every session, and the destination of those over IPv4.
+pub(crate) const PORTS: [u16; 2] = [1000, 53];
+pub(crate) const DESTINATION: [u8; 4] = [192, 0, 2, 1];
 const IPV6: i32 = 1;
 /// Quantiles: a name, and how many in a million are above it.
 pub(crate) const QUANTILES: [(&str, usize); 4] =
@@ -78,8 +81,8 @@ fn session(id: u32, family: Family, timeout: u32) -> SessionRequest {
     let [a, b, c, d] = id.to_be_bytes();
     let common = SessionRequest {
         session_id: id.into(),
-        source_port: 1000,
-        destination_port: 53,
+        source_port: PORTS[0].into(),
+        destination_port: PORTS[1].into(),
         protocol_id: UDP,
         action: Some(ActionParameters { action_type: FORWARD, ..ActionParameters::default() }),
         cache_timeout: timeout,
@@ -88,7 +91,7 @@ fn session(id: u32, family: Family, timeout: u32) -> SessionRequest {
     match family {
         Family::V4 => SessionRequest {
             source_ip: u32::from_le_bytes([10 + a, b, c, d]),
-            destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
+            destination_ip: u32::from_le_bytes(DESTINATION),
             ..common
         },
         Family::V6 => {

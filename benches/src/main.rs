@@ -9,6 +9,7 @@ mod calls;
 mod control;
 mod device;
 mod engine;
+mod forward;
 mod limits;
 mod machine;
 mod memory;

@@ -47,7 +47,8 @@ impl Subject {
             bail!("opofd ended ({status}): {}", subject.log().trim());
         }
         // Its port is open before its data plane is.
-        calls::within(namespace, async || calls::answer().await)?;
+        calls::within(namespace, async || calls::answer().await)
+            .with_context(|| format!("opofd does not answer, and said: {}", subject.log().trim()))?;
         Ok(subject)
     }
 

@@ -19,6 +19,8 @@ static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
 
 /// What drives a port's program while it is measured: from `bpf/bench.bpf.c`, in the same way.
 static BENCH: &[u8] = aya::include_bytes_aligned!("../../../bpf/bench.bpf.o");
+/// What measurements put around the ports: from `bpf/traffic.bpf.c`, in the same way.
+static TRAFFIC: &[u8] = aya::include_bytes_aligned!("../../../bpf/traffic.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
 pub(crate) const SHARED_MAPS: [&str; 14] = [
@@ -110,6 +112,16 @@ fn load_alone(object: &[u8], program: &str) -> Result<Loaded, OpenError> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
     finish(&mut loader, object, program)
+}
+
+/// Loads `program` of those around the ports, with these constants and maps of its own.
+pub(crate) fn load_traffic(program: &str, constants: &[(&'static str, u32)]) -> Result<Loaded, OpenError> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    for (name, value) in constants {
+        loader.override_global(name, value, true);
+    }
+    finish(&mut loader, TRAFFIC, program)
 }
 
 fn finish(loader: &mut EbpfLoader<'_>, object: &[u8], program: &str) -> Result<Loaded, OpenError> {

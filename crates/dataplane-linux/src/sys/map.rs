@@ -20,6 +20,8 @@ pub unsafe trait Plain: Copy + Default {}
 
 // SAFETY: an integer has neither padding nor forbidden values.
 unsafe impl Plain for u32 {}
+// SAFETY: the same.
+unsafe impl Plain for u64 {}
 
 /// Marks types that are transparently an array of bytes as [`Plain`], without `unsafe` where they are defined.
 macro_rules! plain_bytes {
