@@ -348,6 +348,19 @@ struct opof_decap {
 	__u32 said; /* enum opof_refusal, OPOF_DECAPSULATED or OPOF_NOT_SHORTENED */
 };
 
+/* Of the order in which opof_walk takes its sources. */
+#define OPOF_WALK_MULTIPLIER 1664525U
+#define OPOF_WALK_INCREMENT 1013904223U
+
+/* One slot: which sources opof_walk writes into its frame, and where. */
+struct opof_walk {
+	__u32 at;     /* the last one, counted from `first` */
+	__u32 mask;   /* the next power of two, less one */
+	__u32 count;  /* of sources */
+	__u32 first;  /* the last four bytes of the first one */
+	__u32 offset; /* where those are in the frame */
+};
+
 #define OPOF_AT(type, field, offset) \
 	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
 #define OPOF_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
@@ -399,5 +412,6 @@ OPOF_SIZE(opof_metadata, 12);
 OPOF_SIZE(opof_decap, 56);
 OPOF_AT(opof_decap, metadata, 40);
 OPOF_AT(opof_decap, said, 52);
+OPOF_SIZE(opof_walk, 20);
 
 #endif

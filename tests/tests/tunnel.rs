@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use opof_client::{Port as DevicePort, PortRole};
-use opof_testkit::netns::{Capture, FirewallMode, FlowTuple, NetNs, Port, PortOptions, Topology, run_bounded, veth};
+use opof_testkit::netns::{
+    Capture, FirewallMode, FlowTuple, InErrors, NetNs, Port, PortOptions, Topology, in_errors, run_bounded, veth,
+};
 use opof_testkit::require::{NETWORK, PING, require};
 use opof_testkit::wait;
 use opof_tests::geneve::GeneveEnd;
-use opof_tests::iperf::{SERVER_PORT, iperf3};
+use opof_tests::iperf::{Amount, SERVER_PORT, Sender, iperf3, transfer};
 use opof_tests::{Counted, GeneveFirewall, Opofd, frames, session, tshark};
 use opof_wire::geneve::OptionId;
 use opof_wire::{Addresses, FlowKey};
@@ -141,6 +143,10 @@ fn tcp_goes_through_the_firewall_until_it_is_offloaded_and_its_control_packets_a
         }
         let Counted { inward, outward } = bench.opofd.get(1).unwrap().unwrap();
         assert!(inward.bytes > figures.received_bytes && outward.packets > 0, "{inward:?} {outward:?} {figures:?}");
+        // Nothing was damaged on the way.
+        for host in [&bench.net.client, &bench.net.server] {
+            assert_eq!(in_errors(&host.port.namespace).unwrap(), InErrors::default());
+        }
         // Each frame of a wire port has one fate, and what came back is what the firewall port says.
         for lif in [1, 2] {
             let wire = bench.wire(lif);
@@ -166,7 +172,9 @@ fn what_travels_is_read_by_another_decoder() {
         for to in [IpAddr::from(server.ipv4), server.ipv6.into(), server.tagged.into()] {
             bench.ping(to, &["-c", "2"]).unwrap();
         }
-        iperf3(&bench.net, &flow(&bench.net, true, 40_003).0, 1).unwrap();
+        // Some thousands of packets: each is decoded twice.
+        let flow = flow(&bench.net, true, 40_003).0;
+        transfer(&bench.net, &flow, Sender::Client, Amount::Bytes(3_000_000)).unwrap();
         let packets: Vec<Vec<u8>> =
             capture.drain(Duration::from_millis(200)).into_iter().filter(|f| is_udp(f)).collect();
         assert_valid(&packets, address);
@@ -197,7 +205,7 @@ fn assert_valid(packets: &[Vec<u8>], address: &str) {
     ];
     let decoded = tshark::decode(packets, &fields).unwrap();
     let (mut flows, mut ports, mut tagged) = (HashSet::new(), HashSet::new(), 0);
-    for row in &decoded {
+    for (packet, row) in packets.iter().zip(&decoded) {
         let row: Vec<Vec<&str>> = row.iter().map(|field| field.split(',').collect()).collect();
         let to = if address.contains(':') { row[2][0] } else { row[1][0] };
         let is_out = to == address;
@@ -210,7 +218,8 @@ fn assert_valid(packets: &[Vec<u8>], address: &str) {
         let lifs =
             if is_out { ["0000000100000000", "0000000200000000"] } else { ["0000000100000002", "0000000200000001"] };
         assert!(data.len() == 24 && lifs.contains(&&data[..16]), "in-LIF, out-LIF: {row:?}");
-        assert!(row[11].iter().chain(&row[12]).all(|status| [tshark::GOOD, ""].contains(status)), "{row:?}");
+        let is_good = row[11].iter().chain(&row[12]).all(|status| [tshark::GOOD, ""].contains(status));
+        assert!(is_good, "a checksum: {row:?} {packet:02x?}");
         assert_eq!(row[16][0], "", "{row:?}");
         tagged += usize::from(row[15][0] == "100");
         if is_out {

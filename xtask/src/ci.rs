@@ -51,6 +51,7 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", title: "Fuzz targets", run: fuzz },
     Step { name: "doc", title: "Documentation, warnings denied", run: doc },
     Step { name: "demo", title: "The lab, in short", run: demo },
+    Step { name: "bench", title: "Every benchmark still runs, figures aside", run: bench },
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -62,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let steps = chosen(&arguments.only)?;
     ensure!(
-        rustix::process::geteuid().is_root() || !steps.iter().any(|step| ["test", "demo"].contains(&step.name)),
+        rustix::process::geteuid().is_root()
+            || !steps.iter().any(|step| ["test", "demo", "bench"].contains(&step.name)),
         "the namespace tests need root, and are never left out in silence: run `cargo xtask ci` as root"
     );
     let mut results: Vec<(&Step, Duration, Option<String>)> = Vec::new();
@@ -145,6 +147,13 @@ fn fuzz() -> Result<()> {
 
 fn demo() -> Result<()> {
     shell::demo(&["--short".to_owned()])
+}
+
+/// On tables so small, and without optimization, that nothing can be said of the figures.
+fn bench() -> Result<()> {
+    let out = tempfile::tempdir().context("make a temporary directory")?;
+    let out = out.path().to_string_lossy().into_owned();
+    shell::bench(&["--quick", "--rounds", "1", "--out", &out].map(str::to_owned), false)
 }
 
 /// In a virtual environment that is thrown away.

@@ -30,6 +30,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// What opof costs, measured beside its peers (as root)
+    Bench {
+        /// As `cargo xtask bench --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The walls between the crates
     Walls,
     /// Run a fuzz target for a while
@@ -56,6 +62,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Demo { arguments } => shell::demo(&arguments),
+        Command::Bench { arguments } => shell::bench(&arguments, true),
         Command::Walls => walls::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bpf { check: true } => Ok(bpf::check()?),

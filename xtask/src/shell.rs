@@ -64,6 +64,18 @@ pub(crate) fn demo(arguments: &[String]) -> Result<()> {
     run(cargo().args(words).args(arguments))
 }
 
+/// The benchmark, and the opofd that it measures, from one build: optimized, or as tests are.
+pub(crate) fn bench(arguments: &[String], optimized: bool) -> Result<()> {
+    let profile = if optimized { "release" } else { "dev" };
+    let cargo = |words: &[&str]| {
+        let mut cargo = cargo();
+        cargo.args([words[0], "--quiet", "--profile", profile]).args(&words[1..]);
+        cargo
+    };
+    run(&mut cargo(&["build", "--package", "opof-daemon", "--bin", "opofd"]))?;
+    run(cargo(&["run", "--package", "opof-bench", "--"]).args(arguments))
+}
+
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -50,6 +50,8 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// Sessions of one addSession stream that are handed to the driver together.
 pub const ADD_BATCH: usize = opof_session::limits::ADD_BATCH;
+/// Messages of a stream that are taken together when they are there already: others have their turn in between.
+pub const READ_AT_ONCE: usize = 256;
 /// Failed sessions that one addSession reply names: it must fit into a message that clients take by default, 4 MiB.
 pub const ADD_ERRORS: usize = 200_000;
 /// Sessions of one getAllSessions reply; the cursor leads on from there. Some 20 MB: clients take 4 MiB by default and

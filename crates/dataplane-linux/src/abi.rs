@@ -8,6 +8,7 @@ mod edits;
 mod outer;
 mod too_big;
 mod uplink;
+mod walk;
 
 use opof_dataplane::Refused;
 use opof_session::plane::Slot;
@@ -19,6 +20,7 @@ pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
 pub use outer::{OuterHeaders, Way};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
 pub use uplink::{Exit, Peer, Returning};
+pub use walk::Walk;
 
 /// Verdict of a frame that has a key (and, from the probe, a session): `OPOF_HAS_KEY`.
 pub const HAS_KEY: u32 = 255;
@@ -327,7 +329,7 @@ mod tests {
                 (words.next() == Some(name)).then(|| words.find(|word| *word != "=").unwrap().to_owned())
             })
             .unwrap_or_else(|| panic!("{name} is not in abi.h"));
-        let value = value.trim_end_matches(',').trim_end_matches("ULL");
+        let value = value.trim_end_matches(',').trim_end_matches("ULL").trim_end_matches('U');
         match value.strip_prefix("0x") {
             Some(digits) => u64::from_str_radix(digits, 16).unwrap(),
             None => value.parse().unwrap(),

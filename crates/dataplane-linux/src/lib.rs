@@ -39,6 +39,7 @@ mod routes;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;
+pub mod traffic;
 mod ways;
 
 pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};

@@ -17,6 +17,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o")
 /// Programs that are never attached and share no map with ports: from `bpf/probes.bpf.c`, in the same way.
 static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
 
+/// What drives a port's program while it is measured: from `bpf/bench.bpf.c`, in the same way.
+static BENCH: &[u8] = aya::include_bytes_aligned!("../../../bpf/bench.bpf.o");
+/// What measurements put around the ports: from `bpf/traffic.bpf.c`, in the same way.
+static TRAFFIC: &[u8] = aya::include_bytes_aligned!("../../../bpf/traffic.bpf.o");
+
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
 pub(crate) const SHARED_MAPS: [&str; 14] = [
     "sessions4",
@@ -95,9 +100,28 @@ pub(crate) fn load(
 
 /// Loads `program` of those that stand alone, with maps of its own.
 pub(crate) fn load_probe(program: &str) -> Result<Loaded, OpenError> {
+    load_alone(PROBES, program)
+}
+
+/// Loads `program` of those that measure, with maps of its own.
+pub(crate) fn load_bench(program: &str) -> Result<Loaded, OpenError> {
+    load_alone(BENCH, program)
+}
+
+fn load_alone(object: &[u8], program: &str) -> Result<Loaded, OpenError> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
-    finish(&mut loader, PROBES, program)
+    finish(&mut loader, object, program)
+}
+
+/// Loads `program` of those around the ports, with these constants and maps of its own.
+pub(crate) fn load_traffic(program: &str, constants: &[(&'static str, u32)]) -> Result<Loaded, OpenError> {
+    let mut loader = EbpfLoader::new();
+    loader.btf(None);
+    for (name, value) in constants {
+        loader.override_global(name, value, true);
+    }
+    finish(&mut loader, TRAFFIC, program)
 }
 
 fn finish(loader: &mut EbpfLoader<'_>, object: &[u8], program: &str) -> Result<Loaded, OpenError> {
@@ -127,6 +151,7 @@ impl Loaded {
         let (aya::maps::Map::Array(data)
         | aya::maps::Map::HashMap(data)
         | aya::maps::Map::DevMap(data)
+        | aya::maps::Map::ProgramArray(data)
         | aya::maps::Map::PerCpuArray(data)) = map
         else {
             return Err(io::ErrorKind::InvalidData.into());

@@ -2,6 +2,8 @@
 //!
 //! Needs the kernel's BPF_PROG_TEST_RUN; nothing is sent, but counters count.
 
+mod random;
+
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +22,8 @@ use crate::loader::{self, Loaded};
 use crate::plane::XdpPlane;
 use crate::sys::bpf::{self, TestRun};
 use crate::sys::map::Map;
+
+pub use random::{RandomRunner, Target};
 
 /// `XDP_DROP`: the frame is discarded.
 pub const DROPPED: u32 = 1;

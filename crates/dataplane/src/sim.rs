@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use foldhash::fast::RandomState;
 use opof_session::l3::NextHopId;
 use opof_session::plane::{Capabilities, Command, Completion, FastAction, PacketChange, Route, RouteError, Rule, Slot};
 use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
@@ -168,7 +169,7 @@ fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
 struct Device {
     sessions: u32,
     lookups: Lookups,
-    installed: HashMap<Slot, Installed>,
+    installed: HashMap<Slot, Installed, RandomState>,
     /// In the order of [`Description::ports`].
     ports: Vec<(Port, PortCounters)>,
     uplink: PortCounters,
@@ -180,7 +181,7 @@ struct Device {
 /// What frames are looked up in.
 #[derive(Debug, Default)]
 struct Lookups {
-    table: HashMap<MatchKey, Hit>,
+    table: HashMap<MatchKey, Hit, RandomState>,
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
     collectors: HashMap<IpAddr, Template>,
@@ -227,7 +228,7 @@ impl Device {
         let device = Self {
             sessions,
             lookups: Lookups::default(),
-            installed: HashMap::new(),
+            installed: HashMap::default(),
             ports,
             uplink: PortCounters::default(),
             answers: AnswerBucket::new(ANSWERS_PER_SECOND),

@@ -137,8 +137,8 @@ impl Engine {
         let policy = Policy::new(config, capabilities);
         let statistics = Statistics { capacity: policy.capacity, ..Statistics::default() };
         Self {
+            table: Table::new(policy.capacity, config.hash_seed),
             policy,
-            table: Table::new(config.hash_seed),
             wheel: Wheel::new(),
             closed: ClosedLog::new(config.max_closed),
             batches: Batches::default(),

@@ -5,14 +5,22 @@
 
 use std::collections::BTreeMap;
 
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hasher};
 use core::ops::Bound;
 
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
+use opof_wire::Addresses;
 
+use crate::keys::KeyIndex;
 use crate::plane::Slot;
 use crate::types::{Direction, MatchKey, SessionId, SessionSpec};
+
+/// A key with its hash, which is made once and used several times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Hashed {
+    pub(crate) key: MatchKey,
+    hash: u32,
+}
 
 /// What the indexes need to know of a table entry.
 pub(crate) trait Keyed {
@@ -25,17 +33,19 @@ pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
     ids: BTreeMap<SessionId, u32>,
-    keys: HashTable<u32>,
+    /// Owners are slots with the direction in the lowest bit.
+    keys: KeyIndex,
     hasher: FixedState,
 }
 
 impl<T: Keyed> Table<T> {
-    pub(crate) fn new(hash_seed: u64) -> Self {
+    /// For so many sessions at most.
+    pub(crate) fn new(capacity: u32, hash_seed: u64) -> Self {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
             ids: BTreeMap::new(),
-            keys: HashTable::new(),
+            keys: KeyIndex::new(2 * capacity as usize),
             hasher: FixedState::with_seed(hash_seed),
         }
     }
@@ -67,42 +77,45 @@ impl<T: Keyed> Table<T> {
         self.ids.range((from, Bound::Unbounded)).next().map(|(id, slot)| (*id, Slot(*slot)))
     }
 
+    /// Both keys of a session.
+    pub(crate) fn keys_of(&self, spec: &SessionSpec) -> [Hashed; 2] {
+        [Direction::In, Direction::Out].map(|direction| self.hashed(spec.match_key(direction)))
+    }
+
+    fn hashed(&self, key: MatchKey) -> Hashed {
+        Hashed { key, hash: hash(&self.hasher, &key) }
+    }
+
     /// Who owns this key.
-    pub(crate) fn by_key(&self, key: &MatchKey) -> Option<Slot> {
-        let found = self.keys.find(self.hasher.hash_one(key), |owner| self.key_of(*owner) == *key)?;
+    pub(crate) fn owner(&self, key: &Hashed) -> Option<Slot> {
+        let found = self.keys.find(key.hash, |owner| self.key_of(owner) == key.key)?;
         Some(Slot(found >> 1))
     }
 
     /// Takes the entry in and indexes its id and its keys, none of which may be in use.
-    pub(crate) fn insert(&mut self, entry: T) -> Slot {
-        let (id, keys_of) = (entry.spec().id, keys(entry.spec()));
+    pub(crate) fn insert(&mut self, entry: T, keys: &[Hashed; 2]) -> Slot {
+        let id = entry.spec().id;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
         });
         debug_assert!(self.entries[slot as usize].is_none(), "a free slot is empty");
+        debug_assert!(keys.iter().all(|key| self.owner(key).is_none()), "the caller has looked for the keys");
+        debug_assert_eq!(*keys, self.keys_of(entry.spec()), "of this entry");
         self.entries[slot as usize] = Some(entry);
         let before = self.ids.insert(id, slot);
         debug_assert!(before.is_none(), "the caller has looked for the id");
-        for (direction, key) in keys_of {
-            debug_assert!(self.by_key(&key).is_none(), "the caller has looked for the key");
-            let Self { entries, keys, hasher, .. } = self;
-            keys.insert_unique(hasher.hash_one(key), slot << 1 | direction as u32, |owner| {
-                hasher.hash_one(key_in(entries, *owner))
-            });
+        for (direction, key) in (0..).zip(keys) {
+            self.keys.insert(key.hash, slot << 1 | direction);
         }
         Slot(slot)
     }
 
     /// Gives up the keys that the slot owns.
     pub(crate) fn release_keys(&mut self, slot: Slot) {
-        let Some(keys_of) = self.get(slot).map(|entry| keys(entry.spec())) else { return };
-        for (direction, key) in keys_of {
-            let owner = slot.0 << 1 | direction as u32;
-            let hash = self.hasher.hash_one(key);
-            if let Ok(found) = self.keys.find_entry(hash, |other| *other == owner) {
-                found.remove();
-            }
+        let Some(keys) = self.get(slot).map(|entry| self.keys_of(entry.spec())) else { return };
+        for (direction, key) in (0..).zip(keys) {
+            self.keys.remove(key.hash, slot.0 << 1 | direction);
         }
     }
 
@@ -116,16 +129,28 @@ impl<T: Keyed> Table<T> {
     }
 
     fn key_of(&self, owner: u32) -> MatchKey {
-        key_in(&self.entries, owner)
+        let direction = if owner & 1 == 0 { Direction::In } else { Direction::Out };
+        let entry = self.entries[(owner >> 1) as usize].as_ref().expect("an entry gives up its keys before it goes");
+        entry.spec().match_key(direction)
     }
 }
 
-fn keys(spec: &SessionSpec) -> [(Direction, MatchKey); 2] {
-    [Direction::In, Direction::Out].map(|direction| (direction, spec.match_key(direction)))
-}
-
-fn key_in<T: Keyed>(entries: &[Option<T>], owner: u32) -> MatchKey {
-    let direction = if owner & 1 == 0 { Direction::In } else { Direction::Out };
-    let entry = entries[(owner >> 1) as usize].as_ref().expect("an entry gives up its keys before it goes");
-    entry.spec().match_key(direction)
+/// Everything of a key in a few words: one at a time would cost a multiplication each.
+fn hash(hasher: &FixedState, key: &MatchKey) -> u32 {
+    let MatchKey { lif, flow } = key;
+    let mut hasher = hasher.build_hasher();
+    match flow.addresses {
+        Addresses::V4 { source, destination } => {
+            hasher.write_u64(u64::from(u32::from_be_bytes(source)) << 32 | u64::from(u32::from_be_bytes(destination)));
+        }
+        Addresses::V6 { source, destination } => {
+            hasher.write_u128(u128::from_be_bytes(source));
+            hasher.write_u128(u128::from_be_bytes(destination));
+        }
+    }
+    let words = [lif.get(), flow.vlan.get(), flow.source_port, flow.destination_port];
+    hasher.write_u64(words.into_iter().fold(0, |all, word| all << 16 | u64::from(word)));
+    hasher.write_u16(u16::from(flow.transport.number()) << 8 | u16::from(flow.tunnel.number()));
+    let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }

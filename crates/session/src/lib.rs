@@ -5,6 +5,7 @@
 mod closed;
 pub mod engine;
 mod index;
+mod keys;
 pub mod l3;
 pub mod limits;
 pub mod plane;

@@ -6,6 +6,7 @@
 mod capture;
 mod error;
 mod link;
+mod napi;
 mod process;
 mod raw;
 mod router;
@@ -24,6 +25,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub use capture::Capture;
 pub use error::{NetError, run, run_bounded};
 pub use link::{LinkCounters, Port, PortOptions, bridge, counters, keep_segments, veth};
+pub use napi::{pin_thread, processors};
 pub use process::Process;
 pub use raw::RawSocket;
 pub use router::{CLIENT_NET, SERVER_NET, Subnet};

@@ -5,12 +5,15 @@
 //! stream breaks off, what came before stays. A client that is faster than its rate is not read for a while:
 //! HTTP/2 makes it wait.
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 
 use opof_api::{AddReport, FieldError, Refusal, session_spec, v1beta1};
 use opof_session::request::{AddError, Refused};
 use opof_session::types::{SessionId, SessionSpec};
 use tokio::time::{Sleep, sleep};
+use tokio_stream::Stream as _;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::sessions::{self, SessionTableService};
@@ -38,26 +41,31 @@ pub(super) async fn run(
     let mut stream = request.into_inner();
     let mut is_open = true;
     let mut under_way: Option<Outcome> = None;
+    let mut ready = Vec::new();
     while is_open || under_way.is_some() || !intake.batch.is_empty() {
         let may_read = is_open && intake.batch.len() < limits::ADD_BATCH && allowance.is_there();
+        let room = limits::READ_AT_ONCE.min(limits::ADD_BATCH - intake.batch.len()).min(allowance.left());
         tokio::select! {
             biased;
             (numbered, outcome) = wait_for(&mut under_way) => {
                 under_way = None;
                 intake.settle(&numbered, outcome)?;
             }
-            message = stream.message(), if may_read => match message {
-                Ok(Some(message)) => {
+            end = take_ready(&mut stream, &mut ready, room), if may_read => {
+                for message in ready.drain(..) {
                     allowance.spend();
-                    is_open = intake.judge(&message);
+                    is_open = is_open && intake.judge(&message);
                 }
-                Ok(None) => is_open = false,
-                // What has come before is not to suffer for it.
-                Err(status) => {
-                    intake.failure = Some(status);
-                    is_open = false;
+                match end {
+                    None => {}
+                    Some(Ok(())) => is_open = false,
+                    // What has come before is not to suffer for it.
+                    Some(Err(status)) => {
+                        intake.failure.get_or_insert(status);
+                        is_open = false;
+                    }
                 }
-            },
+            }
             // Nothing more is there just now: off with what has come.
             () = std::future::ready(()), if under_way.is_none() && !intake.batch.is_empty() => {
                 under_way = Some(intake.hand_over());
@@ -66,6 +74,28 @@ pub(super) async fn run(
         }
     }
     intake.finish()
+}
+
+/// Waits for a message, and takes as many as are there already, at most `room`; to come back for each would cost as much as a message
+/// itself. `Some`: the stream has ended, or broken off. What was taken is in `ready` even when nobody waits to the end.
+async fn take_ready(
+    stream: &mut Streaming<v1beta1::SessionRequest>,
+    ready: &mut Vec<v1beta1::SessionRequest>,
+    room: usize,
+) -> Option<Result<(), Status>> {
+    poll_fn(|context| {
+        while ready.len() < room {
+            match Pin::new(&mut *stream).poll_next(context) {
+                Poll::Ready(Some(Ok(message))) => ready.push(message),
+                Poll::Ready(Some(Err(status))) => return Poll::Ready(Some(Err(status))),
+                Poll::Ready(None) => return Poll::Ready(Some(Ok(()))),
+                Poll::Pending if ready.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(None)
+    })
+    .await
 }
 
 async fn wait_for(under_way: &mut Option<Outcome>) -> (Vec<Numbered>, Result<Vec<Refused>, DriverError>) {
@@ -102,6 +132,11 @@ impl<'a> Allowance<'a> {
             }
         }
         self.left > 0
+    }
+
+    /// Sessions that may be read now.
+    const fn left(&self) -> usize {
+        if self.peer.is_some() { self.left as usize } else { usize::MAX }
     }
 
     const fn spend(&mut self) {

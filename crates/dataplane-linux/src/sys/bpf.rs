@@ -203,3 +203,26 @@ pub fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Resul
     out.drain(..(context_out.data as usize).min(out.len()));
     Ok(TestRun { code: attributes.code, frame: out, mean: Duration::from_nanos(attributes.duration.into()) })
 }
+
+/// `BPF_F_TEST_XDP_LIVE_FRAMES` in <linux/bpf.h>.
+const LIVE_FRAMES: u32 = 1 << 1;
+
+/// Runs an XDP program `repeat` times on copies of `frame`, `batch` at a time, and does with each what the program says: a redirect
+/// sends it out of an interface of the caller's network namespace. On the caller's processor; ends early when a signal comes
+/// (`EINTR`). Linux 5.18 and newer.
+///
+/// Frames are used again as the program and whoever got them left them.
+pub fn run_live(program: BorrowedFd<'_>, frame: &[u8], repeat: u32, batch: u32) -> io::Result<()> {
+    let mut attributes = TestRunAttributes {
+        program: number(program),
+        size_in: u32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        data_in: address(frame.as_ptr()),
+        repeat,
+        flags: LIVE_FRAMES,
+        batch,
+        ..TestRunAttributes::default()
+    };
+    // SAFETY: the layout of BPF_PROG_TEST_RUN; the frame has the size given and lives until the call is over, and live frames
+    // give nothing back.
+    unsafe { call(Command::TestRun, &mut attributes) }.map(drop)
+}

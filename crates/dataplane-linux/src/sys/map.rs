@@ -20,6 +20,8 @@ pub unsafe trait Plain: Copy + Default {}
 
 // SAFETY: an integer has neither padding nor forbidden values.
 unsafe impl Plain for u32 {}
+// SAFETY: the same.
+unsafe impl Plain for u64 {}
 
 /// Marks types that are transparently an array of bytes as [`Plain`], without `unsafe` where they are defined.
 macro_rules! plain_bytes {
@@ -33,6 +35,7 @@ macro_rules! plain_bytes {
 plain_bytes!(crate::abi::Key4: 20, crate::abi::Key6: 44, crate::abi::Entry: 16, crate::abi::Tally: 16);
 plain_bytes!(crate::abi::Probed: 80, crate::abi::Device: 8, crate::abi::Edits: 96, crate::abi::NextHop: 24);
 plain_bytes!(crate::abi::OuterHeaders: 188, crate::abi::TooBig: 4, crate::abi::Decap: 56);
+plain_bytes!(crate::abi::Walk: 20);
 plain_bytes!(crate::abi::Peer: 20, crate::abi::Returning: 8, crate::abi::Exit: 12);
 
 /// `struct bpf_map_info`, as far as it is read here.
@@ -259,6 +262,12 @@ impl Map<u32, u32> {
     /// Puts a map into an array of maps.
     pub fn set_map(&self, index: u32, inner: BorrowedFd<'_>) -> io::Result<()> {
         self.set(&index, &number(inner))
+    }
+
+    /// Puts a program into an array of programs. They must be of one kind: the same type, and all with or all without frames in
+    /// several pieces; `InvalidInput` when this one is not.
+    pub fn set_program(&self, index: u32, program: BorrowedFd<'_>) -> io::Result<()> {
+        self.set(&index, &number(program))
     }
 }
 

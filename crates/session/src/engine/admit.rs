@@ -1,10 +1,11 @@
 //! Admission: which sessions are taken in, and when a batch of them is answered.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 
 use super::lifecycle::Session;
 use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
+use crate::index::Hashed;
 use crate::l3::{Link, LinkFields, Links, Tunnel};
 use crate::limits;
 use crate::plane::{Capabilities, Command, CopyMoment, FastAction, PacketChange, PacketCopy, Rule, Slot};
@@ -40,13 +41,13 @@ impl Policy {
     }
 
     /// What this device can't do, whatever else is in the table.
-    fn check(&self, spec: &SessionSpec, routing: &Routing) -> Result<(), AddError> {
+    fn check(&self, spec: &SessionSpec, keys: &[Hashed; 2], routing: &Routing) -> Result<(), AddError> {
         for (field, lif) in [("inLif", spec.in_lif), ("outLif", spec.out_lif)] {
             if !self.has_lif(lif) {
                 return Err(AddError::UnknownLif { field, lif });
             }
         }
-        if spec.match_key(Direction::In) == spec.match_key(Direction::Out) {
+        if keys[0] == keys[1] {
             return Err(AddError::MeetsItself(spec.out_lif));
         }
         if spec.flow.vlan.is_untagged() != spec.out_vlan.is_untagged() {
@@ -101,11 +102,35 @@ impl Policy {
     }
 }
 
-/// Adds that wait for the plane.
+/// Adds that wait for the plane, by their numbers, which follow each other.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
-    open: HashMap<u32, Batch>,
-    next: u32,
+    /// From `first` on; `None` for one that was answered before an older one. The oldest always waits, for as long as the plane
+    /// takes for a command: no more come meanwhile than the plane has room for.
+    open: VecDeque<Option<Batch>>,
+    first: u32,
+}
+
+impl Batches {
+    /// The number of one more.
+    fn push(&mut self, batch: Batch) -> u32 {
+        let behind = u32::try_from(self.open.len()).expect("2^32 batches are not answered while one waits");
+        self.open.push_back(Some(batch));
+        self.first.wrapping_add(behind)
+    }
+
+    fn get_mut(&mut self, number: u32) -> Option<&mut Batch> {
+        self.open.get_mut(number.wrapping_sub(self.first) as usize)?.as_mut()
+    }
+
+    fn take(&mut self, number: u32) -> Option<Batch> {
+        let batch = self.open.get_mut(number.wrapping_sub(self.first) as usize)?.take();
+        while let Some(None) = self.open.front() {
+            self.open.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+        batch
+    }
 }
 
 #[derive(Debug)]
@@ -125,11 +150,9 @@ pub(super) struct BatchPlace {
 impl Engine {
     pub(super) fn add(&mut self, now: Moment, ticket: Ticket, sessions: Vec<SessionSpec>, same_tuple: SameTuple) {
         debug_assert!(sessions.len() <= limits::ADD_BATCH, "the caller keeps to the batch size");
-        let batch = self.batches.next;
-        self.batches.next = batch.wrapping_add(1);
         // One more than there are sessions, so that no answer goes out before the last of them was looked at.
         let waiting = u32::try_from(sessions.len()).expect("a batch is at most ADD_BATCH") + 1;
-        self.batches.open.insert(batch, Batch { ticket, waiting, refused: Vec::new() });
+        let batch = self.batches.push(Batch { ticket, waiting, refused: Vec::new() });
         for (index, spec) in (0..).zip(sessions) {
             let place = BatchPlace { batch, index };
             let id = spec.id;
@@ -151,18 +174,19 @@ impl Engine {
         if self.table.by_id(spec.id).is_some() {
             return Err(AddError::IdExists(spec.id));
         }
-        self.policy.check(&spec, &self.routing)?;
+        let keys = self.table.keys_of(&spec);
+        self.policy.check(&spec, &keys, &self.routing)?;
         if self.table.len() >= self.policy.capacity as usize {
             return Err(AddError::TableFull);
         }
-        for direction in [Direction::In, Direction::Out] {
-            self.check_tuple(&spec, direction, same_tuple)?;
+        let owners = keys.each_ref().map(|key| self.table.owner(key));
+        for older in owners.into_iter().flatten() {
+            self.check_tuple(&spec, &keys, older, same_tuple)?;
         }
-        for direction in [Direction::In, Direction::Out] {
-            if let Some(older) = self.table.by_key(&spec.match_key(direction)) {
-                self.statistics.superseded += 1;
-                self.apply(now, older, state::Event::Supersede);
-            }
+        let twice = owners[0] == owners[1];
+        for older in owners.into_iter().skip(usize::from(twice)).flatten() {
+            self.statistics.superseded += 1;
+            self.apply(now, older, state::Event::Supersede);
         }
         let (timeout, clamped) = self.policy.timeout(&spec);
         if clamped {
@@ -170,9 +194,9 @@ impl Engine {
             self.events.push_back(Event::TimeoutClamped { id: spec.id, asked: spec.timeout_seconds });
         }
         spec.timeout_seconds = timeout;
-        let rules = rules(&spec);
+        let rules = rules(&spec, &keys);
         let links = if let Action::Route(links) = &spec.action { Some(**links) } else { None };
-        let slot = self.table.insert(Session::installing(now, spec, place));
+        let slot = self.table.insert(Session::installing(now, spec, place), &keys);
         if let Some(links) = links {
             self.routing.refer(slot, &links);
         }
@@ -182,10 +206,15 @@ impl Engine {
 
     /// Whether a key may be taken from the session that has it. A newer session with the same tuple takes its place; one that
     /// NAT has led to the same key by accident does not.
-    fn check_tuple(&self, spec: &SessionSpec, direction: Direction, same_tuple: SameTuple) -> Result<(), AddError> {
-        let Some(slot) = self.table.by_key(&spec.match_key(direction)) else { return Ok(()) };
+    fn check_tuple(
+        &self,
+        spec: &SessionSpec,
+        keys: &[Hashed; 2],
+        slot: Slot,
+        same_tuple: SameTuple,
+    ) -> Result<(), AddError> {
         let older = &self.table.get(slot).expect("the index names entries").spec;
-        let again = older.match_key(Direction::In) == spec.match_key(Direction::In);
+        let again = older.match_key(Direction::In) == keys[0].key;
         if !again && (spec.is_translated() || older.is_translated()) {
             return Err(AddError::TranslatedTupleExists(older.id));
         }
@@ -200,7 +229,7 @@ impl Engine {
 
     pub(super) fn refuse(&mut self, place: BatchPlace, id: crate::types::SessionId, error: AddError) {
         self.statistics.refused += 1;
-        if let Some(batch) = self.batches.open.get_mut(&place.batch) {
+        if let Some(batch) = self.batches.get_mut(place.batch) {
             batch.refused.push(Refused { index: place.index, id, error });
         }
         self.settle_one(place.batch);
@@ -208,10 +237,10 @@ impl Engine {
 
     /// One session fewer to wait for; the last one sends the answer.
     fn settle_one(&mut self, number: u32) {
-        let Some(batch) = self.batches.open.get_mut(&number) else { return };
+        let Some(batch) = self.batches.get_mut(number) else { return };
         batch.waiting -= 1;
         if batch.waiting == 0
-            && let Some(Batch { ticket, mut refused, .. }) = self.batches.open.remove(&number)
+            && let Some(Batch { ticket, mut refused, .. }) = self.batches.take(number)
         {
             refused.sort_unstable_by_key(|refused| refused.index);
             self.reply(ticket, ReplyBody::Added { refused });
@@ -247,17 +276,15 @@ fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
 }
 
 /// A session as two rules, one for each direction.
-fn rules(spec: &SessionSpec) -> [Rule; 2] {
+fn rules(spec: &SessionSpec, keys: &[Hashed; 2]) -> [Rule; 2] {
     let (changes, copy) = (changes(spec), copy(spec));
-    [(Direction::In, spec.out_lif, changes[0]), (Direction::Out, spec.in_lif, changes[1])].map(
-        |(direction, to, change)| {
-            let action = match spec.action {
-                Action::Drop => FastAction::Drop,
-                _ => FastAction::Forward { to, change, copy },
-            };
-            Rule { key: spec.match_key(direction), action }
-        },
-    )
+    [(keys[0].key, spec.out_lif, changes[0]), (keys[1].key, spec.in_lif, changes[1])].map(|(key, to, change)| {
+        let action = match spec.action {
+            Action::Drop => FastAction::Drop,
+            _ => FastAction::Forward { to, change, copy },
+        };
+        Rule { key, action }
+    })
 }
 
 /// Who gets a copy of the packets of both directions. Their key is the lower half of the session's number: collectors know what it is, and
@@ -294,4 +321,25 @@ fn changes(spec: &SessionSpec) -> [PacketChange; 2] {
         back.destination = restore(forth.source, flow.addresses.source(), flow.source_port);
     }
     [forth, back]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_found_by_their_numbers_whatever_the_order_in_which_they_end() {
+        let mut batches = Batches { first: u32::MAX - 1, ..Batches::default() };
+        let numbers: Vec<u32> = (0..4)
+            .map(|ticket| batches.push(Batch { ticket: Ticket(ticket), waiting: 1, refused: Vec::new() }))
+            .collect();
+        assert_eq!(numbers, [u32::MAX - 1, u32::MAX, 0, 1]);
+        let ticket = |batch: Option<Batch>| batch.map(|batch| batch.ticket.0);
+        assert_eq!((ticket(batches.take(0)), batches.open.len()), (Some(2), 4));
+        assert_eq!((ticket(batches.take(0)), batches.get_mut(1).map(|batch| batch.ticket.0)), (None, Some(3)));
+        assert_eq!((ticket(batches.take(u32::MAX - 1)), batches.open.len()), (Some(0), 3));
+        assert_eq!((ticket(batches.take(u32::MAX)), batches.open.len()), (Some(1), 1));
+        assert_eq!((ticket(batches.take(1)), batches.open.len()), (Some(3), 0));
+        assert!(batches.get_mut(1).is_none() && batches.get_mut(2).is_none());
+    }
 }

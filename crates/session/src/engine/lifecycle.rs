@@ -22,6 +22,13 @@ pub(super) struct Session {
     pub(super) state: State,
     place: BatchPlace,
     pub(super) started: Moment,
+    /// Made when it first has something in it: of millions of sessions few are ending.
+    ending: Option<Box<Ending>>,
+}
+
+/// What there is to know about the end of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ending {
     /// Final; set when the plane has let the session go.
     pub(super) kept: Counters,
     pub(super) outcome: Outcome,
@@ -31,9 +38,10 @@ pub(super) struct Session {
 }
 
 /// Who is to know when a session is gone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Outcome {
     /// Nobody: it was never accepted.
+    #[default]
     Silent,
     /// The closed log.
     Closed(CloseReason),
@@ -55,11 +63,17 @@ impl Session {
             place,
             // Until the plane has it, since when it was asked to.
             started: now,
-            kept: Counters::default(),
-            outcome: Outcome::Silent,
-            sweep: None,
-            install_error: None,
+            ending: None,
         }
+    }
+
+    /// Nothing, as long as it does not end.
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.as_deref().copied().unwrap_or_default()
+    }
+
+    pub(super) fn ending_mut(&mut self) -> &mut Ending {
+        self.ending.get_or_insert_default()
     }
 
     /// When it closes if no packet comes after those that `counters` know of.
@@ -86,16 +100,17 @@ impl Engine {
                         self.close_if_swept(now, slot);
                     }
                     Err(error) => {
-                        session.install_error = Some(error);
+                        let ending = session.ending_mut();
+                        ending.install_error = Some(error);
                         // Nobody is told of the end of a session that never was, whatever was to end it.
-                        session.outcome = Outcome::Silent;
+                        ending.outcome = Outcome::Silent;
                         self.apply(now, slot, state::Event::InstallFailed);
                     }
                 }
             }
             Completion::Removed { slot, result: Ok(counters) } => {
                 let Some(session) = self.table.get_mut(slot) else { return };
-                session.kept = counters;
+                session.ending_mut().kept = counters;
                 self.apply(now, slot, state::Event::Removed);
                 self.answer_parked(slot, counters);
             }
@@ -140,7 +155,7 @@ impl Engine {
 
     fn expire(&mut self, now: Moment, slot: Slot) {
         if let Some(session) = self.table.get_mut(slot) {
-            session.outcome = Outcome::Closed(CloseReason::Timeout);
+            session.ending_mut().outcome = Outcome::Closed(CloseReason::Timeout);
         }
         self.apply(now, slot, state::Event::Expire);
     }
@@ -149,7 +164,7 @@ impl Engine {
         match self.visible(id) {
             Some(slot) => {
                 let session = self.table.get_mut(slot).expect("a visible session is in the table");
-                session.outcome = Outcome::Deleted { ticket, record };
+                session.ending_mut().outcome = Outcome::Deleted { ticket, record };
                 self.apply(now, slot, state::Event::Delete);
             }
             None => self.reply(ticket, ReplyBody::Deleted(None)),
@@ -179,7 +194,7 @@ impl Engine {
         match step {
             Step::Accept => self.accept(session.place),
             Step::Refuse => {
-                let error = match session.install_error {
+                let error = match session.ending().install_error {
                     Some(InstallError::Full) => AddError::TableFull,
                     Some(InstallError::Unavailable) | None => AddError::Unavailable,
                 };
@@ -187,7 +202,7 @@ impl Engine {
             }
             Step::Remove => self.remove_from_plane(slot),
             Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
-            Step::Arm => self.wheel.arm(slot, session.deadline(&session.kept)),
+            Step::Arm => self.wheel.arm(slot, session.deadline(&session.ending().kept)),
             Step::Disarm => self.wheel.cancel(slot),
             Step::Report => self.report(now, slot),
             Step::Forget => {
@@ -204,18 +219,19 @@ impl Engine {
     /// The session is gone: its final counters go to whoever is to know.
     fn report(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
+        let ending = session.ending();
         let record = |reason| ClosedRecord {
             sequence: 0,
             id: session.spec.id,
-            counters: session.kept,
+            counters: ending.kept,
             started: session.started,
             ended: now,
             reason,
         };
-        match session.outcome {
+        match ending.outcome {
             Outcome::Silent => {}
             Outcome::Deleted { ticket, record: is_recorded } => {
-                let view = session.view(session.kept, Some(now));
+                let view = session.view(ending.kept, Some(now));
                 let record = is_recorded.then(|| record(CloseReason::Deleted));
                 self.statistics.deleted += 1;
                 if let Some(record) = record {
@@ -233,5 +249,16 @@ impl Engine {
                 self.append_closed(record);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are millions of them.
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Option<Session>>() <= 120, "{} bytes", size_of::<Option<Session>>());
     }
 }

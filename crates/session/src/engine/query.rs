@@ -68,7 +68,7 @@ impl Engine {
         let mut query = Query { ticket, shape, rows: Vec::with_capacity(slots.len()), waiting: 0 };
         for (row, slot) in (0_u64..).zip(slots) {
             let Some(session) = self.table.get(*slot) else { continue };
-            query.rows.push(session.view(session.kept, None));
+            query.rows.push(session.view(session.ending().kept, None));
             let token = ReadToken(number << ROW_BITS | row);
             match session.state {
                 State::Established => self.commands.push_back(Command::Read { slot: *slot, token }),

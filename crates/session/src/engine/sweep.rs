@@ -7,7 +7,7 @@ use core::ops::Bound;
 use std::collections::VecDeque;
 
 use super::Engine;
-use super::lifecycle::{Outcome, Session};
+use super::lifecycle::{Ending, Outcome, Session};
 use crate::l3::{L3Error, NextHopId};
 use crate::limits;
 use crate::plane::Slot;
@@ -109,14 +109,14 @@ impl Engine {
     fn close_one(&mut self, now: Moment, index: usize, slot: Slot) {
         let Some(session) = self.table.get_mut(slot) else { return };
         let sweep = &mut self.sweeps.open[index];
-        if session.sweep.is_some() || session.started > sweep.since {
+        if session.ending().sweep.is_some() || session.started > sweep.since {
             return;
         }
-        session.sweep = Some(sweep.id);
+        session.ending_mut().sweep = Some(sweep.id);
         sweep.under_way += 1;
         // What is closing already is told by the name under which it does, but waited for.
         if session.state != State::Closing {
-            session.outcome = Outcome::Closed(sweep.reason);
+            session.ending_mut().outcome = Outcome::Closed(sweep.reason);
         }
         self.close_if_swept(now, slot);
     }
@@ -124,17 +124,17 @@ impl Engine {
     /// Closes a session that a sweep has come by, if it can be closed yet: one that is being installed can't.
     pub(super) fn close_if_swept(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
-        if session.sweep.is_some() && session.state.is_visible() {
+        if session.ending().sweep.is_some() && session.state.is_visible() {
             self.apply(now, slot, state::Event::Delete);
         }
     }
 
     /// A session is gone: its sweep waits for one fewer.
     pub(super) fn settle_sweep(&mut self, gone: &Session) {
-        let Some(id) = gone.sweep else { return };
+        let Ending { outcome, sweep: Some(id), .. } = gone.ending() else { return };
         if let Some(sweep) = self.sweeps.open.iter_mut().find(|sweep| sweep.id == id) {
             sweep.under_way -= 1;
-            sweep.closed += u64::from(gone.outcome == Outcome::Closed(sweep.reason));
+            sweep.closed += u64::from(outcome == Outcome::Closed(sweep.reason));
         }
     }
 
