@@ -53,8 +53,12 @@ pub(super) async fn run(
             }
             end = take_ready(&mut stream, &mut ready, room), if may_read => {
                 for message in ready.drain(..) {
+                    // One that ended the call; what is behind it counts as not read.
+                    if !is_open {
+                        break;
+                    }
                     allowance.spend();
-                    is_open = is_open && intake.judge(&message);
+                    is_open = intake.judge(&message);
                 }
                 match end {
                     None => {}
@@ -77,7 +81,7 @@ pub(super) async fn run(
 }
 
 /// Waits for a message, and takes as many as are there already, at most `room`; to come back for each would cost as much as a message
-/// itself. `Some`: the stream has ended, or broken off. What was taken is in `ready` even when nobody waits to the end.
+/// itself. `Some`: the stream has ended, or broken off. It waits only while nothing was taken, so that nothing is lost with it.
 async fn take_ready(
     stream: &mut Streaming<v1beta1::SessionRequest>,
     ready: &mut Vec<v1beta1::SessionRequest>,
