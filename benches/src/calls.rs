@@ -2,7 +2,6 @@
 //!
 //! One thread makes them, so that a server has the other processor. What must not be here: which server it is.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use opof_api::v1beta1::{ActionParameters, SessionId, SessionRequest, SessionRequestArgs, SessionResponse};
 use opof_api::{Dialect, Rpc};
+pub(crate) use opof_session::l3::Family;
 use opof_testkit::netns::NetNs;
 use opof_testkit::wait::Stopwatch;
 use tokio::task::JoinSet;
@@ -30,22 +30,6 @@ const IPV6: i32 = 1;
 /// Quantiles: a name, and how many in a million are above it.
 pub(crate) const QUANTILES: [(&str, usize); 4] =
     [("p50", 500_000), ("p90", 100_000), ("p99", 10_000), ("p99.9", 1_000)];
-
-/// Of the addresses of sessions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Family {
-    V4,
-    V6,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
-}
 
 /// What a single call does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
