@@ -56,68 +56,91 @@ enum opof_reason {
 /* Besides a reason, what parse() can say: the frame has a key. */
 #define OPOF_HAS_KEY 255
 
-/* What the packet with the key is wrapped in: wire::Tunnel, the same numbers. */
-enum opof_tunnel {
-	OPOF_NO_TUNNEL = 0,
-	OPOF_GTPU = 1,
-};
+/* Four bits above the VID of a key: what it is of. Neither: TCP over IPv4, in no tunnel. */
+#define OPOF_KIND_SHIFT 12
+#define OPOF_IPV6 0x1
+#define OPOF_UDP 0x2
+#define OPOF_GTPU 0x4 /* within GTP-U: wire::Tunnel */
 
 /*
- * The two table keys: of the innermost packet that is looked at, and the outermost VLAN. Addresses and ports as on the
- * wire, LIF and VLAN as the host has numbers. No byte is left undefined: hash tables compare all of them.
+ * The key: of the innermost packet that is looked at, and the outermost VLAN. Addresses and ports as on the wire, the VLAN as
+ * the host has numbers. All of it is compared, as 64-bit words: of IPv4 the first and the last one, of IPv6 all five.
  */
-struct opof_key4 {
-	__u8 source[4];
-	__u8 destination[4];
-	__u8 source_port[2];
-	__u8 destination_port[2];
-	__u16 lif;
-	__u16 vlan;
-	__u8 transport;
-	__u8 tunnel; /* enum opof_tunnel */
-	__u8 zero[2];
+struct opof_key {
+	union {
+		struct {
+			__u8 source[4];
+			__u8 destination[4];
+		} v4; /* then zeros */
+		struct {
+			__u8 source[16];
+			__u8 destination[16];
+		} v6;
+		__u64 addresses[4];
+	};
+	union {
+		struct {
+			__u8 source_port[2];
+			__u8 destination_port[2];
+			__u16 vlan_kind; /* VID, and from OPOF_KIND_SHIFT on what it is of */
+			__u8 lif;	 /* position of the LIF it came in by */
+			__u8 exit;	 /* zero; in a flow the position of the LIF to leave by */
+		};
+		__u64 tail;
+	};
 };
 
-struct opof_key6 {
-	__u8 source[16];
-	__u8 destination[16];
-	__u8 source_port[2];
-	__u8 destination_port[2];
-	__u16 lif;
-	__u16 vlan;
-	__u8 transport;
-	__u8 tunnel; /* enum opof_tunnel */
-	__u8 zero[2];
-};
+/* The bytes of `tail` that are compared: all but `exit`. */
+#define OPOF_TAIL_MASK 0x00ffffffffffffffULL
 
-/* opof_entry.flags */
-#define OPOF_OUTWARD 0x01 /* counts in the second direction of the record */
+/* opof_hit.flags. The last two are also above the VID in an action. */
+#define OPOF_OUTWARD 0x01 /* the second direction of its session */
 #define OPOF_DROP 0x02	  /* discard; without it, redirect to `lif` */
 #define OPOF_EDIT 0x04	  /* change what the slot's entry of `edits_of_slot` says */
 
-/* opof_entry.rewrite: leave the tag alone */
-#define OPOF_KEEP_VID 0xffff
+/* The VID to write: leave the tag alone */
+#define OPOF_KEEP_VID 0xfff
 
-/* What to do with a hit: one word, so that a program reads all of it or none of it. */
+/* Bits of opof_flow.stamp that are the action: a VID, and from OPOF_KIND_SHIFT on flags. The others are those of a time in ns. */
+#define OPOF_ACTION_MASK 0xffffULL
+
+/*
+ * One direction of a session, in one cache line: what packets have that are of it, what is done with them, and how many there
+ * were. Mapped into user space. Direction d of the session in slot s is number 2 s + d.
+ *
+ * Key and action are written before the index leads here, and not again before no program can have been led here any more:
+ * the table's protocol, in crates/dataplane-linux/src/table.rs.
+ */
+struct opof_flow {
+	struct opof_key key;
+	__u64 stamp; /* CLOCK_MONOTONIC of the last packet, as fine as the kernel's tick; and the action */
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Places for flows in a bucket, and buckets that a key may be in. */
+#define OPOF_ENTRIES 7
+#define OPOF_PROBES 16
+/* From one bucket of a key to the next one. */
+#define OPOF_PROBE_MULTIPLIER 0x9e3779b1U
+/* Multipliers of the hash of a key, and what it starts from. They are drawn when the maps are made. */
+#define OPOF_MULTIPLIERS 11
+
+/* A cache line of the index. An entry is the lower half of the key's hash, then the flow's number and one; or zero. */
+struct opof_bucket {
+	__u64 passed; /* entries that would be here if there had been room, and are in a later bucket of their key */
+	__u64 entries[OPOF_ENTRIES];
+};
+
+/* What was found. */
 struct opof_hit {
-	__u32 slot;    /* index into `records` */
+	__u32 slot;
 	__u16 rewrite; /* VID for the outermost tag, or OPOF_KEEP_VID */
 	__u8 lif;      /* position of the LIF to leave by: its ways in `ports` begin at OPOF_WAYS times this */
 	__u8 flags;
 };
 
-/*
- * The table value. `check` is opof_check4/6 of the entry's own key: the kernel reuses the memory of a deleted
- * entry at once, so a program that found an entry just before its deletion may read the successor's value. It
- * then sees a check that is not its key's, and takes the frame for a miss. The kernel copies a value from its
- * start to its end, so `check` stands first and is read last.
- */
-struct opof_entry {
-	__u64 check;
-	struct opof_hit hit;
-};
-
-/* Multipliers of the check: odd, without structure (fractions of square roots of primes). */
+/* Multipliers of checks: odd, without structure (fractions of square roots of primes). */
 #define OPOF_CHECK_0 0x6a09e667f3bcc909ULL
 #define OPOF_CHECK_1 0xbb67ae8584caa73bULL
 #define OPOF_CHECK_2 0x3c6ef372fe94f82bULL
@@ -213,19 +236,6 @@ struct opof_exit {
 	__u32 spread;	  /* frames are to take different ways */
 };
 
-/* One direction of a session. `last_seen` is CLOCK_MONOTONIC in ns, as fine as the kernel's tick; 0: never. */
-struct opof_direction {
-	__u64 packets;
-	__u64 bytes;
-	__u64 last_seen;
-};
-
-/* Counters of a session: one cache line. Mapped into user space. */
-struct opof_record {
-	struct opof_direction direction[2];
-	__u64 unused[2];
-};
-
 /* What became of a frame, as it is counted per port. A firewall port uses OPOF_RECEIVED alone, the uplink that for what was taken
  * and OPOF_REFUSED; on a wire port what was received is the sum of the others. */
 enum opof_kind {
@@ -247,13 +257,11 @@ struct opof_tally {
 	__u64 bytes;
 };
 
-/* What opof_probe says of a frame. The key is that of `family`; the entry is meaningful on a hit. */
+/* What opof_probe says of a frame. The hit is meaningful when it is one. */
 struct opof_probed {
 	__u32 verdict; /* enum opof_reason, or OPOF_HAS_KEY for a hit */
-	__u8 family;   /* 4, 6, or 0 without a key */
-	__u8 zero[3];
-	struct opof_key4 key4;
-	struct opof_key6 key6;
+	__u32 has_key;
+	struct opof_key key;
 	struct opof_hit hit;
 };
 
@@ -365,19 +373,19 @@ struct opof_walk {
 	_Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
 #define OPOF_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
 
-OPOF_SIZE(opof_key4, 20);
-OPOF_AT(opof_key4, source_port, 8);
-OPOF_AT(opof_key4, lif, 12);
-OPOF_AT(opof_key4, transport, 16);
-OPOF_AT(opof_key4, tunnel, 17);
-OPOF_SIZE(opof_key6, 44);
-OPOF_AT(opof_key6, source_port, 32);
-OPOF_AT(opof_key6, lif, 36);
-OPOF_AT(opof_key6, transport, 40);
-OPOF_AT(opof_key6, tunnel, 41);
+OPOF_SIZE(opof_key, 40);
+OPOF_AT(opof_key, v4.destination, 4);
+OPOF_AT(opof_key, v6.destination, 16);
+OPOF_AT(opof_key, source_port, 32);
+OPOF_AT(opof_key, vlan_kind, 36);
+OPOF_AT(opof_key, lif, 38);
+OPOF_AT(opof_key, exit, 39);
+OPOF_SIZE(opof_flow, 64);
+OPOF_AT(opof_flow, stamp, 40);
+OPOF_AT(opof_flow, packets, 48);
+OPOF_AT(opof_flow, bytes, 56);
+OPOF_SIZE(opof_bucket, 64);
 OPOF_SIZE(opof_hit, 8);
-OPOF_SIZE(opof_entry, 16);
-OPOF_AT(opof_entry, hit, 8);
 OPOF_SIZE(opof_edit, 48);
 OPOF_AT(opof_edit, source_port, 32);
 OPOF_AT(opof_edit, next_hop, 36);
@@ -394,12 +402,10 @@ OPOF_SIZE(opof_returning, 8);
 OPOF_SIZE(opof_exit, 12);
 OPOF_SIZE(opof_edits, 96);
 OPOF_SIZE(opof_next_hop, 24);
-OPOF_SIZE(opof_record, 64);
 OPOF_SIZE(opof_tally, 16);
-OPOF_SIZE(opof_probed, 80);
-OPOF_AT(opof_probed, key4, 8);
-OPOF_AT(opof_probed, key6, 28);
-OPOF_AT(opof_probed, hit, 72);
+OPOF_SIZE(opof_probed, 56);
+OPOF_AT(opof_probed, key, 8);
+OPOF_AT(opof_probed, hit, 48);
 OPOF_SIZE(opof_too_big, 4);
 OPOF_AT(opof_too_big, said, 2);
 OPOF_SIZE(opof_tunnel_end, 40);

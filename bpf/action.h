@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0 */
 /*
- * What is done with a frame once it is understood: look up, count, send on. What is changed in it is in edit.h.
+ * What is done with a frame once it is understood and looked up: count, send on. What is changed in it is in edit.h.
  *
  * Atomics only where CPUs meet: a session's packets can arrive on several, the statistics are one set a CPU.
  */
@@ -14,68 +14,23 @@
 #include "abi.h"
 #include "maps.h"
 #include "parse.h"
+#include "table.h"
 
-/* The key as 8-byte words, the last 4 bytes as a word of their own. */
-static __always_inline __u64 word(const void *key, int index)
+/* Bytes as 8-byte words, the last 4 bytes as a word of their own. */
+static __always_inline __u64 word(const void *bytes, int index)
 {
 	__u64 value;
 
-	__builtin_memcpy(&value, key + 8 * index, sizeof(value));
+	__builtin_memcpy(&value, bytes + 8 * index, sizeof(value));
 	return value;
 }
 
-static __always_inline __u64 half_word(const void *key, int index)
+static __always_inline __u64 half_word(const void *bytes, int index)
 {
 	__u32 value;
 
-	__builtin_memcpy(&value, key + 8 * index, sizeof(value));
+	__builtin_memcpy(&value, bytes + 8 * index, sizeof(value));
 	return value;
-}
-
-/* See struct opof_entry; table.rs computes the same. */
-static __always_inline __u64 check4(const struct opof_key4 *key)
-{
-	return word(key, 0) * OPOF_CHECK_0 + word(key, 1) * OPOF_CHECK_1 + half_word(key, 2) * OPOF_CHECK_2;
-}
-
-static __always_inline __u64 check6(const struct opof_key6 *key)
-{
-	return word(key, 0) * OPOF_CHECK_0 + word(key, 1) * OPOF_CHECK_1 + word(key, 2) * OPOF_CHECK_2 +
-	       word(key, 3) * OPOF_CHECK_3 + word(key, 4) * OPOF_CHECK_4 + half_word(key, 5) * OPOF_CHECK_5;
-}
-
-/* Reads an entry so that *hit is all of the session that was looked up. 0: it is another's by now. */
-static __always_inline int read_entry(const struct opof_entry *entry, __u64 check, struct opof_hit *hit)
-{
-	__u64 whole = *(volatile const __u64 *)&entry->hit;
-
-	if (*(volatile const __u64 *)&entry->check != check)
-		return 0;
-	__builtin_memcpy(hit, &whole, sizeof(whole));
-	return 1;
-}
-
-/* The upper bits of a product or of a sum of products depend on all others. */
-static __always_inline __u32 way_of(__u64 hash)
-{
-	return hash >> (64 - OPOF_WAY_BITS);
-}
-
-/* 1, with *hit and the flow's *way filled, when a session has the key of *p. The check is a hash of the key anyway. */
-static __always_inline int find(struct opof_packet *p, struct opof_hit *hit, __u32 *way)
-{
-	struct opof_entry *entry;
-	__u64 check;
-
-	if (p->family == 4) {
-		entry = bpf_map_lookup_elem(&sessions4, &p->key4);
-		check = check4(&p->key4);
-	} else {
-		entry = bpf_map_lookup_elem(&sessions6, &p->key6);
-		check = check6(&p->key6);
-	}
-	*way = way_of(check);
-	return entry && read_entry(entry, check, hit);
 }
 
 /*
@@ -125,19 +80,14 @@ static __always_inline void count_port(__u32 kind, __u32 length)
 	count(opof_statistics + kind, length);
 }
 
-/* Counts a hit in its session's record. The coarse clock is a load; timeouts are whole seconds. */
-static __always_inline void count_session(const struct opof_hit *hit, __u32 length)
+/* Counts a hit. The coarse clock is a load; timeouts are whole seconds. */
+static __always_inline void count_flow(struct opof_flow *flow, __u32 length)
 {
-	__u32 slot = hit->slot;
-	struct opof_record *record = bpf_map_lookup_elem(&records, &slot);
-	struct opof_direction *direction;
+	__u64 action = flow->stamp & OPOF_ACTION_MASK;
 
-	if (!record)
-		return;
-	direction = &record->direction[hit->flags & OPOF_OUTWARD];
-	__sync_fetch_and_add(&direction->packets, 1);
-	__sync_fetch_and_add(&direction->bytes, length);
-	*(volatile __u64 *)&direction->last_seen = bpf_ktime_get_coarse_ns();
+	__sync_fetch_and_add(&flow->packets, 1);
+	__sync_fetch_and_add(&flow->bytes, length);
+	*(volatile __u64 *)&flow->stamp = (bpf_ktime_get_coarse_ns() & ~OPOF_ACTION_MASK) | action;
 }
 
 /*

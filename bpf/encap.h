@@ -47,13 +47,17 @@ static __always_inline __u32 folded_address(const __u8 address[16])
 /* wire::encap::flow_hash() of flow_words(). */
 static __always_inline __u32 flow_hash(const struct opof_packet *p)
 {
-	if (p->family == 4)
-		return mixed(mixed(mixed(mixed(0, big_endian(p->key4.source)), big_endian(p->key4.destination)),
-				   big_endian(p->key4.source_port)),
-			     p->key4.transport);
-	return mixed(mixed(mixed(mixed(0, folded_address(p->key6.source)), folded_address(p->key6.destination)),
-			   big_endian(p->key6.source_port)),
-		     p->key6.transport);
+	const struct opof_key *key = &p->key;
+	__u32 source, destination;
+
+	if (p->family == 4) {
+		source = big_endian(key->v4.source);
+		destination = big_endian(key->v4.destination);
+	} else {
+		source = folded_address(key->v6.source);
+		destination = folded_address(key->v6.destination);
+	}
+	return mixed(mixed(mixed(mixed(0, source), destination), big_endian(key->source_port)), p->transport);
 }
 
 /* wire::encap::frame_hash() of a frame that parse() has seen. */
@@ -61,7 +65,7 @@ static __always_inline __u32 frame_hash(struct xdp_md *ctx, const struct opof_pa
 {
 	const __u8 *link = frame_start(ctx);
 
-	if (p->family == 6 ? p->key6.transport : p->key4.transport)
+	if (p->transport)
 		return flow_hash(p);
 	if ((void *)(link + 16) > frame_end(ctx))
 		return 0; /* of four zeros */

@@ -12,43 +12,37 @@
 #include "abi.h"
 
 /* Set before loading, once per port: the verifier then sees plain numbers and no port has to be looked up. */
-const volatile __u16 opof_lif;	     /* in the key of a wire port */
+const volatile __u16 opof_lif;	     /* of a wire port: its number, and its position, which is in the keys of its frames */
+const volatile __u8 opof_position;
 const volatile __u32 opof_statistics; /* first index of this port in `statistics` */
 const volatile __u32 opof_other;     /* in `ports`: the firewall port, or for that one the first way to the network */
 const volatile __u8 opof_spread;     /* of a firewall port: its LIF balances, so frames are to take different ways */
 
 /* The same for all ports. */
+const volatile __u32 opof_buckets;		   /* of the index */
+const volatile __u64 opof_hash[OPOF_MULTIPLIERS]; /* what the hash of a key starts from, and its multipliers */
 const volatile __u32 opof_tunnelled;	   /* a bit for each LIF, by position: its firewall is behind a tunnel */
 const volatile __u32 opof_vni;		   /* of those tunnels */
 const volatile __u16 opof_option_class;	   /* the same */
 const volatile __u8 opof_option_type;	   /* the same */
 const volatile __u64 opof_answer_interval; /* nanoseconds for one answer to a packet that does not fit */
 
-/* Two entries a session, one a direction. Without preallocation the memory grows with the sessions there are. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2);
-	__type(key, struct opof_key4);
-	__type(value, struct opof_entry);
-} sessions4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2);
-	__type(key, struct opof_key6);
-	__type(value, struct opof_entry);
-} sessions6 SEC(".maps");
-
-/* By slot. Mapped, so that counters are read without a system call. */
+/* The table, both mapped into user space: where a key's flow is, and the flows by their numbers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct opof_record);
-} records SEC(".maps");
+	__type(value, struct opof_bucket);
+} buckets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct opof_flow);
+} flows SEC(".maps");
 
 /* By slot, for sessions that change more than the tag. */
 struct {

@@ -18,12 +18,10 @@
 struct opof_packet {
 	__u32 length; /* whole frame without FCS */
 	__u16 vlan;   /* outermost VID, 0 untagged */
-	__u8 family;  /* of the key: 4 or 6. Without a key it says nothing, and the key's transport is 0 */
+	__u8 family;  /* of the key: 4 or 6. Without a key it says nothing, and the transport is 0 */
 	__u8 tags;
-	union {
-		struct opof_key4 key4;
-		struct opof_key6 key6;
-	};
+	struct opof_key key;
+	__u8 transport; /* of the key, as in IP */
 	/* Of the outermost IP header, with a key. Within a tunnel they may differ from those of the key. */
 	__u8 outer_family;
 	__u8 outer_protocol;
@@ -204,8 +202,8 @@ static __always_inline int parse_ipv4(struct opof_cursor *c, struct opof_packet 
 	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
 		return OPOF_PROTOCOL;
 	p->family = 4;
-	__builtin_memcpy(p->key4.source, ip->source, 4);
-	__builtin_memcpy(p->key4.destination, ip->destination, 4);
+	__builtin_memcpy(p->key.v4.source, ip->source, 4);
+	__builtin_memcpy(p->key.v4.destination, ip->destination, 4);
 	c->at = ip + 1;
 	c->left = total - sizeof(*ip);
 	return OPOF_HAS_KEY;
@@ -252,8 +250,8 @@ static __always_inline int parse_ipv6(struct opof_cursor *c, struct opof_packet 
 	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
 		return OPOF_PROTOCOL;
 	p->family = 6;
-	__builtin_memcpy(p->key6.source, ip->source, 16);
-	__builtin_memcpy(p->key6.destination, ip->destination, 16);
+	__builtin_memcpy(p->key.v6.source, ip->source, 16);
+	__builtin_memcpy(p->key.v6.destination, ip->destination, 16);
 	c->at = ip + 1;
 	c->left = payload;
 	return OPOF_HAS_KEY;
@@ -295,23 +293,17 @@ static __always_inline int parse_udp(const struct opof_cursor *c, __u8 ports[4])
 	return OPOF_HAS_KEY;
 }
 
-/* Completes the key of the family that was found. */
-static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u16 lif, __u8 protocol,
-				       enum opof_tunnel tunnel)
+/* Completes the key. `kind` is OPOF_GTPU or nothing. */
+static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u8 lif, __u8 protocol, __u16 kind)
 {
-	if (p->family == 4) {
-		__builtin_memcpy(p->key4.source_port, ports, 4);
-		p->key4.lif = lif;
-		p->key4.vlan = p->vlan;
-		p->key4.transport = protocol;
-		p->key4.tunnel = tunnel;
-	} else {
-		__builtin_memcpy(p->key6.source_port, ports, 4);
-		p->key6.lif = lif;
-		p->key6.vlan = p->vlan;
-		p->key6.transport = protocol;
-		p->key6.tunnel = tunnel;
-	}
+	if (p->family == 6)
+		kind |= OPOF_IPV6;
+	if (protocol == PROTOCOL_UDP)
+		kind |= OPOF_UDP;
+	__builtin_memcpy(p->key.source_port, ports, 4);
+	p->key.vlan_kind = p->vlan | kind << OPOF_KIND_SHIFT;
+	p->key.lif = lif;
+	p->transport = protocol;
 }
 
 static __always_inline int parse_transport(const struct opof_cursor *c, __u8 protocol, __u8 ports[4])
@@ -384,7 +376,7 @@ static __always_inline int parse_g_pdu(struct opof_cursor *c)
  * Rule 8, `at` behind the UDP header, with `left` bytes to the end of what that carries: replaces the key by the one
  * of the packet inside. A function of its own, so that the code of other frames stays as short as it is without it.
  */
-static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u32 left, __u16 lif)
+static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u32 left, __u8 lif)
 {
 	struct opof_cursor c = { .at = at, .end = end, .left = left };
 	__u8 protocol = 0, ports[4];
@@ -397,7 +389,7 @@ static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u
 	if (c.left < 1 || c.at + 1 > c.end)
 		return OPOF_TRUNCATED;
 	/* The outer key may be the longer one. */
-	__builtin_memset(&p->key6, 0, sizeof(p->key6));
+	__builtin_memset(&p->key, 0, sizeof(p->key));
 	size = c.left;
 	switch (*(__u8 *)c.at >> 4) {
 	case 4:
@@ -427,7 +419,7 @@ static __always_inline int is_gtpu(__u8 protocol, const __u8 ports[4])
 }
 
 /* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. TCP control fills it, too: wire::flow_of(). */
-static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u16 lif)
+static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u8 lif)
 {
 	struct opof_cursor c = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
 	struct ethernet_header *eth = c.at;
@@ -463,7 +455,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u1
 		return said;
 	if (is_gtpu(protocol, ports))
 		return parse_gtpu(p, c.at + sizeof(struct udp_header), c.end, c.left - sizeof(struct udp_header), lif);
-	finish_key(p, ports, lif, protocol, OPOF_NO_TUNNEL);
+	finish_key(p, ports, lif, protocol, 0);
 	return said;
 }
 

@@ -6,7 +6,8 @@
  * abi.h    what user space and the programs agree on
  * maps.h   tables, counters, ports
  * parse.h  from a frame to a key, or to a reason
- * action.h lookup, counters, redirect
+ * table.h  from a key to its flow
+ * action.h counters, redirect
  * edit.h   what is changed in a frame on its way
  * encap.h  what stands in front of a frame in a tunnel, and decap.h, what comes out of it
  * copy.h   copies to collectors
@@ -34,7 +35,7 @@ char opof_license[] SEC("license") = "Dual Apache-2.0/GPL";
 static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet, struct opof_hit *hit, __u32 *way,
 				 struct opof_change *change)
 {
-	int said = parse(ctx, packet, opof_lif);
+	int said = parse(ctx, packet, opof_position);
 
 	change->edit = 0;
 	if (said != OPOF_HAS_KEY)
@@ -51,7 +52,8 @@ static __always_inline int judge(struct xdp_md *ctx, struct opof_packet *packet,
  * A hit whose packets are changed in more than the tag, or copied. A function of its own, so that the code and the stack of other
  * frames stay as short as they are without. An action, or OPOF_NOT_SENT and why.
  */
-static __noinline int forward_changed(struct xdp_md *ctx, struct opof_packet *packet, const struct opof_hit *hit, __u32 exit)
+static __noinline int forward_changed(struct xdp_md *ctx, struct opof_packet *packet, const struct opof_hit *hit,
+				      struct opof_flow *flow, __u32 exit)
 {
 	struct opof_change change;
 	struct opof_copy copy;
@@ -59,7 +61,7 @@ static __noinline int forward_changed(struct xdp_md *ctx, struct opof_packet *pa
 
 	if (said != OPOF_HAS_KEY)
 		return OPOF_NOT_SENT + said;
-	count_session(hit, packet->length);
+	count_flow(flow, packet->length);
 	count_port(OPOF_FORWARDED, packet->length);
 	if (change.edit->flags & (OPOF_MIRROR | OPOF_SNOOP)) {
 		copies = prepare_copy(ctx, packet, hit, change.edit, &copy);
@@ -79,20 +81,24 @@ int opof_wire(struct xdp_md *ctx)
 	struct opof_packet packet;
 	struct opof_hit hit = {};
 	__u32 way = 0, exit;
-	int said = parse(ctx, &packet, opof_lif), action;
+	int said = parse(ctx, &packet, opof_position), action;
+	struct opof_flow *flow = 0;
 
-	if (said == OPOF_HAS_KEY && !find(&packet, &hit, &way))
-		said = OPOF_MISS;
+	if (said == OPOF_HAS_KEY) {
+		flow = find(&packet, &hit, &way);
+		if (!flow)
+			said = OPOF_MISS;
+	}
 	exit = hit.lif << OPOF_WAY_BITS | way;
-	if (said == OPOF_HAS_KEY && (hit.flags & OPOF_EDIT)) {
-		action = forward_changed(ctx, &packet, &hit, exit);
+	if (flow && (hit.flags & OPOF_EDIT)) {
+		action = forward_changed(ctx, &packet, &hit, flow, exit);
 		if (action < OPOF_NOT_SENT)
 			return action;
 		said = action - OPOF_NOT_SENT;
 	}
-	if (said != OPOF_HAS_KEY)
+	if (!flow || said != OPOF_HAS_KEY)
 		return send_slow(ctx, &packet, said);
-	count_session(&hit, packet.length);
+	count_flow(flow, packet.length);
 	if (hit.flags & OPOF_DROP) {
 		count_port(OPOF_DROPPED, packet.length);
 		return XDP_DROP;
@@ -174,11 +180,8 @@ int opof_probe(struct xdp_md *ctx)
 	__builtin_memset(out, 0, sizeof(*out));
 	/* A miss has a key, and what expires had a session as well. */
 	if (said == OPOF_HAS_KEY || said == OPOF_MISS || said == OPOF_TTL_EXPIRED) {
-		out->family = packet.family;
-		if (packet.family == 4)
-			out->key4 = packet.key4;
-		else
-			out->key6 = packet.key6;
+		out->has_key = 1;
+		out->key = packet.key;
 	}
 	out->verdict = said;
 	out->hit = hit;

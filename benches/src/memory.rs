@@ -1,4 +1,4 @@
-//! Bytes a session, all in: the kernel's tables, the records and what the daemon has resident.
+//! Bytes a session, all in: the kernel's table and what the daemon has resident beside it.
 
 use anyhow::{Context, Result};
 use opof_testkit::wait::Stopwatch;
@@ -11,7 +11,7 @@ use crate::subject::Subject;
 use crate::text;
 
 const ABOUT: &str = "opofd on XDP with as many sessions as it has room for: what its BPF maps take of the kernel's memory, as the kernel \
-     accounts for it, and what the process has resident, each divided by the sessions. Once a size, for it does not vary.";
+     accounts for it, and what the process has resident without what it maps of those, each divided by the sessions. Once a size, for it does not vary.";
 
 const SIZES: [u32; 3] = [1_000_000, 4_000_000, 16_000_000];
 const QUICK: [u32; 1] = [10_000];

@@ -76,13 +76,11 @@ impl Subject {
         Ok(Duration::from_nanos(ticks * 1_000_000_000 / second))
     }
 
-    /// Bytes that it has resident (proc_pid_status(5)).
+    /// Bytes that it has resident, without what it has mapped of BPF maps: that is the kernel's.
     pub(crate) fn resident(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = resident.and_then(|text| text.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        Ok(kib.context("no VmRSS")? * 1024)
+        let path = format!("/proc/{}/smaps", self.child.id());
+        let maps = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(own(&maps).context("no mapping has an Rss")? * 1024)
     }
 
     /// Bytes of the kernel's that its BPF maps take, each map once.
@@ -117,6 +115,24 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
+/// KiB resident in all mappings (proc(5), smaps) but those of BPF maps.
+fn own(smaps: &str) -> Option<u64> {
+    let (mut of_a_map, mut sum) = (false, None);
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some("Rss:") if !of_a_map => {
+                let kib = words.next().and_then(|number| number.parse::<u64>().ok())?;
+                sum = Some(sum.unwrap_or(0) + kib);
+            }
+            // A mapping begins with its range of addresses; its name is the last of six words.
+            Some(word) if word.contains('-') => of_a_map = words.nth(4) == Some("anon_inode:bpf-map"),
+            _ => {}
+        }
+    }
+    sum
+}
+
 /// The number of a map and its bytes, when it is one.
 fn map_of(fdinfo: &str) -> Option<(u32, u64)> {
     let value = |name: &str| fdinfo.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
@@ -136,6 +152,15 @@ fn binary() -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_mapped_of_bpf_maps_is_not_its_own() {
+        let smaps = "55d0-55d8 r-xp 00000000 00:1f 42   /usr/bin/opofd\nSize: 8 kB\nRss:  5 kB\nVmFlags: rd ex\n\
+            7f00-7f10 rw-s 00000000 00:0e 1057  anon_inode:bpf-map\nRss:  64 kB\n\
+            7f20-7f30 rw-p 00000000 00:00 0 \nRss:  7 kB\nAnonHugePages: 0 kB\n";
+        assert_eq!(own(smaps), Some(12));
+        assert_eq!(own(""), None);
+    }
 
     #[test]
     fn a_map_has_a_number_and_bytes() {

@@ -21,8 +21,6 @@ use crate::device::{Device, lifs};
 const BATCH: usize = 16_384;
 /// More than an answer needs.
 const BOUND: Duration = Duration::from_secs(60);
-/// Bytes of the counters of a session.
-const RECORD: u64 = 64;
 /// Source of the first session, of which each next one has one more. Behind the last are as many again for those that miss.
 const FIRST_V4: u32 = 0x0A00_0000;
 
@@ -67,9 +65,9 @@ impl Sessions {
         Ok(RandomRunner::new(&self.plane, lifs()[0])?)
     }
 
-    /// Bytes of the tables and of the counters.
+    /// Bytes of the table, with the counters in it.
     pub(super) fn memory(&self) -> Result<u64> {
-        Ok(table_memory(&self.plane).context("read fdinfo")? + RECORD * u64::from(self.count))
+        table_memory(&self.plane).context("read fdinfo")
     }
 
     /// Of the first session. Those behind it differ in the source.

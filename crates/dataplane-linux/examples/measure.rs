@@ -31,7 +31,7 @@ fn main() {
     let asked: Vec<u32> = std::env::args().skip(1).map(|arg| arg.parse().expect("a number of sessions")).collect();
     let lab = Lab::new();
     println!("                                      one flow |     random flows |     sessions/s | bytes a session");
-    println!("sessions  hit miss TCP-control UDP GTP-U harness | hit miss harness | install remove | table + record");
+    println!("sessions  hit miss TCP-control UDP GTP-U harness | hit miss harness | install remove | table");
     for sessions in if asked.is_empty() { SIZES.to_vec() } else { asked } {
         for family in [4, 6] {
             measure(&lab, sessions, family);
@@ -52,7 +52,6 @@ fn key(n: u32, family: u8) -> FlowKey {
 fn measure(lab: &Lab, sessions: u32, family: u8) {
     // Room for the two that are measured once.
     let mut plane = lab.plane(sessions + 2);
-    let empty = table_memory(&plane).expect("fdinfo");
     let installs: Vec<_> =
         (0..sessions).map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, family)) }).collect();
     let installed = rate(&mut plane, &installs);
@@ -81,7 +80,7 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
     let removed = rate(&mut plane, &removals);
     let each = u64::from(sessions);
     println!(
-        "{sessions:>8} IPv{family}  {} {} {} {} {} {} | {} {} {} | {installed} {removed} | {} of which empty table {}, + 64",
+        "{sessions:>8} IPv{family}  {} {} {} {} {} {} | {} {} {} | {installed} {removed} | {}",
         warm[0],
         warm[1],
         warm[2],
@@ -92,7 +91,6 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
         cold[1],
         cold[2],
         memory / each,
-        empty / each,
     );
 }
 

@@ -3,7 +3,6 @@
 //! What must not be here: what a plane does once it is up.
 
 use std::io;
-use std::os::fd::AsFd;
 
 use opof_dataplane::PortRole;
 use opof_dataplane::limits::ANSWERS_PER_SECOND;
@@ -21,12 +20,11 @@ use crate::links::{Bundle, Links};
 use crate::loader::{self, DeviceConstants, Loaded, SHARED_MAPS};
 use crate::pin::PinDir;
 use crate::ports::{self, Place, Port};
-use crate::records::Records;
 use crate::redirect;
 use crate::routes::Routes;
 use crate::sys::bpf;
 use crate::sys::map::{Map, PerCpuArray};
-use crate::table::Table;
+use crate::table::{self, Shape, Table};
 use crate::ways::Ways;
 
 /// What has been prepared of the interfaces.
@@ -97,7 +95,6 @@ pub(crate) struct Made {
     /// To firewalls behind tunnels.
     pub(crate) ways: Option<Ways>,
     pub(crate) routes: Routes,
-    pub(crate) records: Records,
     pub(crate) statistics: PerCpuArray<abi::Tally>,
     /// By port; none where that is a tunnel.
     pub(crate) programs: Vec<Option<Loaded>>,
@@ -108,7 +105,8 @@ pub(crate) struct Made {
 impl Made {
     pub(crate) fn new(config: &XdpConfig, places: &Places, pins: &PinDir) -> Result<Self, OpenError> {
         let layout = Layout::new(&config.lifs);
-        let device = constants(config, &layout);
+        let multipliers = table::draw_multipliers().map_err(OpenError::system("drawing random numbers"))?;
+        let device = constants(config, &layout, Shape::new(config.sessions, multipliers));
         let load = |port, program| loader::load(pins.path(), &device, layout.constants(port), program);
         let load_port = |((index, (_, role)), place): ((usize, (_, PortRole)), &Place)| {
             let program = if role == PortRole::Wire { "opof_wire" } else { "opof_firewall" };
@@ -130,7 +128,6 @@ impl Made {
                 let interfaces = places.of_lifs[wires].iter().filter_map(index).collect();
                 bundles.push(Bundle { position, bond, interfaces });
             }
-            let records = open("records")?;
             let collectors = match (&config.copies, copies_leave) {
                 (Some(copies), Some(interface)) => {
                     Some(Collectors::new(Map::new(open("collectors")?)?, copies.clone(), interface)?)
@@ -149,31 +146,32 @@ impl Made {
                 _ => None,
             };
             Ok((
-                Table {
-                    four: Map::new(open("sessions4")?)?,
-                    six: Map::new(open("sessions6")?)?,
-                    edits: Map::new(open("edits_of_slot")?)?,
-                },
+                Table::new(
+                    device.shape,
+                    config.sessions,
+                    [open("buckets")?, open("flows")?],
+                    Map::new(open("edits_of_slot")?)?,
+                )?,
                 (collectors, ways),
                 Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },
-                Records::new(records.as_fd(), config.sessions)?,
                 PerCpuArray::new(open("statistics")?)?,
                 // Before a program is attached: from its first frame on there is a way.
                 Links::follow(exits, bundles)?,
             ))
         };
-        let (table, (collectors, ways), routes, records, statistics, links) =
+        let (table, (collectors, ways), routes, statistics, links) =
             maps().map_err(OpenError::system("setting up the BPF maps"))?;
-        Ok(Self { layout, device, links, table, collectors, ways, routes, records, statistics, programs, uplink })
+        Ok(Self { layout, device, links, table, collectors, ways, routes, statistics, programs, uplink })
     }
 }
 
 /// Without a tunnel no program looks at what is about tunnels.
-fn constants(config: &XdpConfig, layout: &Layout) -> DeviceConstants {
+fn constants(config: &XdpConfig, layout: &Layout, shape: Shape) -> DeviceConstants {
     let uplink = config.uplink.as_ref();
     let answers = uplink.map_or(ANSWERS_PER_SECOND, |uplink| uplink.answers_per_second);
     DeviceConstants {
         sessions: config.sessions,
+        shape,
         tunnelled: layout.tunnelled(),
         vni: uplink.map_or(0, |uplink| uplink.tunnel.vni),
         option: uplink.map_or(OptionId::DEFAULT, |uplink| uplink.tunnel.option),

@@ -99,14 +99,14 @@ impl Layout {
     /// What differs between the programs of the ports.
     pub(crate) fn constants(&self, port: usize) -> PortConstants {
         if port == self.uplink() {
-            return PortConstants { lif: 0, index: number(port), other: 0, spread: false };
+            return PortConstants { lif: 0, position: 0, index: number(port), other: 0, spread: false };
         }
         let known = self.lifs.iter().enumerate().find(|(_, known)| port <= known.wires.end);
         let (position, LifLayout { lif, bond, wires, .. }) = known.expect("a port of this plane");
         let from_firewall = port == wires.end;
         let other = if from_firewall { way(position, 0) } else { way_to_firewall(position) };
         let spread = from_firewall && *bond == Bond::Balance && wires.len() > 1;
-        PortConstants { lif: lif.get(), index: number(port), other, spread }
+        PortConstants { lif: lif.get(), position: byte(position), index: number(port), other, spread }
     }
 }
 
@@ -119,6 +119,11 @@ pub(crate) fn way(position: usize, way: usize) -> u32 {
 /// The way to the firewall of the LIF at `position`.
 pub(crate) fn way_to_firewall(position: usize) -> u32 {
     number(LIFS * WAYS + position)
+}
+
+/// The position of a LIF, as it is in keys and actions.
+pub(crate) fn byte(position: usize) -> u8 {
+    u8::try_from(position).expect("limits.rs: a LIF's position is one byte")
 }
 
 pub(crate) fn number(index: usize) -> u32 {
@@ -155,7 +160,10 @@ mod tests {
         let configured = [ports(7, 1, Bond::Balance), ports(3, 3, Bond::Balance), ports(9, 2, Bond::ActiveStandby)];
         let layout = Layout::new(&configured);
         let all: Vec<_> = (0..9).map(|port| layout.constants(port)).collect();
-        let expected = |index, lif, other, spread| PortConstants { lif, index, other, spread };
+        let expected = |index, lif, other, spread| {
+            let position = [7, 3, 9].iter().position(|known| *known == lif).unwrap().try_into().unwrap();
+            PortConstants { lif, position, index, other, spread }
+        };
         let [first, second, third] = [0, 1, 2].map(way_to_firewall);
         let wires = [expected(0, 7, first, false), expected(2, 3, second, false), expected(4, 3, second, false)];
         assert_eq!([all[0], all[2], all[4]], wires);
@@ -177,9 +185,9 @@ mod tests {
         assert_eq!(layout.firewalls().collect::<Vec<_>>(), [None, Some(address), Some(address)]);
         assert_eq!((layout.tunnelled(), layout.uplink()), (0b110, 8));
         let (lif, constants) = layout.returning(1);
-        let expected = PortConstants { lif: 3, index: 5, other: way(1, 0), spread: true };
+        let expected = PortConstants { lif: 3, position: 1, index: 5, other: way(1, 0), spread: true };
         assert_eq!((lif.get(), constants), (3, expected));
-        assert_eq!(layout.constants(8), PortConstants { lif: 0, index: 8, other: 0, spread: false });
+        assert_eq!(layout.constants(8), PortConstants { lif: 0, position: 0, index: 8, other: 0, spread: false });
     }
 
     #[test]

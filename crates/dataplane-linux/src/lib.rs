@@ -33,7 +33,6 @@ mod pin;
 mod plane;
 mod ports;
 pub mod probe;
-mod records;
 mod redirect;
 mod routes;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]

@@ -26,6 +26,8 @@ pub const WAY_LOOK_SOON: Duration = Duration::from_millis(100);
 pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 /// Commands that were taken and whose answers have not been fetched.
 pub const UNDER_WAY: usize = 16_384;
+/// Buckets of the table's index, for however few sessions: of so many random ones, some have room.
+pub const BUCKETS_MIN: u32 = 16;
 /// Entries that one batch system call inserts or deletes.
 pub const BATCH: usize = 512;
 /// How often an insert or a delete that failed for a passing reason is tried before the command fails.
@@ -48,4 +50,5 @@ const _: () = assert!(WAYS.is_power_of_two() && WAYS >= WIRE_PORTS, "a way is so
 const _: () = assert!(LINK_LOOK > 0 && LINK_LOOK < 1_000_000_000, "less than a second, as the kernel takes it");
 const _: () = assert!(COLLECTORS <= 1 + u8::MAX as usize, "a collector's index is one byte of an edit");
 const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");
-const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 2, "a session has two entries");
+const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 1, "something is done at a time");
+const _: () = assert!(opof_session::limits::SESSIONS < u32::MAX / 2, "a flow's number and one are 32 bits");

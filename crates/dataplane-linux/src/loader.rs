@@ -10,6 +10,7 @@ use opof_wire::geneve::OptionId;
 
 use crate::abi::KINDS;
 use crate::error::OpenError;
+use crate::table::Shape;
 
 /// Built from `bpf/` by `cargo xtask bpf` and committed, so that a build needs no clang.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../bpf/session.bpf.o");
@@ -23,10 +24,9 @@ static BENCH: &[u8] = aya::include_bytes_aligned!("../../../bpf/bench.bpf.o");
 static TRAFFIC: &[u8] = aya::include_bytes_aligned!("../../../bpf/traffic.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const SHARED_MAPS: [&str; 14] = [
-    "sessions4",
-    "sessions6",
-    "records",
+pub(crate) const SHARED_MAPS: [&str; 13] = [
+    "buckets",
+    "flows",
     "edits_of_slot",
     "next_hops",
     "vlan_flows",
@@ -43,8 +43,10 @@ pub(crate) const SHARED_MAPS: [&str; 14] = [
 /// What differs between ports: the constants of `bpf/maps.h`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PortConstants {
-    /// In the keys of frames that come in here.
+    /// The LIF of frames that come in here.
     pub(crate) lif: u16,
+    /// Its position, which is in the keys of these frames.
+    pub(crate) position: u8,
     /// Our index of this port.
     pub(crate) index: u32,
     /// The way by which leaves what no session takes.
@@ -58,6 +60,8 @@ pub(crate) struct PortConstants {
 pub(crate) struct DeviceConstants {
     /// Sessions at most.
     pub(crate) sessions: u32,
+    /// Of the table.
+    pub(crate) shape: Shape,
     /// A bit for each LIF whose firewall is behind a tunnel.
     pub(crate) tunnelled: u32,
     /// Of those tunnels.
@@ -75,17 +79,21 @@ pub(crate) fn load(
     port: PortConstants,
     program: &str,
 ) -> Result<Loaded, OpenError> {
-    let DeviceConstants { sessions, tunnelled, vni, option, answer_interval } = *device;
+    let DeviceConstants { sessions, shape, tunnelled, vni, option, answer_interval } = *device;
     let statistics = port.index * KINDS;
     let mut loader = EbpfLoader::new();
     // Nothing in the programs depends on the kernel's own types.
     loader.btf(None);
-    loader.map_max_entries("sessions4", 2 * sessions).map_max_entries("sessions6", 2 * sessions);
-    loader.map_max_entries("records", sessions).map_max_entries("edits_of_slot", sessions);
+    loader.map_max_entries("buckets", shape.buckets()).map_max_entries("flows", 2 * sessions);
+    loader.map_max_entries("edits_of_slot", sessions);
     for name in SHARED_MAPS {
         loader.map_pin_path(name, pins.join(name));
     }
     loader.override_global("opof_lif", &port.lif, true);
+    loader.override_global("opof_position", &port.position, true);
+    let buckets = shape.buckets();
+    loader.override_global("opof_buckets", &buckets, true);
+    loader.override_global("opof_hash", &shape.multipliers()[..], true);
     loader.override_global("opof_statistics", &statistics, true);
     loader.override_global("opof_other", &port.other, true);
     let (spread, class, kind) = (u8::from(port.spread), option.class(), option.kind());

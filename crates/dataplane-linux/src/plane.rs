@@ -9,10 +9,10 @@ use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, Port
 use opof_session::plane::{
     Capabilities, Command, Completion, FastAction, InstallError, PacketChange, PacketCopy, RemoveError, Rule, Slot,
 };
-use opof_session::types::{Direction, Lif, Moment};
+use opof_session::types::{Direction, Lif, MatchKey, Moment};
 use opof_wire::SlowPath;
 
-use crate::abi::{self, Copied, Edit, Edits, Forward, Hit, Key};
+use crate::abi::{self, Copied, Edit, Edits, Forward, Key};
 use crate::assembly::{Made, Places, unpin_maps};
 use crate::attach::{Attachments, mode_name};
 use crate::collectors::Collectors;
@@ -25,11 +25,10 @@ use crate::links::Links;
 use crate::loader::{self, DeviceConstants, Loaded};
 use crate::pin::PinDir;
 use crate::ports::Place;
-use crate::records::Records;
 use crate::routes::Routes;
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
-use crate::table::{Entries, Table, install_error};
+use crate::table::{Full, Table, Way, install_error};
 use crate::ways::Ways;
 
 /// The XDP data plane.
@@ -43,7 +42,6 @@ pub struct XdpPlane {
     /// Works by itself, until it is dropped. `None` where nothing is copied.
     collectors: Option<Collectors>,
     routes: Routes,
-    records: Records,
     statistics: PerCpuArray<abi::Tally>,
     grace: Grace,
     ready: VecDeque<Completion>,
@@ -124,7 +122,6 @@ impl XdpPlane {
             edited: HashMap::new(),
             collectors: made.collectors,
             routes: made.routes,
-            records: made.records,
             statistics: made.statistics,
             grace,
             ready: VecDeque::new(),
@@ -166,7 +163,7 @@ impl XdpPlane {
         self.layout.lif(position.into())
     }
 
-    /// The table's two maps, to be measured.
+    /// The table, to be measured.
     pub(crate) fn table(&self) -> &Table {
         &self.table
     }
@@ -201,55 +198,71 @@ impl XdpPlane {
     }
 
     fn install(&mut self, commands: &[Command]) {
-        let mut results = vec![Ok(()); commands.len()];
-        let mut entries = Entries::default();
+        let mut results: Vec<Result<[Way; 2], InstallError>> = Vec::with_capacity(commands.len());
+        let (mut slots, mut edits, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (owner, command) in commands.iter().enumerate() {
             let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
-            match self.hits(*slot, rules) {
-                Ok((hits, edits)) => {
-                    self.records.clear(*slot);
-                    if let Some(edits) = edits {
-                        entries.insert_edits(*slot, edits, owner);
-                    }
-                    for (rule, hit) in rules.iter().zip(hits) {
-                        entries.insert(&Key::from(&rule.key), hit, owner);
-                    }
+            let ways = self.ways(*slot, rules);
+            results.push(ways.map(|(ways, changes)| {
+                if let Some(changes) = changes {
+                    slots.push(slot.0);
+                    edits.push(changes);
+                    owners.push(owner);
                 }
-                Err(error) => results[owner] = Err(error),
+                ways
+            }));
+        }
+        self.table.insert_edits(&slots, &edits, |at, error| {
+            tracing::warn!(%error, "could not say what a session changes");
+            results[owners[at]] = Err(install_error(&error));
+        });
+        let full = |Full| {
+            tracing::warn!("no room for a session in the index of the table");
+            InstallError::Full
+        };
+        // Answered when no packet can count in them any more.
+        let mut failed = Vec::new();
+        for (command, result) in commands.iter().zip(results) {
+            let Command::Install { slot, .. } = *command else { unreachable!("a run of installs") };
+            match result.and_then(|ways| self.table.insert(slot, &ways).map_err(full)) {
+                Ok(()) => self.ready.push_back(Completion::Installed { slot, result: Ok(()) }),
+                Err(error) => failed.push((slot, After::FailedInstall(error))),
             }
         }
-        self.table.insert(&entries, |owner, error| {
-            tracing::warn!(%error, "could not insert a session");
-            results[owner] = Err(install_error(&error));
-        });
-        self.answer_installs(commands, &results);
+        self.await_grace(failed);
     }
 
-    /// What both directions meet in the table, and what they change besides the tag.
-    fn hits(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([Hit; 2], Option<Edits>), InstallError> {
+    /// What leads packets of both directions to the session and what becomes of them, and what they change besides the tag.
+    fn ways(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([Way; 2], Option<Edits>), InstallError> {
         if slot.0 >= self.device.sessions {
             return Err(InstallError::Full);
         }
-        let positions = [self.exit(&rules[0])?, self.exit(&rules[1])?];
+        let [inward, outward] = rules;
+        let keys = [self.key(&inward.key), self.key(&outward.key)];
+        let [Some(in_key), Some(out_key)] = keys else { return Err(InstallError::Unavailable) };
+        let exits = [self.exit(inward)?, self.exit(outward)?];
         let collector = self.acquire(rules)?;
-        let edits = Edits::new([edit(&rules[0], collector), edit(&rules[1], collector)]);
-        if edits.is_some() {
+        let changes = Edits::new([edit(inward, collector), edit(outward, collector)]);
+        if changes.is_some() {
             self.edited.insert(slot, collector);
         }
-        let hit = |direction, rule: &Rule, position: Option<u8>| {
+        let forward = |rule: &Rule, exit: Option<u8>| {
             let vlan = if let FastAction::Forward { change, .. } = rule.action { change.vlan } else { None };
-            let forward = position.map(|lif| Forward { lif, vlan, edits: edits.is_some() });
-            Hit { slot, direction, forward }
+            exit.map(|lif| Forward { lif, vlan, edits: changes.is_some() })
         };
-        let hits = [hit(Direction::In, &rules[0], positions[0]), hit(Direction::Out, &rules[1], positions[1])];
-        Ok((hits, edits))
+        Ok(([(in_key, forward(inward, exits[0])), (out_key, forward(outward, exits[1]))], changes))
+    }
+
+    /// As the table has it; `None` when its LIF is none of ours, so that no packet has it.
+    fn key(&self, key: &MatchKey) -> Option<Key> {
+        Some(Key::new(key, layout::byte(self.layout.position(key.lif)?)))
     }
 
     /// The position of the LIF that a rule's packets leave by; `None` when they don't.
     fn exit(&self, rule: &Rule) -> Result<Option<u8>, InstallError> {
         let FastAction::Forward { to, .. } = rule.action else { return Ok(None) };
         let position = self.layout.position(to).ok_or(InstallError::Unavailable)?;
-        Ok(Some(u8::try_from(position).expect("limits.rs: a LIF's position is one byte")))
+        Ok(Some(layout::byte(position)))
     }
 
     /// The collector of a session; both directions have the same one.
@@ -267,42 +280,17 @@ impl XdpPlane {
         index.map(Some).ok_or(InstallError::Full)
     }
 
-    /// A session that is half in the table is taken out again, and answered when no packet can count in it any more.
-    fn answer_installs(&mut self, commands: &[Command], results: &[Result<(), InstallError>]) {
-        let mut undo = Entries::default();
-        let mut failed = Vec::new();
-        for (owner, (command, result)) in commands.iter().zip(results).enumerate() {
-            let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
-            match result {
-                Ok(()) => self.ready.push_back(Completion::Installed { slot: *slot, result: Ok(()) }),
-                Err(error) => {
-                    for rule in rules {
-                        undo.remove(&Key::from(&rule.key), owner);
-                    }
-                    failed.push((*slot, After::FailedInstall(*error)));
-                }
-            }
-        }
-        self.table.remove(&undo, |_, error| tracing::error!(%error, "could not take out half a session"));
-        self.await_grace(failed);
-    }
-
     fn remove(&mut self, commands: &[Command]) {
-        let mut entries = Entries::default();
-        let mut results = Vec::with_capacity(commands.len());
-        for (owner, command) in commands.iter().enumerate() {
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
             let Command::Remove { slot, keys } = command else { unreachable!("a run of removals") };
-            for key in keys {
-                entries.remove(&Key::from(key), owner);
+            let known = slot.0 < self.device.sessions;
+            if let (true, [Some(inward), Some(outward)]) = (known, [self.key(&keys[0]), self.key(&keys[1])]) {
+                self.table.remove(*slot, &[inward, outward]);
             }
-            let known = if slot.0 < self.device.sessions { Ok(()) } else { Err(RemoveError::Unavailable) };
-            results.push((*slot, After::Removal(known)));
+            answers.push((*slot, After::Removal(if known { Ok(()) } else { Err(RemoveError::Unavailable) })));
         }
-        self.table.remove(&entries, |owner, error| {
-            tracing::warn!(%error, "could not delete a session");
-            results[owner].1 = After::Removal(Err(RemoveError::Unavailable));
-        });
-        self.await_grace(results);
+        self.await_grace(answers);
     }
 
     /// Requests made while the thread waits are served by one grace period, so one for each run is no waste.
@@ -322,12 +310,12 @@ impl XdpPlane {
                 After::FailedInstall(error) => Completion::Installed { slot, result: Err(error) },
                 After::Removal(result) => {
                     let result = if ended.waited { result } else { Err(RemoveError::Unavailable) };
-                    Completion::Removed { slot, result: result.map(|()| self.records.read(slot)) }
+                    Completion::Removed { slot, result: result.map(|()| self.table.read(slot)) }
                 }
             };
             let is_out = ended.waited && !matches!(completion, Completion::Removed { result: Err(_), .. });
             if is_out && let Some(collector) = self.edited.remove(&slot) {
-                forgotten.push(slot);
+                forgotten.push(slot.0);
                 if let (Some(collectors), Some(collector)) = (&mut self.collectors, collector) {
                     collectors.release(collector);
                 }
@@ -411,7 +399,7 @@ impl DataPlane for XdpPlane {
                 Command::Read { .. } => {
                     for command in run {
                         let Command::Read { slot, token } = *command else { unreachable!("a run of reads") };
-                        let counters = self.records.read(slot);
+                        let counters = self.table.read(slot);
                         self.ready.push_back(Completion::Read { slot, token, counters });
                     }
                 }

@@ -64,7 +64,8 @@ impl Probe {
         bpf::test_run(self.loaded.program.as_fd(), frame, 1)?;
         let probed = self.result.get(&0)?;
         let invalid = || io::Error::from(io::ErrorKind::InvalidData);
-        let key = probed.key().map(|key| key.to_match_key().ok_or_else(invalid)).transpose()?;
+        let named = |key: abi::Key| key.to_match_key(plane.lif_at(key.position())?);
+        let key = probed.key().map(|key| named(key).ok_or_else(invalid)).transpose()?;
         let verdict = match probed.verdict() {
             HAS_KEY => Ok(hit(plane, probed.hit())?.ok_or_else(invalid)?),
             reason => {
@@ -204,8 +205,7 @@ impl PortRunner {
 
 /// Bytes of kernel memory that the session table takes now, as the kernel accounts for them.
 pub fn table_memory(plane: &XdpPlane) -> io::Result<u64> {
-    let table = plane.table();
-    Ok(memory(table.four.as_fd())? + memory(table.six.as_fd())?)
+    plane.table().maps().iter().map(|map| memory(map.as_fd())).sum()
 }
 
 /// The same of the store of next hops.

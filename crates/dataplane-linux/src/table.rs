@@ -1,137 +1,169 @@
-//! The session table: two hash maps in the kernel, and one with what sessions change in their packets, filled and emptied in
-//! batches.
+//! The session table: an index and flows in memory that the programs share, and a map with what sessions change in their packets.
 //!
-//! What must not be here: counters, answers, waiting. A deleted key is out of the table at once; a program that found
-//! it before may still be at work until a grace period is over, and needs the session's edits until then.
+//! # The protocol
+//!
+//! One thread writes, any number of programs read, and nobody waits for anybody:
+//!
+//! 1. The flows of a session are written while no program can reach them.
+//! 2. Their entries in the index are published behind that (release). A program that reads an entry reads the flow at the place
+//!    that it says, so it can't have an older flow than the entry (a dependent read; Linux's
+//!    Documentation/RCU/rcu_dereference.rst).
+//! 3. A program compares the whole key in the flow: half of a hash leads it there, the key alone makes a hit.
+//! 4. To remove a session its entries are cleared. A program that read one before may be at work on the flow until a grace period
+//!    is over, which is waited for elsewhere ([`crate::grace`]); then the counters are final, and 1 holds again for the slot.
+//!
+//! So a program that holds a flow holds that of one session, from the first word to the last, for as long as it runs. Entries
+//! never move: a session that is in the table is found by every search.
+//!
+//! What must not be here: answers, waiting. That no two sessions have one key is the engine's to see to.
+
+mod flows;
+mod index;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
+mod tests;
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use opof_session::plane::{InstallError, Slot};
+use opof_session::types::Counters;
+use rustix::rand::{GetRandomFlags, getrandom};
 
-use crate::abi::{Edits, Entry, Hit, Key, Key4, Key6};
+use index::Word;
+pub(crate) use index::{Full, Multipliers, Shape};
+
+use crate::abi::{Edits, FLOW_WORDS, Forward, Key, MULTIPLIERS, new_flow};
 use crate::limits::{BATCH, MAP_TRIES};
-use crate::sys::map::{Batch, Map, Plain, is_passing};
+use crate::sys::map::{Batch, Map, is_passing};
+use crate::sys::shared::SharedWords;
 
-/// Both families, and the edits by slot.
+/// Random ones.
+pub(crate) fn draw_multipliers() -> io::Result<Multipliers> {
+    let mut drawn = [0; MULTIPLIERS];
+    for multiplier in &mut drawn {
+        let mut bytes = [0; 8];
+        if getrandom(&mut bytes, GetRandomFlags::empty())? != bytes.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // Odd, so that no word of a key is lost in the lower half of the hash.
+        *multiplier = u64::from_ne_bytes(bytes) | 1;
+    }
+    Ok(drawn)
+}
+
+/// What leads packets of one direction to its flow, and what becomes of them. `None` discards.
+pub(crate) type Way = (Key, Option<Forward>);
+
+/// The index, the flows, and the edits by slot.
 #[derive(Debug)]
 pub(crate) struct Table {
-    pub(crate) four: Map<Key4, Entry>,
-    pub(crate) six: Map<Key6, Entry>,
+    shape: Shape,
+    index: SharedWords,
+    flows: SharedWords,
+    maps: [OwnedFd; 2],
     pub(crate) edits: Map<u32, Edits>,
 }
 
-/// Entries of one call, by family, each with the position of the command that it belongs to.
-#[derive(Debug, Default)]
-pub(crate) struct Entries {
-    four: Side<Key4, Entry>,
-    six: Side<Key6, Entry>,
-    edits: Side<u32, Edits>,
-}
-
-#[derive(Debug)]
-struct Side<K, V> {
-    keys: Vec<K>,
-    values: Vec<V>,
-    owners: Vec<usize>,
-}
-
-impl<K, V> Default for Side<K, V> {
-    fn default() -> Self {
-        Self { keys: Vec::new(), values: Vec::new(), owners: Vec::new() }
-    }
-}
-
-impl Entries {
-    /// Adds a key and what a packet that has it meets.
-    pub(crate) fn insert(&mut self, key: &Key, hit: Hit, owner: usize) {
-        match key {
-            Key::V4(key) => self.four.push(*key, Entry::new(key.check(), hit), owner),
-            Key::V6(key) => self.six.push(*key, Entry::new(key.check(), hit), owner),
-        }
-    }
-
-    /// Adds what a session changes in its packets.
-    pub(crate) fn insert_edits(&mut self, slot: Slot, edits: Edits, owner: usize) {
-        self.edits.push(slot.0, edits, owner);
-    }
-
-    /// Adds a key that is to go.
-    pub(crate) fn remove(&mut self, key: &Key, owner: usize) {
-        match key {
-            Key::V4(key) => self.four.push(*key, Entry::default(), owner),
-            Key::V6(key) => self.six.push(*key, Entry::default(), owner),
-        }
-    }
-}
-
-impl<K: Plain, V: Plain> Side<K, V> {
-    fn push(&mut self, key: K, value: V, owner: usize) {
-        self.keys.push(key);
-        self.values.push(value);
-        self.owners.push(owner);
-    }
-
-    fn insert_into(&self, map: &Map<K, V>, failed: &mut impl FnMut(usize, io::Error)) {
-        self.sweep(failed, |from, to| map.set_all(&self.keys[from..to], &self.values[from..to]));
-    }
-
-    fn remove_from(&self, map: &Map<K, V>, failed: &mut impl FnMut(usize, io::Error)) {
-        let mut report = |owner, error: io::Error| {
-            // A key that is not there is as good as deleted.
-            if error.raw_os_error() != Some(libc::ENOENT) {
-                failed(owner, error);
-            }
-        };
-        self.sweep(&mut report, |from, to| map.delete_all(&self.keys[from..to]));
-    }
-
-    /// Goes through all entries with `batch`. One that fails for a passing reason is tried again; one that fails for
-    /// good is reported and passed over.
-    fn sweep(&self, failed: &mut impl FnMut(usize, io::Error), batch: impl Fn(usize, usize) -> Batch) {
-        let (mut at, mut tries) = (0, 0);
-        while at < self.keys.len() {
-            let Batch { done, error } = batch(at, (at + BATCH).min(self.keys.len()));
-            at += done;
-            let Some(error) = error else { continue };
-            tries = if done == 0 { tries + 1 } else { 1 };
-            if is_passing(&error) && tries < MAP_TRIES {
-                // The kernel refills its reserve of entries in the background.
-                thread::yield_now();
-                continue;
-            }
-            failed(self.owners[at], error);
-            at += 1;
-            tries = 0;
-        }
-    }
+/// The numbers of a session's flows.
+fn numbers(slot: Slot) -> [u32; 2] {
+    [2 * slot.0, 2 * slot.0 + 1]
 }
 
 impl Table {
-    /// Inserts all, what sessions change before what leads to it. `failed` is told the owner of each entry that is not in the table now, and why.
-    pub(crate) fn insert(&self, entries: &Entries, mut failed: impl FnMut(usize, io::Error)) {
-        entries.edits.insert_into(&self.edits, &mut failed);
-        entries.four.insert_into(&self.four, &mut failed);
-        entries.six.insert_into(&self.six, &mut failed);
+    /// Of maps that were made for this shape and as many sessions.
+    pub(crate) fn new(
+        shape: Shape,
+        sessions: u32,
+        [index, flows]: [OwnedFd; 2],
+        edits: Map<u32, Edits>,
+    ) -> io::Result<Self> {
+        let words = (sessions as usize).checked_mul(2 * FLOW_WORDS).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self {
+            shape,
+            index: SharedWords::new(index.as_fd(), shape.words())?,
+            flows: SharedWords::new(flows.as_fd(), words)?,
+            maps: [index, flows],
+            edits,
+        })
     }
 
-    /// Takes all out. `failed` is told the owner of each entry that may be in the table still, and why.
-    pub(crate) fn remove(&self, entries: &Entries, mut failed: impl FnMut(usize, io::Error)) {
-        entries.four.remove_from(&self.four, &mut failed);
-        entries.six.remove_from(&self.six, &mut failed);
+    /// The maps of index and flows, to be measured.
+    pub(crate) fn maps(&self) -> &[OwnedFd; 2] {
+        &self.maps
+    }
+
+    /// Puts a session into a slot that no program can reach: it is in no table, and has not been since before the last grace
+    /// period. What it changes has to be there. When there was no room, a program may have been led to it for a moment.
+    pub(crate) fn insert(&self, slot: Slot, ways: &[Way; 2]) -> Result<(), Full> {
+        insert(self.index.words(), self.flows.words(), &self.shape, slot, ways)
+    }
+
+    /// Takes a session out. One that is not there is as good as taken out.
+    pub(crate) fn remove(&self, slot: Slot, keys: &[Key; 2]) {
+        remove(self.index.words(), &self.shape, slot, keys);
+    }
+
+    /// The counters of a slot's session.
+    pub(crate) fn read(&self, slot: Slot) -> Counters {
+        flows::read(numbers(slot).map(|number| flows::flow(self.flows.words(), number)))
+    }
+
+    /// Says what sessions change in their packets, before they are inserted. `failed` is told the position of each of which it
+    /// could not be said, and why.
+    pub(crate) fn insert_edits(&self, slots: &[u32], edits: &[Edits], failed: impl FnMut(usize, io::Error)) {
+        sweep(slots.len(), failed, |from, to| self.edits.set_all(&slots[from..to], &edits[from..to]));
     }
 
     /// Takes out what these sessions change. Only when no program can have found their entries any more.
-    pub(crate) fn forget_edits(&self, slots: &[Slot]) {
-        let mut side = Side::<u32, Edits>::default();
-        for slot in slots {
-            side.push(slot.0, Edits::default(), 0);
-        }
+    pub(crate) fn forget_edits(&self, slots: &[u32]) {
         // What stays is overwritten by the next session of the slot that changes something, and unreachable until then.
-        side.remove_from(
-            &self.edits,
-            &mut |_, error| tracing::error!(%error, "could not take out what a session changed"),
-        );
+        let failed = |_, error: io::Error| {
+            if error.raw_os_error() != Some(libc::ENOENT) {
+                tracing::error!(%error, "could not take out what a session changed");
+            }
+        };
+        sweep(slots.len(), failed, |from, to| self.edits.delete_all(&slots[from..to]));
+    }
+}
+
+fn insert<W: Word>(index: &[W], flows: &[W], shape: &Shape, slot: Slot, ways: &[Way; 2]) -> Result<(), Full> {
+    for (number, (key, forward)) in numbers(slot).into_iter().zip(ways) {
+        flows::write(flows::flow(flows, number), &new_flow(key, *forward));
+    }
+    for (number, (key, _)) in numbers(slot).into_iter().zip(ways) {
+        if let Err(full) = index::insert(index, shape, shape.hash(key), number) {
+            remove(index, shape, slot, &ways.map(|(key, _)| key));
+            return Err(full);
+        }
+    }
+    Ok(())
+}
+
+fn remove(index: &[impl Word], shape: &Shape, slot: Slot, keys: &[Key; 2]) {
+    for (number, key) in numbers(slot).into_iter().zip(keys) {
+        index::remove(index, shape, shape.hash(key), number);
+    }
+}
+
+/// Goes through `count` entries with `batch`. One that fails for a passing reason is tried again; one that fails for good is
+/// reported and passed over.
+fn sweep(count: usize, mut failed: impl FnMut(usize, io::Error), batch: impl Fn(usize, usize) -> Batch) {
+    let (mut at, mut tries) = (0, 0);
+    while at < count {
+        let Batch { done, error } = batch(at, (at + BATCH).min(count));
+        at += done;
+        let Some(error) = error else { continue };
+        tries = if done == 0 { tries + 1 } else { 1 };
+        if is_passing(&error) && tries < MAP_TRIES {
+            // The kernel refills its reserve of entries in the background.
+            thread::yield_now();
+            continue;
+        }
+        failed(at, error);
+        at += 1;
+        tries = 0;
     }
 }
 
@@ -140,48 +172,5 @@ pub(crate) fn install_error(error: &io::Error) -> InstallError {
     match error.raw_os_error() {
         Some(libc::E2BIG | libc::ENOSPC) => InstallError::Full,
         _ => InstallError::Unavailable,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    fn side(entries: usize) -> Side<u32, Entry> {
-        let mut side = Side::default();
-        (0..entries).for_each(|n| side.push(u32::try_from(n).unwrap(), Entry::default(), n / 2));
-        side
-    }
-
-    /// A batch that fails at entry `bad` with `errno`, `times` times.
-    fn failing(bad: usize, errno: i32, times: u32) -> impl Fn(usize, usize) -> Batch {
-        let left = RefCell::new(times);
-        move |from, to| {
-            if (from..to).contains(&bad) && *left.borrow() > 0 {
-                *left.borrow_mut() -= 1;
-                return Batch { done: bad - from, error: Some(io::Error::from_raw_os_error(errno)) };
-            }
-            Batch { done: to - from, error: None }
-        }
-    }
-
-    fn failures(batch: impl Fn(usize, usize) -> Batch) -> Vec<(usize, i32)> {
-        let mut failures = Vec::new();
-        side(2 * BATCH).sweep(&mut |owner, error| failures.push((owner, error.raw_os_error().unwrap())), batch);
-        failures
-    }
-
-    #[test]
-    fn one_bad_entry_fails_its_owner_alone() {
-        assert_eq!(failures(failing(7, libc::E2BIG, 1)), [(3, libc::E2BIG)]);
-        assert_eq!(failures(failing(2 * BATCH - 1, libc::E2BIG, 1)), [(BATCH - 1, libc::E2BIG)]);
-    }
-
-    #[test]
-    fn passing_faults_are_tried_again_but_not_for_ever() {
-        assert_eq!(failures(failing(BATCH, libc::ENOMEM, MAP_TRIES - 1)), []);
-        assert_eq!(failures(failing(BATCH, libc::ENOMEM, u32::MAX)), [(BATCH / 2, libc::ENOMEM)]);
     }
 }

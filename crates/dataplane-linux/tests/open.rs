@@ -39,7 +39,7 @@ fn ports_are_prepared_and_put_back() {
     assert!(link.contains("PROMISC") && link.ends_with("true"), "{link}");
     assert!(features.contains("rx-vlan-offload: off"), "{features}");
     assert!(!features.contains(": on"), "{features}");
-    assert!(lab.pin_dir.join("sessions4").exists());
+    assert!(lab.pin_dir.join("flows").exists());
     assert_eq!(
         plane.describe().ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>(),
         ["wire-a", "fw.a", "wire-b", "fw.b"]

@@ -1,0 +1,127 @@
+//! Where a key's flow is: the half of the table that is searched. `bpf/table.h` searches it, this side alone changes it.
+//!
+//! A bucket is a cache line of seven places. A key has a sequence of buckets that its hash says; its entry is in the first of them
+//! that had room when it came, and every bucket before that one counts it as passed by. So a search ends at the first bucket that
+//! nothing has passed by: nearly always the first one, for there are as many places as 1.75 times the flows. An entry never moves.
+//!
+//! What must not be here: what a flow is, and when it may be written. Nothing waits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::abi::{BUCKET_WORDS, ENTRIES, KEY_WORDS, Key, MULTIPLIERS, PROBE_MULTIPLIER, PROBES};
+use crate::limits::BUCKETS_MIN;
+
+/// A word that is shared with programs. A trait so that the same code can be run by a model checker.
+pub(crate) trait Word {
+    fn load(&self, order: Ordering) -> u64;
+    fn store(&self, value: u64, order: Ordering);
+}
+
+impl Word for AtomicU64 {
+    fn load(&self, order: Ordering) -> u64 {
+        AtomicU64::load(self, order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        AtomicU64::store(self, value, order);
+    }
+}
+
+/// What the hash of a key starts from, and its multipliers. Nobody outside knows them, so nobody can fill a bucket on purpose.
+pub(crate) type Multipliers = [u64; MULTIPLIERS];
+
+/// None of the buckets that a key may be in has room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Full;
+
+/// How many buckets there are, and which of them are a key's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shape {
+    buckets: u32,
+    multipliers: Multipliers,
+}
+
+impl Shape {
+    /// For as many sessions: a bucket of seven places for four flows.
+    pub(crate) const fn new(sessions: u32, multipliers: Multipliers) -> Self {
+        let buckets = sessions.div_ceil(2);
+        Self { buckets: if buckets < BUCKETS_MIN { BUCKETS_MIN } else { buckets }, multipliers }
+    }
+
+    pub(crate) const fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    pub(crate) const fn multipliers(&self) -> &Multipliers {
+        &self.multipliers
+    }
+
+    /// Words of the whole index.
+    pub(crate) const fn words(&self) -> usize {
+        self.buckets as usize * BUCKET_WORDS
+    }
+
+    /// `hash_of()` in `bpf/table.h`.
+    pub(crate) fn hash(&self, key: &Key) -> u64 {
+        let part = |hash: u64, word: usize| {
+            let [low, high] = [key.0[word] & 0xFFFF_FFFF, key.0[word] >> 32];
+            hash.wrapping_add(low.wrapping_mul(self.multipliers[2 * word + 1]))
+                .wrapping_add(high.wrapping_mul(self.multipliers[2 * word + 2]))
+        };
+        (0..key.address_words()).fold(part(self.multipliers[0], KEY_WORDS - 1), part)
+    }
+
+    /// The first words of the buckets of a key with this hash, in the order in which they are searched.
+    pub(crate) fn buckets_of(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let (buckets, tag) = (u64::from(self.buckets), low(hash));
+        let positions = std::iter::successors(Some(low(hash >> 32)), move |position| {
+            Some(position.wrapping_add(tag).wrapping_mul(PROBE_MULTIPLIER))
+        });
+        positions.take(PROBES).map(move |position| {
+            // Below the number of buckets, for the position is below 2^32.
+            low((u64::from(position) * buckets) >> 32) as usize * BUCKET_WORDS
+        })
+    }
+}
+
+/// The lower half.
+#[allow(clippy::cast_possible_truncation, reason = "that is what it is for")]
+pub(crate) const fn low(word: u64) -> u32 {
+    word as u32
+}
+
+/// `opof_bucket.entries`: never 0, which is an empty place.
+pub(crate) fn entry(hash: u64, flow: u32) -> u64 {
+    (hash << 32) | (u64::from(flow) + 1)
+}
+
+/// The place in a bucket with this word in it.
+fn place(index: &[impl Word], bucket: usize, entry: u64) -> Option<usize> {
+    // Nobody else writes here.
+    (bucket + 1..=bucket + ENTRIES).find(|at| index[*at].load(Ordering::Relaxed) == entry)
+}
+
+/// Leads keys with this hash to a flow, whose words are written: from here on programs read it.
+pub(crate) fn insert(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -> Result<(), Full> {
+    let (probe, at) =
+        shape.buckets_of(hash).enumerate().find_map(|(n, bucket)| Some((n, place(index, bucket, 0)?))).ok_or(Full)?;
+    // First, so that who finds the entry's place empty but not this does not search on in vain, and nobody misses the entry
+    // once it is there.
+    for bucket in shape.buckets_of(hash).take(probe) {
+        index[bucket].store(index[bucket].load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+    index[at].store(entry(hash, flow), Ordering::Release);
+    Ok(())
+}
+
+/// Leads nobody to this flow any more; programs that were led there may still be at work. False when it was not there.
+pub(crate) fn remove(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -> bool {
+    let entry = entry(hash, flow);
+    let found = shape.buckets_of(hash).enumerate().find_map(|(n, bucket)| Some((n, place(index, bucket, entry)?)));
+    let Some((probe, at)) = found else { return false };
+    index[at].store(0, Ordering::Release);
+    for bucket in shape.buckets_of(hash).take(probe) {
+        index[bucket].store(index[bucket].load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+    true
+}
