@@ -356,6 +356,17 @@ struct opof_decap {
 	__u32 said; /* enum opof_refusal, OPOF_DECAPSULATED or OPOF_NOT_SHORTENED */
 };
 
+/* opof_linger.state */
+#define OPOF_LINGERS 1
+#define OPOF_GONE 2
+
+/* One slot: how long opof_linger stays, in ns, and where it is. */
+struct opof_linger {
+	__u64 stay;
+	__u32 state; /* 0 before */
+	__u32 zero;
+};
+
 /* Of the order in which opof_walk takes its sources. */
 #define OPOF_WALK_MULTIPLIER 1664525U
 #define OPOF_WALK_INCREMENT 1013904223U
@@ -418,6 +429,8 @@ OPOF_SIZE(opof_metadata, 12);
 OPOF_SIZE(opof_decap, 56);
 OPOF_AT(opof_decap, metadata, 40);
 OPOF_AT(opof_decap, said, 52);
+OPOF_SIZE(opof_linger, 16);
+OPOF_AT(opof_linger, state, 8);
 OPOF_SIZE(opof_walk, 20);
 
 #endif

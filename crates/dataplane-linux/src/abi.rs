@@ -6,6 +6,7 @@
 mod decap;
 mod edits;
 mod flow;
+mod linger;
 mod outer;
 mod too_big;
 mod uplink;
@@ -17,6 +18,7 @@ use opof_wire::SlowPath;
 pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
 pub use flow::{FLOW_WORDS, Forward, Hit, KEY_WORDS, Key, STAMP, last_seen, new_flow};
+pub use linger::{Linger, Lingering};
 pub use outer::{OuterHeaders, Way};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};
 pub use uplink::{Exit, Peer, Returning};

@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 
 use crate::limits::GRACE_TRIES;
-use crate::sys::map::Barrier;
+use crate::visit::Wait;
 
 /// Names a request: all requests up to a number that is over are over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -55,8 +55,8 @@ impl Shared {
 impl Grace {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Self> {
-        let barrier = Barrier::new()?;
-        Self::start_with(move || barrier.wait())
+        let mut wait = Wait::new()?;
+        Self::start_with(move || wait.wait())
     }
 
     fn start_with(wait: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {

@@ -39,6 +39,7 @@ mod routes;
 pub mod sys;
 mod table;
 pub mod traffic;
+mod visit;
 mod ways;
 
 pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};

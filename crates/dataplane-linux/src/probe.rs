@@ -7,6 +7,7 @@ mod random;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use opof_dataplane::PortRole;
 use opof_session::plane::{FastAction, PacketChange};
@@ -16,13 +17,14 @@ use opof_wire::decap::{Refusal, TunnelEnd};
 use opof_wire::geneve::Metadata;
 use opof_wire::packet_too_big::Silence;
 
-use crate::abi::{self, ANSWERED, DECAPSULATED, Decap, Forward, HAS_KEY, Probed, TooBig};
+use crate::abi::{self, ANSWERED, DECAPSULATED, Decap, Forward, HAS_KEY, Linger, Probed, TooBig};
 use crate::error::OpenError;
 use crate::loader::{self, Loaded};
 use crate::plane::XdpPlane;
 use crate::sys::bpf::{self, TestRun};
 use crate::sys::map::Map;
 
+pub use crate::abi::Lingering;
 pub use random::{RandomRunner, Target};
 
 /// `XDP_DROP`: the frame is discarded.
@@ -171,6 +173,39 @@ impl DecapProbe {
                 _ => Err(io::ErrorKind::InvalidData.into()),
             },
         }
+    }
+}
+
+/// A program that runs as long as it is told to: what a program is that was interrupted. Has a map of its own and needs no plane.
+#[derive(Debug)]
+pub struct LingerProbe {
+    loaded: Loaded,
+    slot: Map<u32, Linger>,
+}
+
+impl LingerProbe {
+    /// Loads the program.
+    pub fn new() -> Result<Self, OpenError> {
+        let loaded = loader::load_probe("opof_linger")?;
+        let slot = loaded.map("linger").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        Ok(Self { loaded, slot })
+    }
+
+    /// Runs it for so long, on the processor of the calling thread.
+    pub fn run(&self, stay: Duration) -> io::Result<()> {
+        self.slot.set(&0, &Linger::new(stay))?;
+        // As short as a frame can be; it is not looked at.
+        bpf::test_run(self.loaded.program.as_fd(), &[0; 14], 1).map(drop)
+    }
+
+    /// As if it had never run.
+    pub fn forget(&self) -> io::Result<()> {
+        self.slot.set(&0, &Linger::default())
+    }
+
+    /// Where it is since it was run the last time.
+    pub fn state(&self) -> io::Result<Lingering> {
+        Ok(self.slot.get(&0)?.state())
     }
 }
 

@@ -34,7 +34,7 @@ macro_rules! plain_bytes {
 
 plain_bytes!(crate::abi::Tally: 16, crate::abi::Probed: 56, crate::abi::Device: 8, crate::abi::Edits: 96, crate::abi::NextHop: 24);
 plain_bytes!(crate::abi::OuterHeaders: 188, crate::abi::TooBig: 4, crate::abi::Decap: 56);
-plain_bytes!(crate::abi::Walk: 20);
+plain_bytes!(crate::abi::Walk: 20, crate::abi::Linger: 16);
 plain_bytes!(crate::abi::Peer: 20, crate::abi::Returning: 8, crate::abi::Exit: 12);
 
 /// `struct bpf_map_info`, as far as it is read here.

@@ -1,0 +1,117 @@
+//! A grace period in microseconds: the thread that waits lets itself be put on each processor in turn.
+//!
+//! XDP programs run with bottom halves disabled, on all their ways (the kernel's `bpf_prog_run_xdp()` says so and relies on it), and
+//! unless the kernel is a real-time one nothing else is scheduled on a processor meanwhile. So where this thread runs, no program
+//! runs; and when it has run on every processor, every program that ran when it began has ended. That is what RCU is for kernels that
+//! are not preempted (Documentation/RCU/whatisRCU.rst, "toy" implementation 2: `for_each_possible_cpu(cpu) run_on(cpu)`). RCU itself
+//! takes 8 to 16 ms for the same, for it waits until processors pass through the scheduler by themselves.
+//!
+//! Where that does not hold or can't be done, the kernel is asked for a grace period of RCU.
+
+use std::fs;
+use std::io;
+
+use rustix::system::uname;
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::sys::map::Barrier;
+
+/// The processors that can run a program, by number and range: sysfs(5).
+const ONLINE: &str = "/sys/devices/system/cpu/online";
+
+/// Waits for programs under way, in one way or the other.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    barrier: Barrier,
+    visits: bool,
+}
+
+impl Wait {
+    pub(crate) fn new() -> io::Result<Self> {
+        let visits = !is_real_time(&uname().version().to_string_lossy());
+        Ok(Self { barrier: Barrier::new()?, visits })
+    }
+
+    /// Returns when every program that ran at the call has ended. It leaves the calling thread on some processor.
+    pub(crate) fn wait(&mut self) -> io::Result<()> {
+        if self.visits {
+            match visit_all() {
+                Ok(()) => return Ok(()),
+                // For good: a processor that this process may not run on stays so.
+                Err(error) => {
+                    tracing::info!(%error, "can't run on every processor: removals take a grace period of the kernel's, some 10 ms");
+                    self.visits = false;
+                }
+            }
+        }
+        self.barrier.wait()
+    }
+}
+
+/// Of the version in uname(2), where the kernel says how it was built.
+fn is_real_time(version: &str) -> bool {
+    version.contains("PREEMPT_RT") || version.contains("PREEMPT RT")
+}
+
+/// One that comes to be online meanwhile has not run a program of before.
+fn visit_all() -> io::Result<()> {
+    let online = fs::read_to_string(ONLINE)?;
+    for processor in processors(&online).ok_or(io::ErrorKind::InvalidData)? {
+        if processor >= CpuSet::MAX_CPU {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let mut only = CpuSet::new();
+        only.set(processor);
+        // Returns on that processor.
+        sched_setaffinity(None, &only)?;
+    }
+    Ok(())
+}
+
+/// The numbers in a list of numbers and ranges, "0-3,5".
+fn processors(text: &str) -> Option<Vec<usize>> {
+    let mut all = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let range = first.parse::<usize>().ok()?..=last.parse::<usize>().ok()?;
+        if range.is_empty() || *range.end() > CpuSet::MAX_CPU {
+            return None;
+        }
+        all.extend(range);
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
+mod tests {
+    use rustix::thread::sched_getcpu;
+
+    use super::*;
+
+    #[test]
+    fn lists_of_processors_as_the_kernel_writes_them() {
+        assert_eq!(processors("0\n"), Some(vec![0]));
+        assert_eq!(processors("0-2,5,7-8\n"), Some(vec![0, 1, 2, 5, 7, 8]));
+        for bad in ["", "\n", "1-", "2-1", "x", "0-99999999"] {
+            assert_eq!(processors(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_real_time_kernel_is_told_by_its_version() {
+        assert!(!is_real_time("#1 SMP PREEMPT_DYNAMIC Debian 6.1.99-1 (2024-07-15)"));
+        assert!(is_real_time("#1 SMP PREEMPT_RT Debian 6.1.99-1 (2024-07-15)"));
+    }
+
+    #[test]
+    fn a_visit_ends_on_the_last_processor() {
+        let last = *processors(&fs::read_to_string(ONLINE).unwrap()).unwrap().last().unwrap();
+        std::thread::spawn(move || {
+            visit_all().unwrap();
+            assert_eq!(sched_getcpu(), last);
+        })
+        .join()
+        .unwrap();
+    }
+}
