@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::access::Role;
 use crate::clock::Clock;
 use crate::config::{Address, Config, Listener, Security};
-use crate::driver::{DriverHandle, DriverThread};
+use crate::driver::{DriverHandle, RunningDriver, Seat};
 use crate::error::StartError;
 use crate::listen::Listening;
 use crate::serve::Shared;
@@ -44,8 +44,9 @@ impl Daemon {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
         let engine = Engine::new(&engine_config(config), plane.capabilities());
-        let (thread, driver) = DriverThread::start(engine, plane, clock.clone())
-            .map_err(|source| StartError::System { what: "starting the driver's thread", source })?;
+        let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
+        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat)
+            .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
         let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
         let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
         let lifecycle = Lifecycle::default();
@@ -65,7 +66,7 @@ impl Daemon {
         let (reload, asked) = watch::channel(0);
         let mut background = JoinSet::new();
         background.spawn(tls::watch(certificates, clock, asked));
-        Ok(RunningDaemon { addresses, ports, certificate, shared, thread, servers, reload, _background: background })
+        Ok(RunningDaemon { addresses, ports, certificate, shared, table, servers, reload, _background: background })
     }
 }
 
@@ -142,7 +143,7 @@ pub struct RunningDaemon {
     ports: Option<SimPorts>,
     certificate: Option<SelfSigned>,
     shared: Shared,
-    thread: DriverThread,
+    table: RunningDriver,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
     reload: watch::Sender<u64>,
     /// Ends with the daemon.
@@ -192,7 +193,7 @@ impl RunningDaemon {
     /// Resolves when something ended that should not have.
     async fn failed(&mut self) -> String {
         tokio::select! {
-            () = self.thread.finished() => "the driver's thread ended".to_owned(),
+            () = self.table.finished() => "the session table ended".to_owned(),
             ended = self.servers.join_next() => match ended {
                 Some(Ok(Err(error))) => format!("a listener ended: {error}"),
                 Some(Err(error)) => format!("a listener ended: {error}"),
@@ -232,7 +233,7 @@ impl RunningDaemon {
             self.servers.shutdown().await;
         }
         drop(self.shared);
-        let in_order = self.thread.stop(end.saturating_duration_since(Instant::now())).await;
+        let in_order = self.table.stop(end.saturating_duration_since(Instant::now())).await;
         tracing::info!("opofd has stopped");
         in_order
     }

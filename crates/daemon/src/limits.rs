@@ -26,6 +26,12 @@ pub const CERTIFICATE_WARNING: Duration = Duration::from_secs(14 * 86_400);
 
 // Driver.
 
+/// Threads that serve clients.
+pub const THREADS: u32 = 64;
+/// The same where the configuration leaves it to the number of processors.
+pub const THREADS_BY_DEFAULT: usize = 4;
+/// With no more processors than this, one thread does everything.
+pub const FEW_PROCESSORS: usize = 2;
 /// Requests that wait for the driver.
 pub const REQUESTS: usize = 256;
 /// Requests that the driver takes at once.

@@ -35,7 +35,14 @@ fn run(config: &Config) -> Result<bool, StartError> {
     log::init(&config.log);
     raise_open_files();
     let failed = |what| move |source| StartError::System { what, source };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = if config.threads.get() == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    // Which the first of them takes no notice of.
+    let runtime = builder
+        .worker_threads(config.threads.get())
         .enable_all()
         .build()
         .map_err(failed("starting the threads that serve clients"))?;

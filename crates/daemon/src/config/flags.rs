@@ -147,6 +147,9 @@ pub struct SettingFlags {
     /// How long a connection may be silent
     #[arg(long, value_name = "SECONDS", global = true)]
     pub idle_timeout: Option<String>,
+    /// Threads that serve clients; 0 chooses by the number of processors
+    #[arg(long, value_name = "N", global = true)]
+    pub threads: Option<String>,
     /// error, warn, info, debug, trace, or directives such as info,opof_daemon=debug
     #[arg(long, value_name = "LEVEL", global = true)]
     pub log_level: Option<String>,
@@ -183,6 +186,7 @@ impl SettingFlags {
             ("--max-rate", "limits", "rate", &self.max_rate),
             ("--header-timeout", "limits", "header_timeout", &self.header_timeout),
             ("--idle-timeout", "limits", "idle_timeout", &self.idle_timeout),
+            ("--threads", "server", "threads", &self.threads),
             ("--log-level", "log", "level", &self.log_level),
             ("--log-format", "log", "format", &self.log_format),
         ] {

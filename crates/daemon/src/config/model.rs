@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub clients: Vec<KnownClient>,
     /// What one client may take of the daemon.
     pub limits: ClientLimits,
+    /// The threads that serve clients; 1: they and the session table share it.
+    pub threads: NonZeroUsize,
     /// What is logged, and how.
     pub log: LogConfig,
 }

@@ -189,6 +189,7 @@ pub const SHAPES: &[Shape] = &[
         list: false,
         keys: &["connections", "streams", "message_bytes", "stream_sessions", "rate", "header_timeout", "idle_timeout"],
     },
+    Shape { name: "server", list: false, keys: &["threads"] },
     Shape { name: "log", list: false, keys: &["level", "format"] },
 ];
 

@@ -251,7 +251,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[data_plane]",
         "[session]\nmax = 1\n[data_plane]",
         &[
-            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, tunnel, sessions, limits, log",
+            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, tunnel, sessions, limits, server, log",
         ],
     ),
     (
@@ -486,6 +486,18 @@ fn flags_lie_over_the_file() {
     let config = from_text(Some(Path::new("f")), FINE, &xdp).unwrap();
     let expected = DataPlaneConfig::Xdp { mode: XdpMode::Generic, pin_dir: "/p".into() };
     assert_eq!(config.data_plane, expected);
+}
+
+#[test]
+fn threads_are_as_many_as_the_file_or_a_flag_says() {
+    let of = |text: &str, arguments: &[&str]| {
+        let config = from_text(Some(Path::new("f")), &format!("{FINE}\n[server]\n{text}\n"), &flags(arguments));
+        config.map(|config| config.threads.get()).map_err(|error| error.to_string())
+    };
+    assert_eq!(of("threads = 3", &[]), Ok(3));
+    assert_eq!(of("threads = 3", &["--threads", "64"]), Ok(64));
+    assert_eq!(of("threads = 0", &[]), of("", &[]));
+    assert!(of("threads = 65", &[]).unwrap_err().contains("threads: 65 is not within 0 to 64"));
 }
 
 #[test]

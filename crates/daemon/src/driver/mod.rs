@@ -1,4 +1,4 @@
-//! The driver: one thread that owns the engine and the data plane, and the handle by which others talk to it.
+//! The driver: it alone owns the engine and the data plane. And the handle by which others talk to it.
 //!
 //! Invariant: engine and plane have one owner and no locks; everybody else sends requests over bounded channels.
 
@@ -18,6 +18,7 @@ use opof_session::l3::{L3Error, VlanFlow};
 use opof_session::request::{L3Request, Refused, ReplyBody, RequestBody, SameTuple, SessionView};
 use opof_session::types::{SessionId, SessionSpec};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 pub use self::loan::Lent;
 use self::run::Driver;
@@ -164,42 +165,74 @@ impl DriverHandle {
     }
 }
 
-/// The driver's thread.
-#[derive(Debug)]
-pub struct DriverThread {
-    stop: watch::Sender<Option<Duration>>,
-    finished: watch::Receiver<bool>,
-    thread: thread::JoinHandle<()>,
+/// Where the driver works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seat {
+    /// On a thread of its own: nobody keeps it waiting, but each call goes from thread to thread, twice.
+    Thread,
+    /// On the runtime of the caller, between the calls.
+    Task,
 }
 
-impl DriverThread {
-    /// Starts the thread. It has the engine and the plane until it stops; then the plane is dropped.
-    pub fn start(engine: Engine, plane: Box<dyn DataPlane>, clock: Clock) -> io::Result<(Self, DriverHandle)> {
+/// A driver that works.
+#[derive(Debug)]
+pub struct RunningDriver {
+    stop: watch::Sender<Option<Duration>>,
+    finished: watch::Receiver<bool>,
+    worker: Worker,
+}
+
+#[derive(Debug)]
+enum Worker {
+    Thread(thread::JoinHandle<()>),
+    Task(JoinHandle<()>),
+}
+
+impl RunningDriver {
+    /// Starts it. It has the engine and the plane until it stops; then the plane is dropped.
+    ///
+    /// # Panics
+    /// With [`Seat::Task`] outside of a runtime.
+    pub fn start(
+        engine: Engine,
+        plane: Box<dyn DataPlane>,
+        clock: Clock,
+        seat: Seat,
+    ) -> io::Result<(Self, DriverHandle)> {
         let (questions, inbox) = mpsc::channel(limits::REQUESTS);
         let (closings_sender, closings) = watch::channel(0);
         let (stop, stopping) = watch::channel(None);
         let (alive, finished) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let thread = thread::Builder::new().name("opof-driver".to_owned()).spawn(move || {
-            // Dropped when the thread ends, in order or not: that closes the channel.
+        let work = async move {
+            // Dropped when it ends, in order or not: that closes the channel.
             let _alive = alive;
-            runtime.block_on(Driver::new(engine, plane, clock, inbox, closings_sender).run(stopping));
-        })?;
-        Ok((Self { stop, finished, thread }, DriverHandle { questions, closings }))
+            Driver::new(engine, plane, clock, inbox, closings_sender).run(stopping).await;
+        };
+        let worker = match seat {
+            Seat::Task => Worker::Task(tokio::spawn(work)),
+            Seat::Thread => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+                let builder = thread::Builder::new().name("opof-driver".to_owned());
+                Worker::Thread(builder.spawn(move || runtime.block_on(work))?)
+            }
+        };
+        Ok((Self { stop, finished, worker }, DriverHandle { questions, closings }))
     }
 
-    /// Resolves when the thread has ended, be it by a panic.
+    /// Resolves when it has ended, be it by a panic.
     pub fn finished(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut finished = self.finished.clone();
         async move { while finished.changed().await.is_ok() {} }
     }
 
-    /// Ends the thread: requests under way are answered, within `grace`; then the plane is dropped. False when the thread had
-    /// panicked.
+    /// Ends it: requests under way are answered, within `grace`; then the plane is dropped. False when it had panicked.
     pub async fn stop(self, grace: Duration) -> bool {
         self.stop.send_replace(Some(grace));
         self.finished().await;
         // It has ended but for its last instructions.
-        self.thread.join().is_ok()
+        match self.worker {
+            Worker::Thread(thread) => thread.join().is_ok(),
+            Worker::Task(task) => task.await.is_ok(),
+        }
     }
 }

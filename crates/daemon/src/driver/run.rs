@@ -11,6 +11,7 @@ use opof_session::plane::{Command, Completion};
 use opof_session::request::{Reply, ReplyBody, Request, RequestBody, SessionView, Ticket};
 use opof_session::types::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::loan::{Lent, Settle};
@@ -121,6 +122,8 @@ impl Driver {
     async fn step(&mut self) {
         self.wait().await;
         self.advance();
+        // It may share its thread with those who ask.
+        yield_now().await;
     }
 
     async fn wait(&mut self) {

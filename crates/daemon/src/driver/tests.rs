@@ -53,12 +53,12 @@ pub(crate) fn config() -> EngineConfig {
     }
 }
 
-fn start(plane: impl DataPlane + 'static) -> (DriverThread, DriverHandle) {
+fn start(plane: impl DataPlane + 'static) -> (RunningDriver, DriverHandle) {
     let engine = Engine::new(&config(), plane.capabilities());
-    DriverThread::start(engine, Box::new(plane), Clock::new()).unwrap()
+    RunningDriver::start(engine, Box::new(plane), Clock::new(), Seat::Thread).unwrap()
 }
 
-pub(crate) fn start_sim() -> (DriverThread, DriverHandle) {
+pub(crate) fn start_sim() -> (RunningDriver, DriverHandle) {
     start(SimPlane::new(&lifs(), SESSIONS).0)
 }
 

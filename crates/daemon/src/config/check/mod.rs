@@ -4,7 +4,9 @@ mod lif;
 mod listener;
 mod tunnels;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
@@ -28,6 +30,7 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
         lifs,
         sessions: sessions(document, mistakes),
         limits: client_limits(document, mistakes),
+        threads: threads(document, mistakes),
         log: log(document, mistakes),
         // With a mistake in it nothing is returned, whatever stands here.
         data_plane: data_plane.unwrap_or(DataPlaneConfig::Sim),
@@ -138,6 +141,25 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
     }
 }
 
+fn threads(document: &Document, mistakes: &mut Vec<Mistake>) -> NonZeroUsize {
+    let mut asked = None;
+    if let Some(section) = all(document, "server").first() {
+        asked = Fields::of(section, mistakes).whole("threads", 0..=limits::THREADS);
+    }
+    let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    match asked {
+        Some(asked) if asked > 0 => NonZeroUsize::new(asked as usize).unwrap_or(NonZeroUsize::MIN),
+        _ => threads_for(processors),
+    }
+}
+
+/// Handing a call from thread to thread costs more than all the rest of it, so one thread it is where there are few processors; where
+/// there are more, clients do not keep the session table waiting.
+fn threads_for(processors: usize) -> NonZeroUsize {
+    let threads = if processors <= limits::FEW_PROCESSORS { 1 } else { processors - 1 };
+    NonZeroUsize::new(threads.min(limits::THREADS_BY_DEFAULT)).unwrap_or(NonZeroUsize::MIN)
+}
+
 fn log(document: &Document, mistakes: &mut Vec<Mistake>) -> LogConfig {
     let mut settings = LogConfig::default();
     let Some(section) = all(document, "log").first() else { return settings };
@@ -152,4 +174,15 @@ fn log(document: &Document, mistakes: &mut Vec<Mistake>) -> LogConfig {
         settings.format = format;
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_processors_have_one_thread_and_many_some() {
+        let threads = |processors| threads_for(processors).get();
+        assert_eq!([1, 2, 3, 4, 5, 64].map(threads), [1, 1, 2, 3, 4, 4]);
+    }
 }

@@ -7,12 +7,12 @@ use opof_session::request::SameTuple;
 use tokio_stream::StreamExt;
 
 use super::*;
-use crate::driver::DriverThread;
+use crate::driver::RunningDriver;
 use crate::driver::tests::{close_some, start_sim};
 
 struct Fixture {
     table: Table,
-    _thread: DriverThread,
+    _thread: RunningDriver,
 }
 
 async fn with_closed(count: u64) -> Fixture {
