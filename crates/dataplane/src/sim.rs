@@ -169,7 +169,6 @@ fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
 struct Device {
     sessions: u32,
     lookups: Lookups,
-    installed: HashMap<Slot, Installed, RandomState>,
     /// In the order of [`Description::ports`].
     ports: Vec<(Port, PortCounters)>,
     uplink: PortCounters,
@@ -181,7 +180,9 @@ struct Device {
 /// What frames are looked up in.
 #[derive(Debug, Default)]
 struct Lookups {
-    table: HashMap<MatchKey, Hit, RandomState>,
+    table: HashMap<MatchKey, (Slot, Direction), RandomState>,
+    /// By slot, up to the last one that was ever used.
+    installed: Vec<Option<Installed>>,
     next_hops: HashMap<NextHopId, Macs>,
     vlan_flows: HashMap<Vid, Lif>,
     collectors: HashMap<IpAddr, Template>,
@@ -191,7 +192,9 @@ struct Lookups {
 
 impl Tables for Lookups {
     fn session(&self, key: &MatchKey) -> Option<Hit> {
-        self.table.get(key).copied()
+        let (slot, direction) = *self.table.get(key)?;
+        let installed = self.installed(slot).expect("a key in the table has its session");
+        Some(Hit { slot, direction, action: installed.rules[direction as usize].action })
     }
 
     fn next_hop(&self, id: NextHopId) -> Option<Macs> {
@@ -214,8 +217,18 @@ impl Tables for Lookups {
 /// A session that is being forwarded.
 #[derive(Debug)]
 struct Installed {
-    keys: [MatchKey; 2],
+    rules: [Rule; 2],
     counters: Counters,
+}
+
+impl Lookups {
+    fn installed(&self, slot: Slot) -> Option<&Installed> {
+        self.installed.get(slot.0 as usize)?.as_ref()
+    }
+
+    fn installed_mut(&mut self, slot: Slot) -> Option<&mut Installed> {
+        self.installed.get_mut(slot.0 as usize)?.as_mut()
+    }
 }
 
 impl Device {
@@ -228,7 +241,6 @@ impl Device {
         let device = Self {
             sessions,
             lookups: Lookups::default(),
-            installed: HashMap::default(),
             ports,
             uplink: PortCounters::default(),
             answers: AnswerBucket::new(ANSWERS_PER_SECOND),
@@ -249,7 +261,7 @@ impl Device {
             }
             Command::Remove { slot, keys } => Completion::Removed { slot, result: Ok(self.remove(slot, keys)) },
             Command::Read { slot, token } => {
-                let installed = self.installed.get(&slot);
+                let installed = self.lookups.installed(slot);
                 let counters = installed.unwrap_or_else(|| panic!("read of {slot:?}, which is not installed")).counters;
                 Completion::Read { slot, token, counters }
             }
@@ -281,25 +293,27 @@ impl Device {
         assert!(slot.0 < self.sessions, "install into {slot:?} of a plane with {} slots", self.sessions);
         for (rule, direction) in rules.iter().zip([Direction::In, Direction::Out]) {
             self.check_rule(rule);
-            let hit = Hit { slot, direction, action: rule.action };
-            let before = self.lookups.table.insert(rule.key, hit);
+            let before = self.lookups.table.insert(rule.key, (slot, direction));
             assert!(before.is_none(), "install of {slot:?}: {} is in the table already, for {before:?}", rule.key);
         }
-        let keys = rules.map(|rule| rule.key);
-        let before = self.installed.insert(slot, Installed { keys, counters: Counters::default() });
-        assert!(before.is_none(), "install into {slot:?}, which is taken");
-        self.assert_balanced();
+        let installed = &mut self.lookups.installed;
+        if installed.len() <= slot.0 as usize {
+            installed.resize_with(slot.0 as usize + 1, || None);
+        }
+        let place = &mut installed[slot.0 as usize];
+        assert!(place.is_none(), "install into {slot:?}, which is taken");
+        *place = Some(Installed { rules: *rules, counters: Counters::default() });
     }
 
     fn remove(&mut self, slot: Slot, keys: [MatchKey; 2]) -> Counters {
-        let installed = self.installed.remove(&slot);
+        let installed = self.lookups.installed.get_mut(slot.0 as usize).and_then(Option::take);
         let installed = installed.unwrap_or_else(|| panic!("removal of {slot:?}, which is not installed"));
-        assert_eq!(installed.keys, keys, "removal of {slot:?} with other keys than it was installed with");
+        let known = installed.rules.map(|rule| rule.key);
+        assert_eq!(known, keys, "removal of {slot:?} with other keys than it was installed with");
         for key in keys {
-            let hit = self.lookups.table.remove(&key);
-            assert_eq!(hit.map(|hit| hit.slot), Some(slot), "{key} of an installed session is not in the table");
+            let owner = self.lookups.table.remove(&key).map(|(slot, _)| slot);
+            assert_eq!(owner, Some(slot), "{key} of an installed session is not in the table");
         }
-        self.assert_balanced();
         installed.counters
     }
 
@@ -320,10 +334,6 @@ impl Device {
 
     fn has_lif(&self, lif: Lif) -> bool {
         self.ports.iter().any(|(port, _)| port.lif == lif)
-    }
-
-    fn assert_balanced(&self) {
-        assert_eq!(self.lookups.table.len(), 2 * self.installed.len(), "each session has two keys");
     }
 
     fn receive(&mut self, now: Moment, ingress: Port, frame: &[u8]) -> Decision {
@@ -376,7 +386,7 @@ impl Device {
     }
 
     fn count_hit(&mut self, now: Moment, slot: Slot, direction: Direction, frame: &[u8]) {
-        let counters = &mut self.installed.get_mut(&slot).expect("a key in the table has its session").counters;
+        let counters = &mut self.lookups.installed_mut(slot).expect("a key in the table has its session").counters;
         let one_way = match direction {
             Direction::In => &mut counters.inward,
             Direction::Out => &mut counters.outward,

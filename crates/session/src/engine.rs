@@ -105,7 +105,7 @@ pub struct Statistics {
 ///
 /// - Getters: [`statistics`](Self::statistics).
 /// - Inputs: [`handle`](Self::handle), with the time.
-/// - Outputs: [`poll_command`](Self::poll_command), [`poll_reply`](Self::poll_reply),
+/// - Outputs: [`poll_command`](Self::poll_command) one at a time or [`commands`](Self::commands), [`poll_reply`](Self::poll_reply),
 ///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
 ///
 /// After each input take all outputs until they are `None`; give commands to the plane in their order, and what it
@@ -175,6 +175,21 @@ impl Engine {
     /// The next command for the plane.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
+    }
+
+    /// All commands for the plane, in their order. What it has taken of them is told by [`commands_taken`](Self::commands_taken).
+    pub fn commands(&mut self) -> &[Command] {
+        self.commands.make_contiguous()
+    }
+
+    /// How many there are.
+    pub fn commands_len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// The plane has taken the first `count` of [`commands`](Self::commands).
+    pub fn commands_taken(&mut self, count: usize) {
+        self.commands.drain(..count);
     }
 
     /// The next answer.

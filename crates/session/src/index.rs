@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use core::hash::{BuildHasher, Hasher};
+use core::hash::BuildHasher;
 use core::ops::Bound;
 
 use foldhash::quality::FixedState;
-use opof_wire::Addresses;
 
 use crate::keys::KeyIndex;
 use crate::plane::Slot;
@@ -135,22 +134,8 @@ impl<T: Keyed> Table<T> {
     }
 }
 
-/// Everything of a key in a few words: one at a time would cost a multiplication each.
+/// The upper half, which is the better one.
 fn hash(hasher: &FixedState, key: &MatchKey) -> u32 {
-    let MatchKey { lif, flow } = key;
-    let mut hasher = hasher.build_hasher();
-    match flow.addresses {
-        Addresses::V4 { source, destination } => {
-            hasher.write_u64(u64::from(u32::from_be_bytes(source)) << 32 | u64::from(u32::from_be_bytes(destination)));
-        }
-        Addresses::V6 { source, destination } => {
-            hasher.write_u128(u128::from_be_bytes(source));
-            hasher.write_u128(u128::from_be_bytes(destination));
-        }
-    }
-    let words = [lif.get(), flow.vlan.get(), flow.source_port, flow.destination_port];
-    hasher.write_u64(words.into_iter().fold(0, |all, word| all << 16 | u64::from(word)));
-    hasher.write_u16(u16::from(flow.transport.number()) << 8 | u16::from(flow.tunnel.number()));
-    let [a, b, c, d, ..] = hasher.finish().to_be_bytes();
+    let [a, b, c, d, ..] = hasher.hash_one(key).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
 }

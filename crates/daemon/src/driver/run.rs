@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_session::engine::{Engine, Event, Input};
-use opof_session::plane::{Command, Completion};
+use opof_session::plane::Completion;
 use opof_session::request::{Reply, ReplyBody, Request, RequestBody, SessionView, Ticket};
 use opof_session::types::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,8 +36,6 @@ pub(super) struct Driver {
     /// Asked, not yet answered.
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: u64,
-    /// Wanted by the engine, not yet taken by the plane.
-    pending: VecDeque<Command>,
     completions: Vec<Completion>,
     clamps: RateLimit,
 }
@@ -63,7 +61,6 @@ impl Driver {
             inbox: VecDeque::new(),
             waiting: HashMap::new(),
             next_ticket: 0,
-            pending: VecDeque::new(),
             completions: Vec::new(),
             clamps: RateLimit::new(limits::CLAMPS_LOGGED),
         }
@@ -129,7 +126,7 @@ impl Driver {
     async fn wait(&mut self) {
         let now = self.clock.now();
         let timeout = self.engine.poll_timeout().map(|due| due.saturating_since(now));
-        let has_room = self.pending.is_empty() && self.waiting.len() < limits::UNDER_WAY;
+        let has_room = self.engine.commands_len() == 0 && self.waiting.len() < limits::UNDER_WAY;
         let can_come = !(self.questions.is_closed() && self.questions.is_empty());
         let takes_more = has_room && self.inbox.is_empty() && can_come;
         let is_ready = has_room && !self.inbox.is_empty();
@@ -158,13 +155,13 @@ impl Driver {
         while let Ok(settle) = self.settles.try_recv() {
             self.settle(settle);
         }
-        while self.pending.len() < limits::PENDING_COMMANDS && self.waiting.len() < limits::UNDER_WAY {
+        while self.engine.commands_len() < limits::PENDING_COMMANDS && self.waiting.len() < limits::UNDER_WAY {
             let Some(question) = self.inbox.pop_front() else { break };
             self.ask(now, question);
         }
-        if !self.pending.is_empty() {
-            let taken = self.plane.submit(now, self.pending.make_contiguous());
-            self.pending.drain(..taken);
+        if self.engine.commands_len() > 0 {
+            let taken = self.plane.submit(now, self.engine.commands());
+            self.engine.commands_taken(taken);
         }
         self.tell_closings(false);
     }
@@ -194,12 +191,9 @@ impl Driver {
         self.tell_closings(true);
     }
 
-    /// One input, and everything the engine has to say to it.
+    /// One input, and everything the engine has to say to it but commands, which wait with it until the plane takes them.
     fn feed(&mut self, now: Moment, input: Input) {
         self.engine.handle(now, input);
-        while let Some(command) = self.engine.poll_command() {
-            self.pending.push_back(command);
-        }
         while let Some(reply) = self.engine.poll_reply() {
             self.deliver(reply);
         }
