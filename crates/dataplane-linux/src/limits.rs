@@ -28,6 +28,8 @@ pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
 pub const UNDER_WAY: usize = 16_384;
 /// Buckets of the table's index, for however few sessions: of so many random ones, some have room.
 pub const BUCKETS_MIN: u32 = 16;
+/// Sessions whose places in memory are asked for together, before the first of them is put there.
+pub const TOUCHED: usize = 16;
 /// Entries that one batch system call inserts or deletes.
 pub const BATCH: usize = 512;
 /// How often an insert or a delete that failed for a passing reason is tried before the command fails.

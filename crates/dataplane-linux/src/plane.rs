@@ -20,7 +20,7 @@ use crate::config::XdpConfig;
 use crate::error::OpenError;
 use crate::grace::{Ended, Epoch, Grace};
 use crate::layout::{self, Layout};
-use crate::limits::{COLLECTORS, UNDER_WAY};
+use crate::limits::{COLLECTORS, TOUCHED, UNDER_WAY};
 use crate::links::Links;
 use crate::loader::{self, DeviceConstants, Loaded};
 use crate::pin::PinDir;
@@ -222,8 +222,14 @@ impl XdpPlane {
         };
         // Answered when no packet can count in them any more.
         let mut failed = Vec::new();
-        for (command, result) in commands.iter().zip(results) {
+        for (at, command) in commands.iter().enumerate() {
             let Command::Install { slot, .. } = *command else { unreachable!("a run of installs") };
+            if at % TOUCHED == 0 {
+                for [(inward, _), (outward, _)] in results[at..].iter().take(TOUCHED).flatten() {
+                    self.table.touch([inward, outward]);
+                }
+            }
+            let result = std::mem::replace(&mut results[at], Err(InstallError::Unavailable));
             match result.and_then(|ways| self.table.insert(slot, &ways).map_err(full)) {
                 Ok(()) => self.ready.push_back(Completion::Installed { slot, result: Ok(()) }),
                 Err(error) => failed.push((slot, After::FailedInstall(error))),
@@ -282,13 +288,24 @@ impl XdpPlane {
 
     fn remove(&mut self, commands: &[Command]) {
         let mut answers = Vec::with_capacity(commands.len());
-        for command in commands {
-            let Command::Remove { slot, keys } = command else { unreachable!("a run of removals") };
-            let known = slot.0 < self.device.sessions;
-            if let (true, [Some(inward), Some(outward)]) = (known, [self.key(&keys[0]), self.key(&keys[1])]) {
-                self.table.remove(*slot, &[inward, outward]);
+        for commands in commands.chunks(TOUCHED) {
+            let removals = commands.iter().map(|command| {
+                let Command::Remove { slot, keys: [inward, outward] } = command else {
+                    unreachable!("a run of removals")
+                };
+                let known = slot.0 < self.device.sessions;
+                (*slot, known, known.then(|| Some([self.key(inward)?, self.key(outward)?])).flatten())
+            });
+            let removals: Vec<_> = removals.collect();
+            for keys in removals.iter().filter_map(|(_, _, keys)| keys.as_ref()) {
+                self.table.touch(keys.each_ref());
             }
-            answers.push((*slot, After::Removal(if known { Ok(()) } else { Err(RemoveError::Unavailable) })));
+            for (slot, known, keys) in removals {
+                if let Some(keys) = keys {
+                    self.table.remove(slot, &keys);
+                }
+                answers.push((slot, After::Removal(if known { Ok(()) } else { Err(RemoveError::Unavailable) })));
+            }
         }
         self.await_grace(answers);
     }

@@ -100,6 +100,13 @@ impl Table {
         insert(self.index.words(), self.flows.words(), &self.shape, slot, ways)
     }
 
+    /// Has the buckets of keys brought into the cache, for a session that is soon put in or taken out.
+    pub(crate) fn touch(&self, keys: [&Key; 2]) {
+        for key in keys {
+            index::touch(self.index.words(), &self.shape, self.shape.hash(key));
+        }
+    }
+
     /// Takes a session out. One that is not there is as good as taken out.
     pub(crate) fn remove(&self, slot: Slot, keys: &[Key; 2]) {
         remove(self.index.words(), &self.shape, slot, keys);

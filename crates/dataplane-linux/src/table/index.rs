@@ -101,6 +101,13 @@ fn place(index: &[impl Word], bucket: usize, entry: u64) -> Option<usize> {
     (bucket + 1..=bucket + ENTRIES).find(|at| index[*at].load(Ordering::Relaxed) == entry)
 }
 
+/// Reads the first bucket of a hash, and says nothing: of several that do not wait for each other memory brings many at once.
+pub(crate) fn touch(index: &[impl Word], shape: &Shape, hash: u64) {
+    for bucket in shape.buckets_of(hash).take(1) {
+        std::hint::black_box(index[bucket].load(Ordering::Relaxed));
+    }
+}
+
 /// Leads keys with this hash to a flow, whose words are written: from here on programs read it.
 pub(crate) fn insert(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -> Result<(), Full> {
     let (probe, at) =
