@@ -39,6 +39,8 @@ pub const REQUEST_BATCH: usize = 64;
 /// Commands that wait for the plane, from which on no further request is taken. One request can go past it by what it
 /// causes itself, at most a command or two for each session in it.
 pub const PENDING_COMMANDS: usize = 4096;
+/// How often commands are given to the plane before others have their turn; between two of these its answers are taken.
+pub const PLANE_ROUNDS: usize = 3;
 /// Requests that wait for the plane; no further one is taken while there are so many.
 pub const UNDER_WAY: usize = 4096;
 /// How long a request waits for a place in the driver's queue.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use opof_dataplane::DataPlane;
@@ -143,11 +144,7 @@ impl Driver {
 
     fn advance(&mut self) {
         let now = self.clock.now();
-        let mut completions = std::mem::take(&mut self.completions);
-        for completion in completions.drain(..) {
-            self.feed(now, Input::Completion(completion));
-        }
-        self.completions = completions;
+        self.feed_completions(now);
         if self.engine.poll_timeout().is_some_and(|due| due <= now) {
             self.feed(now, Input::Tick);
         }
@@ -159,11 +156,33 @@ impl Driver {
             let Some(question) = self.inbox.pop_front() else { break };
             self.ask(now, question);
         }
-        if self.engine.commands_len() > 0 {
-            let taken = self.plane.submit(now, self.engine.commands());
-            self.engine.commands_taken(taken);
-        }
+        self.exchange(now);
         self.tell_closings(false);
+    }
+
+    /// Gives the plane its commands, and takes the answers that are there at once. What it wants because of these goes to the plane,
+    /// too, so that nothing is left lying when the driver waits.
+    fn exchange(&mut self, now: Moment) {
+        for answers_left in (0..limits::PLANE_ROUNDS).rev() {
+            if self.engine.commands_len() > 0 {
+                let taken = self.plane.submit(now, self.engine.commands());
+                self.engine.commands_taken(taken);
+            }
+            // Whoever waits for the plane asks it again, with a waker, before it waits.
+            let mut context = Context::from_waker(Waker::noop());
+            if answers_left == 0 || self.plane.poll(&mut context, &mut self.completions).is_pending() {
+                break;
+            }
+            self.feed_completions(now);
+        }
+    }
+
+    fn feed_completions(&mut self, now: Moment) {
+        let mut completions = std::mem::take(&mut self.completions);
+        for completion in completions.drain(..) {
+            self.feed(now, Input::Completion(completion));
+        }
+        self.completions = completions;
     }
 
     fn ask(&mut self, now: Moment, question: Question) {
