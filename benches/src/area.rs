@@ -60,5 +60,10 @@ pub(crate) const AREAS: &[Area] = &[
     },
     Area { name: "engine", what: "the session engine alone, at many sizes of the table", run: crate::engine::run },
     Area { name: "aging", what: "processor time and lateness of timeouts", run: crate::aging::run },
+    Area {
+        name: "lifecycle",
+        what: "16 million sessions added, aged out and collected, twice",
+        run: crate::lifecycle::run,
+    },
     Area { name: "memory", what: "bytes a session, of the kernel and of the daemon", run: crate::memory::run },
 ];

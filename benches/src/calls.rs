@@ -61,7 +61,7 @@ pub(crate) async fn answer() -> Result<()> {
 }
 
 /// UDP, another source for each id, idle after `timeout` seconds; 0: as the server likes.
-fn session(id: u32, family: Family, timeout: u32) -> SessionRequest {
+pub(crate) fn session(id: u32, family: Family, timeout: u32) -> SessionRequest {
     let [a, b, c, d] = id.to_be_bytes();
     let common = SessionRequest {
         session_id: id.into(),

@@ -94,7 +94,7 @@ fn turn(size: u32, measured: u32) -> Result<[Duration; 3]> {
     Ok([admitted, looked_after, closed])
 }
 
-struct Bench {
+pub(crate) struct Bench {
     engine: Engine,
     now: Moment,
     /// What the plane says of each session.
@@ -115,6 +115,19 @@ impl Bench {
         };
         let engine = Engine::new(&config, Capabilities::forwarding(sessions));
         Self { engine, now: Moment(1_000_000_000), last_seen: None, reads: 0 }
+    }
+
+    /// So many sessions through the first `steps` of [`STEPS`].
+    pub(crate) fn work(sessions: u32, steps: usize) -> Result<()> {
+        let mut bench = Self::new(sessions, sessions);
+        bench.admit(0..sessions, SHORT);
+        for step in 1..steps {
+            bench.seconds(u64::from(SHORT) + 1);
+            bench.last_seen = (step == 1).then_some(bench.now);
+            bench.tick();
+        }
+        ensure!(bench.reads >= sessions * u32::try_from(steps - 1)?, "not all were due: {}", bench.reads);
+        Ok(())
     }
 
     fn seconds(&mut self, seconds: u64) {

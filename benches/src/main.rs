@@ -10,6 +10,7 @@ mod control;
 mod device;
 mod engine;
 mod forward;
+mod lifecycle;
 mod limits;
 mod machine;
 mod memory;
@@ -19,6 +20,7 @@ mod report;
 mod samples;
 mod subject;
 mod text;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,6 +74,14 @@ enum Serve {
     /// A server that only decodes and inserts
     #[command(hide = true)]
     ServeFloor,
+    /// A hot path, so many times
+    #[command(hide = true)]
+    Work {
+        /// Which
+        name: String,
+        /// How often
+        count: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -85,8 +95,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Serve::ServeFloor) = arguments.serve {
-        return control::floor::serve();
+    match &arguments.serve {
+        Some(Serve::ServeFloor) => return control::floor::serve(),
+        Some(Serve::Work { name, count }) => return work::run(name, *count),
+        None => {}
     }
     if arguments.list {
         for Area { name, what, .. } in AREAS {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use opof_testkit::require::{self, Program};
 use opof_testkit::wait::Stopwatch;
 
-use crate::{bpf, fuzz, shell, walls};
+use crate::{bpf, fuzz, instructions, shell, walls};
 
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: u32 = 60;
@@ -20,6 +20,7 @@ const PROGRAMS: &[Program] = &[
     Program { name: "/usr/include/bpf/bpf_helpers.h", package: "libbpf-dev" },
     Program { name: "/usr/include/linux/bpf.h", package: "linux-libc-dev" },
     Program { name: "python3", package: "python3" },
+    Program { name: "valgrind", package: "valgrind" },
 ];
 /// For a Python that can't make virtual environments.
 const VENV: Program = Program { name: "/usr/share/doc/python3-venv", package: "python3-venv" };
@@ -51,13 +52,18 @@ const STEPS: &[Step] = &[
     Step { name: "fuzz", title: "Fuzz targets", run: fuzz },
     Step { name: "doc", title: "Documentation, warnings denied", run: doc },
     Step { name: "demo", title: "The lab, in short", run: demo },
+    Step {
+        name: "instructions",
+        title: "Hot paths take as many instructions as is written down",
+        run: instructions::check,
+    },
     Step { name: "bench", title: "Every benchmark still runs, figures aside", run: bench },
 ];
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.list {
         for step in STEPS {
-            println!("{:<10} {}", step.name, step.title);
+            println!("{:<12} {}", step.name, step.title);
         }
         return Ok(());
     }
@@ -104,12 +110,12 @@ fn outcome(error: Option<&String>) -> &'static str {
 }
 
 fn summary(results: &[(&Step, Duration, Option<String>)]) -> String {
-    let mut text = String::from("\nstep        result     time\n");
+    let mut text = String::from("\nstep          result     time\n");
     for (step, time, error) in results {
-        let _ = writeln!(text, "{:<10}  {:<6} {:>6.1} s", step.name, outcome(error.as_ref()), time.as_secs_f64());
+        let _ = writeln!(text, "{:<12}  {:<6} {:>6.1} s", step.name, outcome(error.as_ref()), time.as_secs_f64());
     }
     let total: Duration = results.iter().map(|(_, time, _)| *time).sum();
-    let _ = writeln!(text, "{:<10}  {:<6} {:>6.1} s", "all", "", total.as_secs_f64());
+    let _ = writeln!(text, "{:<12}  {:<6} {:>6.1} s", "all", "", total.as_secs_f64());
     text
 }
 

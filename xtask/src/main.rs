@@ -5,6 +5,7 @@
 mod bpf;
 mod ci;
 mod fuzz;
+mod instructions;
 mod shell;
 mod walls;
 
@@ -36,6 +37,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Count the instructions of hot paths, and compare them with those that are written down
+    Instructions {
+        /// Write them down instead
+        #[arg(long)]
+        write: bool,
+    },
     /// The walls between the crates
     Walls,
     /// Run a fuzz target for a while
@@ -63,6 +70,8 @@ fn run(command: Command) -> Result<()> {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Demo { arguments } => shell::demo(&arguments),
         Command::Bench { arguments } => shell::bench(&arguments, true),
+        Command::Instructions { write: false } => instructions::check(),
+        Command::Instructions { write: true } => instructions::write(),
         Command::Walls => walls::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bpf { check: true } => Ok(bpf::check()?),
