@@ -125,6 +125,9 @@ struct opof_flow {
 #define OPOF_PROBE_MULTIPLIER 0x9e3779b1U
 /* Multipliers of the hash of a key, and what it starts from. They are drawn when the maps are made. */
 #define OPOF_MULTIPLIERS 11
+/* Its end: odd, without structure (fractions of cube roots of primes). */
+#define OPOF_MIX_0 0x428a2f98d728ae23ULL
+#define OPOF_MIX_1 0x7137449123ef65cdULL
 
 /* A cache line of the index. An entry is the lower half of the key's hash, then the flow's number and one; or zero. */
 struct opof_bucket {

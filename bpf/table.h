@@ -14,10 +14,21 @@
 #include "maps.h"
 #include "parse.h"
 
-/* A half of a key's words after the other, each times its multiplier: universal in the upper half (Dietzfelbinger et al., 1997). */
+/*
+ * A half of a key's words after the other, each times its multiplier: which keys share a hash nobody can know who does not know the
+ * multipliers. The sum of keys that follow each other does so, too, and some multipliers would lead a whole network into a few
+ * buckets; so it is mixed.
+ */
 static __always_inline __u64 hash_word(__u64 hash, __u64 word, int number)
 {
 	return hash + (__u32)word * opof_hash[2 * number + 1] + (word >> 32) * opof_hash[2 * number + 2];
+}
+
+static __always_inline __u64 mix(__u64 sum)
+{
+	sum = (sum ^ sum >> 32) * OPOF_MIX_0;
+	sum = (sum ^ sum >> 29) * OPOF_MIX_1;
+	return sum ^ sum >> 32;
 }
 
 static __always_inline __u64 hash_of(const struct opof_packet *p)
@@ -27,10 +38,10 @@ static __always_inline __u64 hash_of(const struct opof_packet *p)
 
 	hash = hash_word(hash, key->addresses[0], 0);
 	if (p->family == 4)
-		return hash;
+		return mix(hash);
 	hash = hash_word(hash, key->addresses[1], 1);
 	hash = hash_word(hash, key->addresses[2], 2);
-	return hash_word(hash, key->addresses[3], 3);
+	return mix(hash_word(hash, key->addresses[3], 3));
 }
 
 /* The flow that an entry leads to, if it is the packet's. */

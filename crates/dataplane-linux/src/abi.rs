@@ -60,6 +60,8 @@ pub const PROBES: usize = 16;
 pub const PROBE_MULTIPLIER: u32 = 0x9e37_79b1;
 /// What the hash of a key starts from, and a multiplier for each half of its words.
 pub const MULTIPLIERS: usize = 1 + 2 * KEY_WORDS;
+/// By which the sum of the products is mixed.
+pub const MIX: [u64; 2] = [0x428a_2f98_d728_ae23, 0x7137_4491_23ef_65cd];
 
 const _: () = assert!(KIND_SLOW as usize + SlowPath::COUNT == KIND_COPIED as usize);
 const _: () = assert!(KIND_REFUSED as usize + Refused::COUNT == KINDS as usize);
@@ -163,6 +165,8 @@ pub(crate) mod tests {
             ("OPOF_PROBES", PROBES as u64),
             ("OPOF_PROBE_MULTIPLIER", PROBE_MULTIPLIER.into()),
             ("OPOF_MULTIPLIERS", MULTIPLIERS as u64),
+            ("OPOF_MIX_0", MIX[0]),
+            ("OPOF_MIX_1", MIX[1]),
             ("OPOF_MAX_GTPU_EXTENSIONS", opof_wire::classify::MAX_GTPU_EXTENSIONS as u64),
             ("OPOF_MAX_LIFS", limits::LIFS as u64),
             ("OPOF_MAX_WIRES", limits::WIRE_PORTS as u64),

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::abi::{BUCKET_WORDS, ENTRIES, KEY_WORDS, Key, MULTIPLIERS, PROBE_MULTIPLIER, PROBES};
+use crate::abi::{BUCKET_WORDS, ENTRIES, KEY_WORDS, Key, MIX, MULTIPLIERS, PROBE_MULTIPLIER, PROBES};
 use crate::limits::BUCKETS_MIN;
 
 /// A word that is shared with programs. A trait so that the same code can be run by a model checker.
@@ -68,7 +68,7 @@ impl Shape {
             hash.wrapping_add(low.wrapping_mul(self.multipliers[2 * word + 1]))
                 .wrapping_add(high.wrapping_mul(self.multipliers[2 * word + 2]))
         };
-        (0..key.address_words()).fold(part(self.multipliers[0], KEY_WORDS - 1), part)
+        mix((0..key.address_words()).fold(part(self.multipliers[0], KEY_WORDS - 1), part))
     }
 
     /// The first words of the buckets of a key with this hash, in the order in which they are searched.
@@ -82,6 +82,13 @@ impl Shape {
             low((u64::from(position) * buckets) >> 32) as usize * BUCKET_WORDS
         })
     }
+}
+
+/// Keys that follow each other have sums that do. The hash has to look like any, whatever the multipliers are.
+const fn mix(sum: u64) -> u64 {
+    let sum = (sum ^ (sum >> 32)).wrapping_mul(MIX[0]);
+    let sum = (sum ^ (sum >> 29)).wrapping_mul(MIX[1]);
+    sum ^ (sum >> 32)
 }
 
 /// The lower half.
