@@ -34,7 +34,9 @@ pub const TOUCHED: usize = 16;
 pub const BATCH: usize = 512;
 /// How often an insert or a delete that failed for a passing reason is tried before the command fails.
 pub const MAP_TRIES: u32 = 16;
-/// How often the grace thread tries to wait before it reports that it can't.
+/// Bytes of the kernel's list of processors: ranges, so that a longer one has hundreds of gaps.
+pub const PROCESSOR_LIST: usize = 1024;
+/// How often the grace thread tries to wait before it reports that it can't, and to visit all processors before it leaves that.
 pub const GRACE_TRIES: u32 = 3;
 /// How often a running session's counters are read in search of two equal readings.
 pub const READ_TRIES: u32 = 8;

@@ -8,12 +8,14 @@
 //!
 //! Where that does not hold or can't be done, the kernel is asked for a grace period of RCU.
 
-use std::fs;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use rustix::system::uname;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::limits::{GRACE_TRIES, PROCESSOR_LIST};
 use crate::sys::map::Barrier;
 
 /// The processors that can run a program, by number and range: sysfs(5).
@@ -23,25 +25,30 @@ const ONLINE: &str = "/sys/devices/system/cpu/online";
 #[derive(Debug)]
 pub(crate) struct Wait {
     barrier: Barrier,
-    visits: bool,
+    /// [`ONLINE`], kept open; `None` where visiting is no way to wait.
+    online: Option<File>,
+    /// Visits that failed, one after the other.
+    failed: u32,
 }
 
 impl Wait {
     pub(crate) fn new() -> io::Result<Self> {
-        let visits = !is_real_time(&uname().version().to_string_lossy());
-        Ok(Self { barrier: Barrier::new()?, visits })
+        let online = if is_real_time(&uname().version().to_string_lossy()) { None } else { File::open(ONLINE).ok() };
+        Ok(Self { barrier: Barrier::new()?, online, failed: 0 })
     }
 
     /// Returns when every program that ran at the call has ended. It leaves the calling thread on some processor.
     pub(crate) fn wait(&mut self) -> io::Result<()> {
-        if self.visits {
-            match visit_all() {
-                Ok(()) => return Ok(()),
-                // For good: a processor that this process may not run on stays so.
-                Err(error) => {
-                    tracing::info!(%error, "can't run on every processor: removals take a grace period of the kernel's, some 10 ms");
-                    self.visits = false;
-                }
+        if let Some(online) = &self.online {
+            let Err(error) = visit_all(online) else {
+                self.failed = 0;
+                return Ok(());
+            };
+            // Once that can be a processor that has just gone. One that this process may not run on stays so.
+            self.failed += 1;
+            if self.failed == GRACE_TRIES {
+                tracing::info!(%error, "can't run on every processor: removals take a grace period of the kernel's, some 10 ms");
+                self.online = None;
             }
         }
         self.barrier.wait()
@@ -54,9 +61,13 @@ fn is_real_time(version: &str) -> bool {
 }
 
 /// One that comes to be online meanwhile has not run a program of before.
-fn visit_all() -> io::Result<()> {
-    let online = fs::read_to_string(ONLINE)?;
-    for processor in processors(&online).ok_or(io::ErrorKind::InvalidData)? {
+fn visit_all(online: &File) -> io::Result<()> {
+    let mut text = [0; PROCESSOR_LIST];
+    // The kernel writes it anew for each read from the start.
+    let length = online.read_at(&mut text, 0)?;
+    let text = text.get(..length).and_then(|text| str::from_utf8(text).ok()).filter(|text| text.ends_with('\n'));
+    let text = text.ok_or(io::ErrorKind::InvalidData)?;
+    for processor in processors(text).ok_or(io::ErrorKind::InvalidData)? {
         if processor >= CpuSet::MAX_CPU {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -106,9 +117,9 @@ mod tests {
 
     #[test]
     fn a_visit_ends_on_the_last_processor() {
-        let last = *processors(&fs::read_to_string(ONLINE).unwrap()).unwrap().last().unwrap();
+        let last = *processors(&std::fs::read_to_string(ONLINE).unwrap()).unwrap().last().unwrap();
         std::thread::spawn(move || {
-            visit_all().unwrap();
+            visit_all(&File::open(ONLINE).unwrap()).unwrap();
             assert_eq!(sched_getcpu(), last);
         })
         .join()
