@@ -34,6 +34,8 @@ pub(crate) struct Table<T> {
     ids: BTreeMap<SessionId, u32>,
     /// Owners are slots with the direction in the lowest bit.
     keys: KeyIndex,
+    /// A bit for each slot that owns its keys: to look for those of one that has given them up costs a walk for each.
+    owning: Vec<u64>,
     hasher: FixedState,
 }
 
@@ -45,6 +47,7 @@ impl<T: Keyed> Table<T> {
             free: Vec::new(),
             ids: BTreeMap::new(),
             keys: KeyIndex::new(2 * capacity as usize),
+            owning: Vec::new(),
             hasher: FixedState::with_seed(hash_seed),
         }
     }
@@ -107,15 +110,27 @@ impl<T: Keyed> Table<T> {
         for (direction, key) in (0..).zip(keys) {
             self.keys.insert(key.hash, slot << 1 | direction);
         }
+        let (word, bit) = place(slot);
+        if self.owning.len() <= word {
+            self.owning.resize(word + 1, 0);
+        }
+        self.owning[word] |= bit;
         Slot(slot)
     }
 
-    /// Gives up the keys that the slot owns.
-    pub(crate) fn release_keys(&mut self, slot: Slot) {
-        let Some(keys) = self.get(slot).map(|entry| self.keys_of(entry.spec())) else { return };
-        for (direction, key) in (0..).zip(keys) {
-            self.keys.remove(key.hash, slot.0 << 1 | direction);
+    /// Gives up the keys that the slot owns; which they were, when it owned some.
+    pub(crate) fn release_keys(&mut self, slot: Slot) -> Option<[MatchKey; 2]> {
+        let (word, bit) = place(slot.0);
+        if self.owning.get(word)? & bit == 0 {
+            return None;
         }
+        self.owning[word] &= !bit;
+        let keys = self.keys_of(self.get(slot)?.spec());
+        for (direction, key) in (0..).zip(&keys) {
+            let was_there = self.keys.remove(key.hash, slot.0 << 1 | direction);
+            debug_assert!(was_there, "an owner is in the index");
+        }
+        Some(keys.map(|key| key.key))
     }
 
     /// Takes the entry out, its id and the keys it may still own with it.
@@ -132,6 +147,11 @@ impl<T: Keyed> Table<T> {
         let entry = self.entries[(owner >> 1) as usize].as_ref().expect("an entry gives up its keys before it goes");
         entry.spec().match_key(direction)
     }
+}
+
+/// A slot's word in a set of bits, and its bit in it.
+const fn place(slot: u32) -> (usize, u64) {
+    (slot as usize / 64, 1 << (slot % 64))
 }
 
 /// The upper half, which is the better one.

@@ -249,10 +249,12 @@ impl Engine {
 
     /// The command that takes the slot's session off the plane; its keys are free from here on.
     pub(super) fn remove_from_plane(&mut self, slot: Slot) {
+        // Those of one that is asked for again are given up already.
+        let released = self.table.release_keys(slot);
         let Some(session) = self.table.get(slot) else { return };
-        let keys = [Direction::In, Direction::Out].map(|direction| session.spec.match_key(direction));
+        let keys = released
+            .unwrap_or_else(|| [Direction::In, Direction::Out].map(|direction| session.spec.match_key(direction)));
         self.commands.push_back(Command::Remove { slot, keys });
-        self.table.release_keys(slot);
     }
 }
 
