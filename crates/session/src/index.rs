@@ -23,7 +23,8 @@ pub(crate) struct Hashed {
 
 /// What the indexes need to know of a table entry.
 pub(crate) trait Keyed {
-    fn spec(&self) -> &SessionSpec;
+    fn id(&self) -> SessionId;
+    fn match_key(&self, direction: Direction) -> MatchKey;
 }
 
 /// The sessions, by slot, by id and by key.
@@ -84,6 +85,10 @@ impl<T: Keyed> Table<T> {
         [Direction::In, Direction::Out].map(|direction| self.hashed(spec.match_key(direction)))
     }
 
+    fn keys_of_entry(&self, entry: &T) -> [Hashed; 2] {
+        [Direction::In, Direction::Out].map(|direction| self.hashed(entry.match_key(direction)))
+    }
+
     fn hashed(&self, key: MatchKey) -> Hashed {
         Hashed { key, hash: hash(&self.hasher, &key) }
     }
@@ -96,14 +101,14 @@ impl<T: Keyed> Table<T> {
 
     /// Takes the entry in and indexes its id and its keys, none of which may be in use.
     pub(crate) fn insert(&mut self, entry: T, keys: &[Hashed; 2]) -> Slot {
-        let id = entry.spec().id;
+        let id = entry.id();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
         });
         debug_assert!(self.entries[slot as usize].is_none(), "a free slot is empty");
         debug_assert!(keys.iter().all(|key| self.owner(key).is_none()), "the caller has looked for the keys");
-        debug_assert_eq!(*keys, self.keys_of(entry.spec()), "of this entry");
+        debug_assert_eq!(*keys, self.keys_of_entry(&entry), "of this entry");
         self.entries[slot as usize] = Some(entry);
         let before = self.ids.insert(id, slot);
         debug_assert!(before.is_none(), "the caller has looked for the id");
@@ -125,7 +130,7 @@ impl<T: Keyed> Table<T> {
             return None;
         }
         self.owning[word] &= !bit;
-        let keys = self.keys_of(self.get(slot)?.spec());
+        let keys = self.keys_of_entry(self.get(slot)?);
         for (direction, key) in (0..).zip(&keys) {
             let was_there = self.keys.remove(key.hash, slot.0 << 1 | direction);
             debug_assert!(was_there, "an owner is in the index");
@@ -137,7 +142,7 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
         self.release_keys(slot);
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
-        self.ids.remove(&entry.spec().id);
+        self.ids.remove(&entry.id());
         self.free.push(slot.0);
         Some(entry)
     }
@@ -145,7 +150,7 @@ impl<T: Keyed> Table<T> {
     fn key_of(&self, owner: u32) -> MatchKey {
         let direction = if owner & 1 == 0 { Direction::In } else { Direction::Out };
         let entry = self.entries[(owner >> 1) as usize].as_ref().expect("an entry gives up its keys before it goes");
-        entry.spec().match_key(direction)
+        entry.match_key(direction)
     }
 }
 

@@ -117,6 +117,12 @@ impl Links {
         self.towards_out.snat.is_some() || self.towards_out.dnat.is_some()
     }
 
+    /// True when the keys of a session in this tunnel, or in none, are other ones on the far side. Inside of a tunnel the key is the
+    /// inner packet's, which NAT leaves alone.
+    pub(crate) fn change_keys(&self, tunnel: Tunnel) -> bool {
+        tunnel == Tunnel::None && self.translates()
+    }
+
     /// The flow of packets that came in with `flow`, as it is when they leave by `out_lif`. Its VLAN is left alone.
     #[must_use]
     pub fn translate(&self, mut flow: FlowKey) -> FlowKey {

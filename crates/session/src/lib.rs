@@ -8,6 +8,7 @@ mod index;
 mod keys;
 pub mod l3;
 pub mod limits;
+mod packed;
 pub mod plane;
 pub mod request;
 mod state;

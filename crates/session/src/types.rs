@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use opof_wire::{Addresses, FlowKey, Vid};
 
-use crate::l3::{Family, Links, Tunnel};
+use crate::l3::{Family, Links};
 
 /// The number that the firewall gave a session. Any 64-bit value, 0 included.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -161,11 +161,10 @@ impl SessionSpec {
         }
     }
 
-    /// The links whose NAT the keys must know of. Inside of a tunnel there are none: the key is the inner packet's, which NAT
-    /// leaves alone.
+    /// The links whose NAT the keys must know of.
     fn translation(&self) -> Option<&Links> {
         match &self.action {
-            Action::Route(links) if self.flow.tunnel == Tunnel::None && links.translates() => Some(links),
+            Action::Route(links) if links.change_keys(self.flow.tunnel) => Some(links),
             _ => None,
         }
     }
@@ -177,13 +176,24 @@ impl SessionSpec {
 
     /// What packets of this direction are looked up by: "in" the tuple as given, "out" the mirror image of what that is translated to.
     pub fn match_key(&self, direction: Direction) -> MatchKey {
-        match direction {
-            Direction::In => MatchKey { lif: self.in_lif, flow: self.flow },
-            Direction::Out => {
-                let mut flow = self.translation().map_or(self.flow, |links| links.translate(self.flow)).reversed();
-                flow.vlan = self.out_vlan;
-                MatchKey { lif: self.out_lif, flow }
-            }
+        match_key(direction, [self.in_lif, self.out_lif], self.flow, self.out_vlan, self.translation())
+    }
+}
+
+/// [`SessionSpec::match_key`], of its parts; `links` where the keys must know of them.
+pub(crate) fn match_key(
+    direction: Direction,
+    [in_lif, out_lif]: [Lif; 2],
+    flow: FlowKey,
+    out_vlan: Vid,
+    links: Option<&Links>,
+) -> MatchKey {
+    match direction {
+        Direction::In => MatchKey { lif: in_lif, flow },
+        Direction::Out => {
+            let mut flow = links.map_or(flow, |links| links.translate(flow)).reversed();
+            flow.vlan = out_vlan;
+            MatchKey { lif: out_lif, flow }
         }
     }
 }

@@ -213,12 +213,12 @@ impl Engine {
         slot: Slot,
         same_tuple: SameTuple,
     ) -> Result<(), AddError> {
-        let older = &self.table.get(slot).expect("the index names entries").spec;
+        let older = &self.table.get(slot).expect("the index names entries").packed;
         let again = older.match_key(Direction::In) == keys[0].key;
         if !again && (spec.is_translated() || older.is_translated()) {
-            return Err(AddError::TranslatedTupleExists(older.id));
+            return Err(AddError::TranslatedTupleExists(older.id()));
         }
-        if same_tuple == SameTuple::Reject { Err(AddError::TupleExists(older.id)) } else { Ok(()) }
+        if same_tuple == SameTuple::Reject { Err(AddError::TupleExists(older.id())) } else { Ok(()) }
     }
 
     /// The plane has the session.
@@ -253,7 +253,7 @@ impl Engine {
         let released = self.table.release_keys(slot);
         let Some(session) = self.table.get(slot) else { return };
         let keys = released
-            .unwrap_or_else(|| [Direction::In, Direction::Out].map(|direction| session.spec.match_key(direction)));
+            .unwrap_or_else(|| [Direction::In, Direction::Out].map(|direction| session.packed.match_key(direction)));
         self.commands.push_back(Command::Remove { slot, keys });
     }
 }

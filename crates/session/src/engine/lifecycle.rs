@@ -7,10 +7,11 @@ use super::Engine;
 use super::admit::BatchPlace;
 use crate::index::Keyed;
 use crate::limits;
+use crate::packed::Packed;
 use crate::plane::{Command, Completion, InstallError, Slot};
 use crate::request::{AddError, ReplyBody, SessionView, Ticket};
 use crate::state::{self, State, Step, transition};
-use crate::types::{CloseReason, ClosedRecord, Counters, Moment, SessionId, SessionSpec};
+use crate::types::{CloseReason, ClosedRecord, Counters, Direction, MatchKey, Moment, SessionId, SessionSpec};
 
 use super::query::AGING;
 use super::sweep::SweepId;
@@ -18,7 +19,9 @@ use super::sweep::SweepId;
 /// One session of the table.
 #[derive(Debug)]
 pub(super) struct Session {
-    pub(super) spec: SessionSpec,
+    pub(super) packed: Packed,
+    /// The timeout in force.
+    timeout_seconds: u32,
     pub(super) state: State,
     place: BatchPlace,
     pub(super) started: Moment,
@@ -50,15 +53,20 @@ pub(super) enum Outcome {
 }
 
 impl Keyed for Session {
-    fn spec(&self) -> &SessionSpec {
-        &self.spec
+    fn id(&self) -> SessionId {
+        self.packed.id()
+    }
+
+    fn match_key(&self, direction: Direction) -> MatchKey {
+        self.packed.match_key(direction)
     }
 }
 
 impl Session {
     pub(super) fn installing(now: Moment, spec: SessionSpec, place: BatchPlace) -> Self {
         Self {
-            spec,
+            timeout_seconds: spec.timeout_seconds,
+            packed: Packed::new(spec),
             state: State::Installing,
             place,
             // Until the plane has it, since when it was asked to.
@@ -79,12 +87,12 @@ impl Session {
     /// When it closes if no packet comes after those that `counters` know of.
     fn deadline(&self, counters: &Counters) -> Moment {
         let last = counters.last_seen.map_or(self.started, |seen| seen.max(self.started));
-        last.saturating_add(Duration::from_secs(u64::from(self.spec.timeout_seconds)))
+        last.saturating_add(Duration::from_secs(u64::from(self.timeout_seconds)))
     }
 
     pub(super) fn view(&self, counters: Counters, ended: Option<Moment>) -> SessionView {
         let superseded = self.state.is_superseded();
-        SessionView { spec: self.spec.clone(), counters, started: self.started, ended, superseded }
+        SessionView { spec: self.packed.spec(self.timeout_seconds), counters, started: self.started, ended, superseded }
     }
 }
 
@@ -198,7 +206,7 @@ impl Engine {
                     Some(InstallError::Full) => AddError::TableFull,
                     Some(InstallError::Unavailable) | None => AddError::Unavailable,
                 };
-                self.refuse(session.place, session.spec.id, error);
+                self.refuse(session.place, session.packed.id(), error);
             }
             Step::Remove => self.remove_from_plane(slot),
             Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
@@ -209,7 +217,7 @@ impl Engine {
                 self.wheel.cancel(slot);
                 let gone = self.table.remove(slot);
                 if let Some(gone) = gone {
-                    self.forget_links(slot, &gone.spec);
+                    self.forget_links(slot, gone.packed.links());
                     self.settle_sweep(&gone);
                 }
             }
@@ -222,7 +230,7 @@ impl Engine {
         let ending = session.ending();
         let record = |reason| ClosedRecord {
             sequence: 0,
-            id: session.spec.id,
+            id: session.packed.id(),
             counters: ending.kept,
             started: session.started,
             ended: now,
@@ -259,6 +267,6 @@ mod tests {
     /// There are millions of them.
     #[test]
     fn a_session_is_small() {
-        assert!(size_of::<Option<Session>>() <= 120, "{} bytes", size_of::<Option<Session>>());
+        assert!(size_of::<Option<Session>>() <= 72, "{} bytes", size_of::<Option<Session>>());
     }
 }

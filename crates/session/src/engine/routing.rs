@@ -11,7 +11,7 @@ use crate::l3::{Family, L3Error, Link, Links, NextHop, NextHopId, VlanFlow};
 use crate::limits;
 use crate::plane::{Command, Route, RouteError, RouteToken, Slot};
 use crate::request::{L3Request, ReplyBody, Ticket};
-use crate::types::{Action, CloseReason, Lif, Moment, SessionSpec};
+use crate::types::{CloseReason, Lif, Moment};
 
 /// The stores. They have what was asked for as soon as it was; what the plane then fails to do is undone.
 #[derive(Debug, Default)]
@@ -274,8 +274,8 @@ impl Engine {
     }
 
     /// The session of this slot is gone.
-    pub(super) fn forget_links(&mut self, slot: Slot, spec: &SessionSpec) {
-        if let Action::Route(links) = &spec.action {
+    pub(super) fn forget_links(&mut self, slot: Slot, links: Option<&Links>) {
+        if let Some(links) = links {
             self.routing.release(slot, links);
         }
     }
