@@ -1,7 +1,7 @@
 //! Deadlines of slots: a hierarchical timing wheel.
 //!
 //! Arming, cancelling and firing cost O(1) whatever the number of sessions (Varghese and Lauck, "Hashed and
-//! Hierarchical Timing Wheels", 1987). The lists run through one array indexed by slot, so a deadline costs 20 bytes
+//! Hierarchical Timing Wheels", 1987). The lists run through one array indexed by slot, so a deadline costs 16 bytes
 //! and no allocation. Nothing here knows what a deadline is for.
 
 use crate::plane::Slot;
@@ -21,10 +21,39 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    tick: u64,
+    /// The tick above the place: 38 bits and 16.
+    when_and_where: u64,
     previous: u32,
     next: u32,
-    place: Place,
+}
+
+const _: () = assert!(size_of::<Link>() == 16, "there are millions of them");
+const PLACE_BITS: u32 = 16;
+
+impl Link {
+    const IDLE: Self = Self { when_and_where: 0, previous: NONE, next: NONE };
+
+    const fn tick(self) -> u64 {
+        self.when_and_where >> PLACE_BITS
+    }
+
+    const fn place(self) -> Place {
+        let [list, level, ..] = self.when_and_where.to_le_bytes();
+        match level {
+            0 => Place::Idle,
+            1 => Place::Due,
+            level => Place::Waiting { level: level - 2, list },
+        }
+    }
+
+    const fn set(&mut self, tick: u64, place: Place) {
+        let (level, list) = match place {
+            Place::Idle => (0, 0),
+            Place::Due => (1, 0),
+            Place::Waiting { level, list } => (level + 2, list),
+        };
+        self.when_and_where = tick << PLACE_BITS | (level as u64) << 8 | list as u64;
+    }
 }
 
 /// Which list a slot is in.
@@ -70,20 +99,19 @@ impl Wheel {
         self.cancel(slot);
         let index = slot.0 as usize;
         if index >= self.links.len() {
-            let idle = Link { tick: 0, previous: NONE, next: NONE, place: Place::Idle };
-            self.links.resize(index + 1, idle);
+            self.links.resize(index + 1, Link::IDLE);
         }
-        self.links[index].tick = deadline.0.div_ceil(1 << TICK_BITS);
-        self.place(slot.0);
+        self.place(slot.0, deadline.0.div_ceil(1 << TICK_BITS));
     }
 
     /// Forgets the slot's deadline, if it has one.
     pub(crate) fn cancel(&mut self, slot: Slot) {
-        let Some(&Link { previous, next, place, .. }) = self.links.get(slot.0 as usize) else { return };
+        let Some(link) = self.links.get_mut(slot.0 as usize) else { return };
+        let (Link { previous, next, .. }, place) = (*link, link.place());
         if place == Place::Idle {
             return;
         }
-        self.links[slot.0 as usize].place = Place::Idle;
+        *link = Link::IDLE;
         if previous != NONE {
             self.links[previous as usize].next = next;
         }
@@ -154,15 +182,14 @@ impl Wheel {
         let mut at = core::mem::replace(self.list_mut(place), EMPTY).head;
         self.levels[usize::from(level)].occupied &= !(1 << list);
         while at != NONE {
-            let next = self.links[at as usize].next;
-            self.place(at);
-            at = next;
+            let link = self.links[at as usize];
+            self.place(at, link.tick());
+            at = link.next;
         }
     }
 
-    /// Appends an unlinked slot to the list that its tick asks for.
-    fn place(&mut self, slot: u32) {
-        let tick = self.links[slot as usize].tick;
+    /// Appends an unlinked slot to the list that this tick asks for.
+    fn place(&mut self, slot: u32, tick: u64) {
         let place = if tick <= self.elapsed {
             Place::Due
         } else {
@@ -179,7 +206,8 @@ impl Wheel {
             self.links[tail as usize].next = slot;
         }
         let link = &mut self.links[slot as usize];
-        (link.previous, link.next, link.place) = (tail, NONE, place);
+        (link.previous, link.next) = (tail, NONE);
+        link.set(tick, place);
     }
 
     fn list_mut(&mut self, place: Place) -> &mut List {
