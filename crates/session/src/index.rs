@@ -3,13 +3,12 @@
 //! The key index stores slot numbers alone and looks the keys up in the table itself, so that a key is kept once.
 //! Nothing here decides anything.
 
-use std::collections::BTreeMap;
-
 use core::hash::BuildHasher;
 use core::ops::Bound;
 
 use foldhash::quality::FixedState;
 
+use crate::ids::Ids;
 use crate::keys::KeyIndex;
 use crate::plane::Slot;
 use crate::types::{Direction, MatchKey, SessionId, SessionSpec};
@@ -32,7 +31,7 @@ pub(crate) trait Keyed {
 pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
-    ids: BTreeMap<SessionId, u32>,
+    ids: Ids,
     /// Owners are slots with the direction in the lowest bit.
     keys: KeyIndex,
     /// A bit for each slot that owns its keys: to look for those of one that has given them up costs a walk for each.
@@ -46,7 +45,7 @@ impl<T: Keyed> Table<T> {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
-            ids: BTreeMap::new(),
+            ids: Ids::new(),
             keys: KeyIndex::new(2 * capacity as usize),
             owning: Vec::new(),
             hasher: FixedState::with_seed(hash_seed),
@@ -67,17 +66,17 @@ impl<T: Keyed> Table<T> {
     }
 
     pub(crate) fn by_id(&self, id: SessionId) -> Option<Slot> {
-        self.ids.get(&id).copied().map(Slot)
+        self.ids.get(id.0).map(Slot)
     }
 
     /// Ids from `from` on, ascending, with their slots.
     pub(crate) fn ids_from(&self, from: SessionId) -> impl Iterator<Item = (SessionId, Slot)> {
-        self.ids.range(from..).map(|(id, slot)| (*id, Slot(*slot)))
+        self.ids.from(Bound::Included(from.0)).map(|(id, slot)| (SessionId(id), Slot(slot)))
     }
 
     /// The first id within the bound.
     pub(crate) fn first_id(&self, from: Bound<SessionId>) -> Option<(SessionId, Slot)> {
-        self.ids.range((from, Bound::Unbounded)).next().map(|(id, slot)| (*id, Slot(*slot)))
+        self.ids.from(from.map(|id| id.0)).next().map(|(id, slot)| (SessionId(id), Slot(slot)))
     }
 
     /// Both keys of a session.
@@ -110,8 +109,8 @@ impl<T: Keyed> Table<T> {
         debug_assert!(keys.iter().all(|key| self.owner(key).is_none()), "the caller has looked for the keys");
         debug_assert_eq!(*keys, self.keys_of_entry(&entry), "of this entry");
         self.entries[slot as usize] = Some(entry);
-        let before = self.ids.insert(id, slot);
-        debug_assert!(before.is_none(), "the caller has looked for the id");
+        let is_new = self.ids.insert(id.0, slot);
+        debug_assert!(is_new, "the caller has looked for the id");
         for (direction, key) in (0..).zip(keys) {
             self.keys.insert(key.hash, slot << 1 | direction);
         }
@@ -142,7 +141,7 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
         self.release_keys(slot);
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
-        self.ids.remove(&entry.id());
+        self.ids.remove(entry.id().0);
         self.free.push(slot.0);
         Some(entry)
     }

@@ -4,6 +4,7 @@
 
 mod closed;
 pub mod engine;
+mod ids;
 mod index;
 mod keys;
 pub mod l3;
