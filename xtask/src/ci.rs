@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn a_failed_step_shows_in_the_summary() {
         let text = summary(&[(&STEPS[0], Duration::from_secs(1), None), (&STEPS[1], Duration::ZERO, Some("x".into()))]);
-        assert!(text.contains("packages    ok") && text.contains("format      FAIL"), "{text}");
+        assert!(text.contains("packages      ok") && text.contains("format        FAIL"), "{text}");
     }
 }
