@@ -53,13 +53,20 @@ pub(crate) fn config() -> EngineConfig {
     }
 }
 
-fn start(plane: impl DataPlane + 'static) -> (RunningDriver, DriverHandle) {
+/// It works in either place.
+const SEATS: [Seat; 2] = [Seat::Thread, Seat::Task];
+
+fn start(plane: impl DataPlane + 'static, seat: Seat) -> (RunningDriver, DriverHandle) {
     let engine = Engine::new(&config(), plane.capabilities());
-    RunningDriver::start(engine, Box::new(plane), Clock::new(), Seat::Thread).unwrap()
+    RunningDriver::start(engine, Box::new(plane), Clock::new(), seat).unwrap()
+}
+
+fn start_sim_in(seat: Seat) -> (RunningDriver, DriverHandle) {
+    start(SimPlane::new(&lifs(), SESSIONS).0, seat)
 }
 
 pub(crate) fn start_sim() -> (RunningDriver, DriverHandle) {
-    start(SimPlane::new(&lifs(), SESSIONS).0)
+    start_sim_in(Seat::Thread)
 }
 
 /// Adds `count` sessions that close after a second without packets, and waits until they have.
@@ -92,40 +99,44 @@ async fn until_delivered(driver: &DriverHandle, delivered: u64) {
 
 #[tokio::test]
 async fn a_session_lives_and_dies() {
-    let (thread, driver) = start_sim();
-    assert_eq!(driver.add(vec![spec(5, 0)], SameTuple::Supersede).await.unwrap(), []);
-    let view = driver.get(SessionId(5)).await.unwrap().unwrap();
-    assert_eq!((view.spec.timeout_seconds, view.ended), (60, None));
-    assert_eq!(driver.get(SessionId(6)).await.unwrap(), None);
-    let listed = driver.list(SessionId(0), 0, some(10)).await.unwrap();
-    assert_eq!((listed.sessions.len(), listed.next), (1, None));
-    assert!(driver.delete(SessionId(5), false).await.unwrap().unwrap().ended.is_some());
-    assert_eq!(driver.delete(SessionId(5), false).await.unwrap(), None);
-    assert_eq!(driver.describe().await.unwrap().kind, "sim");
-    assert!(thread.stop(limits::STOP_GRACE).await);
+    for seat in SEATS {
+        let (thread, driver) = start_sim_in(seat);
+        assert_eq!(driver.add(vec![spec(5, 0)], SameTuple::Supersede).await.unwrap(), []);
+        let view = driver.get(SessionId(5)).await.unwrap().unwrap();
+        assert_eq!((view.spec.timeout_seconds, view.ended), (60, None));
+        assert_eq!(driver.get(SessionId(6)).await.unwrap(), None);
+        let listed = driver.list(SessionId(0), 0, some(10)).await.unwrap();
+        assert_eq!((listed.sessions.len(), listed.next), (1, None));
+        assert!(driver.delete(SessionId(5), false).await.unwrap().unwrap().ended.is_some());
+        assert_eq!(driver.delete(SessionId(5), false).await.unwrap(), None);
+        assert_eq!(driver.describe().await.unwrap().kind, "sim");
+        assert!(thread.stop(limits::STOP_GRACE).await);
+    }
 }
 
 #[tokio::test]
 async fn many_callers_at_once_each_get_their_own_answer() {
-    let (thread, driver) = start_sim();
-    let callers: Vec<_> = (0..300u64)
-        .map(|caller| {
-            let driver = driver.clone();
-            tokio::spawn(async move {
-                let ids: Vec<_> = (0..40).map(|index| caller * 40 + index).collect();
-                let sessions = ids.iter().map(|id| spec(*id, 0)).collect();
-                assert_eq!(driver.add(sessions, SameTuple::Reject).await.unwrap(), []);
-                for id in ids {
-                    assert_eq!(driver.get(SessionId(id)).await.unwrap().unwrap().spec.id, SessionId(id));
-                }
+    for seat in SEATS {
+        let (thread, driver) = start_sim_in(seat);
+        let callers: Vec<_> = (0..300u64)
+            .map(|caller| {
+                let driver = driver.clone();
+                tokio::spawn(async move {
+                    let ids: Vec<_> = (0..40).map(|index| caller * 40 + index).collect();
+                    let sessions = ids.iter().map(|id| spec(*id, 0)).collect();
+                    assert_eq!(driver.add(sessions, SameTuple::Reject).await.unwrap(), []);
+                    for id in ids {
+                        assert_eq!(driver.get(SessionId(id)).await.unwrap().unwrap().spec.id, SessionId(id));
+                    }
+                })
             })
-        })
-        .collect();
-    for caller in callers {
-        caller.await.unwrap();
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        assert_eq!(driver.statistics().await.unwrap().sessions, 12_000);
+        assert!(thread.stop(limits::STOP_GRACE).await);
     }
-    assert_eq!(driver.statistics().await.unwrap().sessions, 12_000);
-    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]
@@ -139,21 +150,23 @@ async fn a_plane_with_bad_days_is_waited_for() {
         hold_polls: 5,
         short_submit: 500,
     };
-    let (thread, driver) = start(Faulty::new(SimPlane::new(&lifs(), SESSIONS).0, rates, 42));
-    let refused = driver.add((0..4000).map(|id| spec(id, 0)).collect(), SameTuple::Reject).await.unwrap();
-    assert!((200..800).contains(&refused.len()), "a tenth of 4000, not {}", refused.len());
-    for refused in &refused {
-        assert_eq!(driver.get(refused.id).await.unwrap(), None);
+    for seat in SEATS {
+        let (thread, driver) = start(Faulty::new(SimPlane::new(&lifs(), SESSIONS).0, rates, 42), seat);
+        let refused = driver.add((0..4000).map(|id| spec(id, 0)).collect(), SameTuple::Reject).await.unwrap();
+        assert!((200..800).contains(&refused.len()), "a tenth of 4000, not {}", refused.len());
+        for refused in &refused {
+            assert_eq!(driver.get(refused.id).await.unwrap(), None);
+        }
+        let mut left = 4000 - refused.len();
+        assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
+        for id in (0..4000).map(SessionId).filter(|id| refused.iter().all(|refused| refused.id != *id)).take(500) {
+            let view = driver.delete(id, false).await.unwrap().unwrap();
+            assert_eq!(view.spec.id, id);
+            left -= 1;
+        }
+        assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
+        assert!(thread.stop(limits::STOP_GRACE).await);
     }
-    let mut left = 4000 - refused.len();
-    assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
-    for id in (0..4000).map(SessionId).filter(|id| refused.iter().all(|refused| refused.id != *id)).take(500) {
-        let view = driver.delete(id, false).await.unwrap().unwrap();
-        assert_eq!(view.spec.id, id);
-        left -= 1;
-    }
-    assert_eq!(driver.statistics().await.unwrap().sessions as usize, left);
-    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 /// Takes one command and answers none.
@@ -183,34 +196,38 @@ impl DataPlane for Stuck {
 
 #[tokio::test(start_paused = true)]
 async fn a_plane_that_takes_nothing_keeps_requests_out() {
-    let (thread, driver) = start(Stuck { has_one: false });
-    let callers: Vec<_> = (0..limits::REQUESTS as u64 * 3)
-        .map(|id| {
-            let driver = driver.clone();
-            let sessions = vec![spec(2 * id, 0), spec(2 * id + 1, 0)];
-            tokio::spawn(async move { driver.add(sessions, SameTuple::Reject).await })
-        })
-        .collect();
-    // What fits into the queues waits; everybody else is told so. Time is paused: this takes none.
-    let mut busy = 0;
-    tokio::time::sleep(limits::ADMISSION * 2).await;
-    for caller in callers.iter().filter(|caller| caller.is_finished()) {
-        let _ = caller;
-        busy += 1;
-    }
-    assert!(busy >= limits::REQUESTS, "{busy} of {} were turned away", callers.len());
-    assert!(thread.stop(limits::STOP_GRACE).await, "the grace ends it although the plane never answers");
-    for caller in callers {
-        assert!(matches!(caller.await.unwrap(), Err(DriverError::Busy | DriverError::Stopped)));
+    for seat in SEATS {
+        let (thread, driver) = start(Stuck { has_one: false }, seat);
+        let callers: Vec<_> = (0..limits::REQUESTS as u64 * 3)
+            .map(|id| {
+                let driver = driver.clone();
+                let sessions = vec![spec(2 * id, 0), spec(2 * id + 1, 0)];
+                tokio::spawn(async move { driver.add(sessions, SameTuple::Reject).await })
+            })
+            .collect();
+        // What fits into the queues waits; everybody else is told so. Time is paused: this takes none.
+        let mut busy = 0;
+        tokio::time::sleep(limits::ADMISSION * 2).await;
+        for caller in callers.iter().filter(|caller| caller.is_finished()) {
+            let _ = caller;
+            busy += 1;
+        }
+        assert!(busy >= limits::REQUESTS, "{busy} of {} were turned away", callers.len());
+        assert!(thread.stop(limits::STOP_GRACE).await, "the grace ends it although the plane never answers");
+        for caller in callers {
+            assert!(matches!(caller.await.unwrap(), Err(DriverError::Busy | DriverError::Stopped)));
+        }
     }
 }
 
 #[tokio::test]
 async fn a_stopped_driver_says_so() {
-    let (thread, driver) = start_sim();
-    assert!(thread.stop(limits::STOP_GRACE).await);
-    assert_eq!(driver.get(SessionId(1)).await, Err(DriverError::Stopped));
-    assert!(driver.closings().changed().await.is_err());
+    for seat in SEATS {
+        let (thread, driver) = start_sim_in(seat);
+        assert!(thread.stop(limits::STOP_GRACE).await);
+        assert_eq!(driver.get(SessionId(1)).await, Err(DriverError::Stopped));
+        assert!(driver.closings().changed().await.is_err());
+    }
 }
 
 struct Panics;
@@ -235,10 +252,12 @@ impl DataPlane for Panics {
 
 #[tokio::test]
 async fn a_driver_that_panics_is_noticed() {
-    let (thread, driver) = start(Panics);
-    assert_eq!(driver.add(vec![spec(1, 0)], SameTuple::Reject).await, Err(DriverError::Stopped));
-    tokio::time::timeout(Duration::from_secs(5), thread.finished()).await.expect("the end is noticed");
-    assert!(!thread.stop(limits::STOP_GRACE).await);
+    for seat in SEATS {
+        let (thread, driver) = start(Panics, seat);
+        assert_eq!(driver.add(vec![spec(1, 0)], SameTuple::Reject).await, Err(DriverError::Stopped));
+        tokio::time::timeout(Duration::from_secs(5), thread.finished()).await.expect("the end is noticed");
+        assert!(!thread.stop(limits::STOP_GRACE).await);
+    }
 }
 
 #[tokio::test]
