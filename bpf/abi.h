@@ -90,7 +90,7 @@ struct opof_key {
 	};
 };
 
-/* The bytes of `tail` that are compared: all but `exit`. */
+/* The bytes of `tail` that are compared: all but `exit`. On a little-endian machine, as the objects are for. */
 #define OPOF_TAIL_MASK 0x00ffffffffffffffULL
 
 /* opof_hit.flags. The last two are also above the VID in an action. */
@@ -125,7 +125,7 @@ struct opof_flow {
 #define OPOF_PROBE_MULTIPLIER 0x9e3779b1U
 /* Multipliers of the hash of a key, and what it starts from. They are drawn when the maps are made. */
 #define OPOF_MULTIPLIERS 11
-/* Its end: odd, without structure (fractions of cube roots of primes). */
+/* By which the sum of the products is mixed: odd, without structure (fractions of cube roots of primes, the last bit set). */
 #define OPOF_MIX_0 0x428a2f98d728ae23ULL
 #define OPOF_MIX_1 0x7137449123ef65cdULL
 

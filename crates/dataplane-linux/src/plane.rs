@@ -28,7 +28,7 @@ use crate::ports::Place;
 use crate::routes::Routes;
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
-use crate::table::{Full, Table, Way, install_error};
+use crate::table::{Full, NewFlow, Table, install_error};
 use crate::ways::Ways;
 
 /// The XDP data plane.
@@ -198,18 +198,18 @@ impl XdpPlane {
     }
 
     fn install(&mut self, commands: &[Command]) {
-        let mut results: Vec<Result<[Way; 2], InstallError>> = Vec::with_capacity(commands.len());
+        let mut results: Vec<Result<[NewFlow; 2], InstallError>> = Vec::with_capacity(commands.len());
         let (mut slots, mut edits, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (owner, command) in commands.iter().enumerate() {
             let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
-            let ways = self.ways(*slot, rules);
-            results.push(ways.map(|(ways, changes)| {
+            let flows = self.flows(*slot, rules);
+            results.push(flows.map(|(flows, changes)| {
                 if let Some(changes) = changes {
                     slots.push(slot.0);
                     edits.push(changes);
                     owners.push(owner);
                 }
-                ways
+                flows
             }));
         }
         self.table.insert_edits(&slots, &edits, |at, error| {
@@ -230,7 +230,7 @@ impl XdpPlane {
                 }
             }
             let result = std::mem::replace(&mut results[at], Err(InstallError::Unavailable));
-            match result.and_then(|ways| self.table.insert(slot, &ways).map_err(full)) {
+            match result.and_then(|flows| self.table.insert(slot, &flows).map_err(full)) {
                 Ok(()) => self.ready.push_back(Completion::Installed { slot, result: Ok(()) }),
                 Err(error) => failed.push((slot, After::FailedInstall(error))),
             }
@@ -238,8 +238,8 @@ impl XdpPlane {
         self.await_grace(failed);
     }
 
-    /// What leads packets of both directions to the session and what becomes of them, and what they change besides the tag.
-    fn ways(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([Way; 2], Option<Edits>), InstallError> {
+    /// Both directions as the table has them, and what they change besides the tag.
+    fn flows(&mut self, slot: Slot, rules: &[Rule; 2]) -> Result<([NewFlow; 2], Option<Edits>), InstallError> {
         if slot.0 >= self.device.sessions {
             return Err(InstallError::Full);
         }

@@ -22,7 +22,7 @@ use crate::error::OpenError;
 use crate::loader::{self, Loaded};
 use crate::plane::XdpPlane;
 use crate::sys::bpf::{self, TestRun};
-use crate::sys::map::Map;
+use crate::sys::map::{Map, Plain};
 
 pub use crate::abi::Lingering;
 pub use random::{RandomRunner, Target};
@@ -113,6 +113,13 @@ impl CopyProbe {
     }
 }
 
+/// A program that needs no plane, and the map of one slot by which it is asked.
+fn with_slot<V: Plain>(program: &str, map: &str) -> Result<(Loaded, Map<u32, V>), OpenError> {
+    let loaded = loader::load_probe(program)?;
+    let slot = loaded.map(map).and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+    Ok((loaded, slot))
+}
+
 /// Answers frames that do not fit, as a program in front of a narrower path does. Has a map of its own and needs no plane.
 #[derive(Debug)]
 pub struct TooBigProbe {
@@ -123,8 +130,7 @@ pub struct TooBigProbe {
 impl TooBigProbe {
     /// Loads the program.
     pub fn new() -> Result<Self, OpenError> {
-        let loaded = loader::load_probe("opof_too_big_probe")?;
-        let slot = loaded.map("too_big").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        let (loaded, slot) = with_slot("opof_too_big_probe", "too_big")?;
         Ok(Self { loaded, slot })
     }
 
@@ -154,8 +160,7 @@ pub struct DecapProbe {
 impl DecapProbe {
     /// Loads the program.
     pub fn new() -> Result<Self, OpenError> {
-        let loaded = loader::load_probe("opof_decap_probe")?;
-        let slot = loaded.map("decap").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        let (loaded, slot) = with_slot("opof_decap_probe", "decap")?;
         Ok(Self { loaded, slot })
     }
 
@@ -186,8 +191,7 @@ pub struct LingerProbe {
 impl LingerProbe {
     /// Loads the program.
     pub fn new() -> Result<Self, OpenError> {
-        let loaded = loader::load_probe("opof_linger")?;
-        let slot = loaded.map("linger").and_then(Map::new).map_err(OpenError::system("opening the probe's map"))?;
+        let (loaded, slot) = with_slot("opof_linger", "linger")?;
         Ok(Self { loaded, slot })
     }
 

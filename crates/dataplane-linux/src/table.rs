@@ -53,8 +53,8 @@ pub(crate) fn draw_multipliers() -> io::Result<Multipliers> {
     Ok(drawn)
 }
 
-/// What leads packets of one direction to its flow, and what becomes of them. `None` discards.
-pub(crate) type Way = (Key, Option<Forward>);
+/// One direction of a session, as it is put into the table: what its packets have, and what becomes of them. `None` discards.
+pub(crate) type NewFlow = (Key, Option<Forward>);
 
 /// The index, the flows, and the edits by slot.
 #[derive(Debug)]
@@ -96,8 +96,8 @@ impl Table {
 
     /// Puts a session into a slot that no program can reach: it is in no table, and has not been since before the last grace
     /// period. What it changes has to be there. When there was no room, a program may have been led to it for a moment.
-    pub(crate) fn insert(&self, slot: Slot, ways: &[Way; 2]) -> Result<(), Full> {
-        insert(self.index.words(), self.flows.words(), &self.shape, slot, ways)
+    pub(crate) fn insert(&self, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
+        insert(self.index.words(), self.flows.words(), &self.shape, slot, directions)
     }
 
     /// Has the buckets of keys brought into the cache, for a session that is soon put in or taken out.
@@ -135,13 +135,13 @@ impl Table {
     }
 }
 
-fn insert<W: Word>(index: &[W], flows: &[W], shape: &Shape, slot: Slot, ways: &[Way; 2]) -> Result<(), Full> {
-    for (number, (key, forward)) in numbers(slot).into_iter().zip(ways) {
+fn insert<W: Word>(index: &[W], flows: &[W], shape: &Shape, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
+    for (number, (key, forward)) in numbers(slot).into_iter().zip(directions) {
         flows::write(flows::flow(flows, number), &new_flow(key, *forward));
     }
-    for (number, (key, _)) in numbers(slot).into_iter().zip(ways) {
+    for (number, (key, _)) in numbers(slot).into_iter().zip(directions) {
         if let Err(full) = index::insert(index, shape, shape.hash(key), number) {
-            remove(index, shape, slot, &ways.map(|(key, _)| key));
+            remove(index, shape, slot, &directions.map(|(key, _)| key));
             return Err(full);
         }
     }

@@ -186,7 +186,6 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_packed_comes_out(spec in spec()) {
-            // NAT to another family is refused long before.
             let keys = |of: &dyn Fn(Direction) -> MatchKey| [Direction::In, Direction::Out].map(of);
             let packed = Packed::new(spec.clone());
             prop_assert_eq!(packed.spec(spec.timeout_seconds), spec.clone());

@@ -120,7 +120,7 @@ proptest! {
 /// As many flows as the table is made for find room, in tables of all sizes, again and again.
 #[test]
 fn a_table_has_room_for_what_it_was_made_for() {
-    let (mut rounds, mut passed, mut flows) = (0, 0_u64, 0_u64);
+    let (mut passed, mut flows) = (0_u64, 0_u64);
     for sessions in (1..=64).chain([100, 1_000, 10_000, 100_000]) {
         for _ in 0..3 {
             let world = World::new(Shape::new(sessions, draw_multipliers().unwrap()), 2 * sessions as usize);
@@ -129,10 +129,9 @@ fn a_table_has_room_for_what_it_was_made_for() {
             }
             flows += u64::from(2 * sessions);
             passed += world.index.iter().step_by(BUCKET_WORDS).map(|word| word.load(Ordering::Relaxed)).sum::<u64>();
-            rounds += 1;
         }
     }
-    assert_eq!(rounds, 3 * 68);
+    println!("{passed} of {flows} flows are not in their first bucket");
     // What that costs: nearly all are found in their first bucket.
     assert!(passed * 20 < flows, "{passed} of {flows} flows passed a bucket by");
 }
@@ -202,11 +201,11 @@ fn no_half_session_is_kept() {
     for number in 0..6 {
         assert_eq!(world.insert(&key(number), number), Ok(()));
     }
-    let ways = [(key(6), None), (key(7), None)];
-    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &ways), Err(Full));
+    let directions = [(key(6), None), (key(7), None)];
+    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &directions), Err(Full));
     assert_eq!((world.find(&key(6)), world.find(&key(7)), world.find(&key(5))), (None, None, Some(5)));
     assert!(world.remove(&key(0), 0));
-    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &ways), Ok(()));
+    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &directions), Ok(()));
     assert_eq!((world.find(&key(6)), world.find(&key(7))), (Some(6), Some(7)));
 }
 
