@@ -18,8 +18,9 @@ use crate::area::Scale;
 use crate::calls;
 use crate::device::Device;
 
-/// Frames between two looks at whether it is over: some hundredths of a second.
-const CHUNK: u32 = 100_000;
+/// Frames between two looks at whether it is over: half a second. Before and after each such run the kernel waits for grace
+/// periods, some 30 ms, in which nothing is sent.
+const CHUNK: u32 = 2_000_000;
 /// For programs to be taken off.
 const BOUND: Duration = Duration::from_secs(10);
 /// Of the frames that arrive, those that have to do so on the device's processor.
