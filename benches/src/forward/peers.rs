@@ -4,12 +4,13 @@
 //! process id. What must not be here: services of the system, and anything that is there when a turn is over.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use opof_dataplane_linux::traffic::BareRedirect;
+use opof_dataplane_linux::traffic::Redirect;
 use opof_testkit::netns::{NetError, Port, Process, bridge, run};
 use opof_testkit::packet::DESTINATION_MAC;
 use opof_testkit::require::{Program, require};
@@ -42,12 +43,19 @@ pub(super) enum Socket {
 /// A forwarder that forwards for as long as this value lives.
 pub(super) trait Forwarder {}
 
-impl Forwarder for BareRedirect {}
+impl Forwarder for Redirect {}
 
 /// A program that takes every frame of the first port and sends it out of the second.
-pub(super) fn bare_redirect(lane: &Lane) -> Result<BareRedirect> {
+pub(super) fn bare_redirect(lane: &Lane) -> Result<Redirect> {
     let [input, output] = lane.ports();
-    Ok(input.namespace.run(|| BareRedirect::new(&input.name, &output.name))??)
+    Ok(input.namespace.run(|| Redirect::bare(&input.name, &output.name))??)
+}
+
+/// The same, behind the reads of memory that a table of so many sessions can't do without.
+pub(super) fn reading_redirect(lane: &Lane, sessions: u32) -> Result<Redirect> {
+    let [input, output] = lane.ports();
+    let sessions = NonZeroU32::new(sessions).context("no sessions")?;
+    Ok(input.namespace.run(|| Redirect::reading(&input.name, &output.name, sessions))??)
 }
 
 /// The kernel's bridge.

@@ -122,10 +122,17 @@ fn load_alone(object: &[u8], program: &str) -> Result<Loaded, OpenError> {
     finish(&mut loader, object, program)
 }
 
-/// Loads `program` of those around the ports, with these constants and maps of its own.
-pub(crate) fn load_traffic(program: &str, constants: &[(&'static str, u32)]) -> Result<Loaded, OpenError> {
+/// Loads `program` of those around the ports, with these constants and maps of its own, some of them of these sizes.
+pub(crate) fn load_traffic(
+    program: &str,
+    constants: &[(&'static str, u32)],
+    sizes: &[(&'static str, u32)],
+) -> Result<Loaded, OpenError> {
     let mut loader = EbpfLoader::new();
     loader.btf(None);
+    for (map, entries) in sizes {
+        loader.map_max_entries(map, *entries);
+    }
     for (name, value) in constants {
         loader.override_global(name, value, true);
     }

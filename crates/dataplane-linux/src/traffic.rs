@@ -1,4 +1,4 @@
-//! What a measurement puts around a data plane: frames at one end, a count of them at the other, and beside it the shortest way
+//! What a measurement puts around a data plane: frames at one end, a count of them at the other, and beside it the shortest ways
 //! between two ports that XDP has.
 //!
 //! Everything works on interfaces of the network namespace that the calling thread is in. What must not be here: anything that
@@ -50,7 +50,7 @@ impl Generator {
             ("opof_mask", mask),
             ("opof_interval", interval),
         ];
-        Ok(Self { loaded: loader::load_traffic("opof_generate", &constants)?, frame: frame.to_vec() })
+        Ok(Self { loaded: loader::load_traffic("opof_generate", &constants, &[])?, frame: frame.to_vec() })
     }
 
     /// Makes so many frames on the calling thread's processor. What the interface has no room for is lost, and so is what would
@@ -73,7 +73,7 @@ pub struct Sink {
 impl Sink {
     /// Takes the interface of this name, for as long as the value lives.
     pub fn new(name: &str) -> Result<Self, OpenError> {
-        let loaded = loader::load_traffic("opof_sink", &[])?;
+        let loaded = loader::load_traffic("opof_sink", &[], &[])?;
         let arrived = loaded.map("arrived").and_then(PerCpuArray::new);
         let arrived = arrived.map_err(OpenError::system("opening the sink's map"))?;
         Ok(Self { arrived, _link: attach(&loaded, name)?, _loaded: loaded })
@@ -90,17 +90,33 @@ impl Sink {
     }
 }
 
-/// Sends what comes in at one interface out of another, without a look at it.
+/// Sends what comes in at one interface out of another.
 #[derive(Debug)]
-pub struct BareRedirect {
+pub struct Redirect {
     _loaded: Loaded,
     _link: OwnedFd,
 }
 
-impl BareRedirect {
-    /// Takes the interface `from`, for as long as the value lives. `to` must take frames from XDP.
-    pub fn new(from: &str, to: &str) -> Result<Self, OpenError> {
-        let loaded = loader::load_traffic("opof_bare_redirect", &[])?;
+impl Redirect {
+    /// Without a look at it. Takes the interface `from`, for as long as the value lives. `to` must take frames from XDP.
+    pub fn bare(from: &str, to: &str) -> Result<Self, OpenError> {
+        Self::attach(loader::load_traffic("opof_bare_redirect", &[], &[])?, from, to)
+    }
+
+    /// The same, behind two reads of memory that wait for each other: of random lines, one for each source, in as much of it as a
+    /// table of so many sessions takes. Frames are Ethernet and IPv4.
+    pub fn reading(from: &str, to: &str, sessions: NonZeroU32) -> Result<Self, OpenError> {
+        let sessions = sessions.get();
+        // A bucket for two, and two flows for each.
+        let lines = (sessions / 2).saturating_add(sessions.saturating_mul(2));
+        Self::attach(
+            loader::load_traffic("opof_reading_redirect", &[("opof_sessions", sessions)], &[("lines", lines)])?,
+            from,
+            to,
+        )
+    }
+
+    fn attach(loaded: Loaded, from: &str, to: &str) -> Result<Self, OpenError> {
         let out =
             loaded.map("out").and_then(Map::<u32, Device>::new).map_err(OpenError::system("opening a device map"))?;
         out.set(&0, &Device::new(index(to)?)).map_err(OpenError::system("filling a device map"))?;

@@ -10,7 +10,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opof_dataplane_linux::traffic::{BareRedirect, Generator, Sink};
+use opof_dataplane_linux::traffic::{Generator, Redirect, Sink};
 use opof_testkit::netns::{Capture, NetNs, Port, PortOptions, veth};
 use opof_testkit::packet::{Layer, Packet};
 use opof_testkit::require::{NETWORK, require};
@@ -70,7 +70,7 @@ fn a_redirect_brings_frames_to_the_sink_from_the_processor_it_is_put_on() {
     let [out, input, output, end] = lane();
     input.thread_napi().unwrap();
     let sink = end.namespace.run(|| Sink::new(&end.name)).unwrap().unwrap();
-    let redirect = input.namespace.run(|| BareRedirect::new(&input.name, &output.name)).unwrap().unwrap();
+    let redirect = input.namespace.run(|| Redirect::bare(&input.name, &output.name)).unwrap().unwrap();
     input.pin_napi(0).unwrap();
     // Fewer than the ring of a port holds: none is lost.
     send(&out, SOURCES, 0, 100);
@@ -82,13 +82,24 @@ fn a_redirect_brings_frames_to_the_sink_from_the_processor_it_is_put_on() {
     send(&out, SOURCES, 0, 100);
     wait::pause(Duration::from_millis(100));
     assert_eq!(sink.arrived().unwrap(), 100, "without a redirect nothing arrives");
+
+    // With fewer sessions than sources, and more: no place is beyond the last line.
+    for (number, sessions) in [(2, 1), (3, 2), (4, 1_001)] {
+        let sessions = NonZeroU32::new(sessions).unwrap();
+        let reading = || Redirect::reading(&input.name, &output.name, sessions);
+        let redirect = input.namespace.run(reading).unwrap().unwrap();
+        send(&out, SOURCES, 0, 100);
+        let arrived = || (sink.arrived().unwrap() == 100 * number).then_some(());
+        wait::until("100 frames more", BOUND, arrived).unwrap();
+        drop(redirect);
+    }
 }
 
 #[test]
 fn frames_are_no_closer_to_each_other_than_they_shall_be() {
     let [out, input, output, end] = lane();
     let sink = end.namespace.run(|| Sink::new(&end.name)).unwrap().unwrap();
-    let redirect = input.namespace.run(|| BareRedirect::new(&input.name, &output.name)).unwrap().unwrap();
+    let redirect = input.namespace.run(|| Redirect::bare(&input.name, &output.name)).unwrap().unwrap();
     let watch = wait::Stopwatch::start();
     // A second from one to the next, and far more than can be sent in one.
     send(&out, SOURCES, 1_000_000_000, 10_000);
