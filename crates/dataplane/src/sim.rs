@@ -3,22 +3,29 @@
 //! It exists to be right and to be read, not to be fast: one mutex guards everything, so a frame sees each command
 //! either done or not yet begun. What must not be here: threads, clocks, faults (see [`crate::faulty`]).
 
+mod keys;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use foldhash::fast::RandomState;
 use opof_session::l3::NextHopId;
 use opof_session::plane::{Capabilities, Command, Completion, FastAction, PacketChange, Route, RouteError, Rule, Slot};
 use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
 use opof_wire::encap::Template;
 use opof_wire::{Macs, Vid};
 
+use self::keys::{Keys, Owner};
 use crate::limits::{ANSWERS_PER_SECOND, COPY_LEN, SIM_COLLECTORS, SIM_COMPLETIONS, SIM_NEXT_HOPS};
 use crate::pipeline::{Decision, FrameCopy, Hit, Outcome, Port, Tables, decide};
 use crate::tunnel::{AnswerBucket, FirewallTunnel, FromUplink, TunnelPath, decide_uplink};
 use crate::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
+
+/// In the order of a session's rules.
+const DIRECTIONS: [Direction; 2] = [Direction::In, Direction::Out];
+/// Why there is a session.
+const OWNED: &str = "a key in the table has its session";
 
 /// The simulated plane, as its owner drives it. Commands take effect in [`DataPlane::submit`] and are answered by the
 /// next [`DataPlane::poll`]; an install never fails.
@@ -180,7 +187,7 @@ struct Device {
 /// What frames are looked up in.
 #[derive(Debug, Default)]
 struct Lookups {
-    table: HashMap<MatchKey, (Slot, Direction), RandomState>,
+    keys: Keys,
     /// By slot, up to the last one that was ever used.
     installed: Vec<Option<Installed>>,
     next_hops: HashMap<NextHopId, Macs>,
@@ -192,9 +199,9 @@ struct Lookups {
 
 impl Tables for Lookups {
     fn session(&self, key: &MatchKey) -> Option<Hit> {
-        let (slot, direction) = *self.table.get(key)?;
-        let installed = self.installed(slot).expect("a key in the table has its session");
-        Some(Hit { slot, direction, action: installed.rules[direction as usize].action })
+        let rule = |(slot, direction): Owner| &self.installed(slot).expect(OWNED).rules[direction as usize];
+        let (slot, direction) = self.keys.get(key, |owner| rule(owner).key == *key)?;
+        Some(Hit { slot, direction, action: rule((slot, direction)).action })
     }
 
     fn next_hop(&self, id: NextHopId) -> Option<Macs> {
@@ -291,18 +298,23 @@ impl Device {
 
     fn install(&mut self, slot: Slot, rules: &[Rule; 2]) {
         assert!(slot.0 < self.sessions, "install into {slot:?} of a plane with {} slots", self.sessions);
-        for (rule, direction) in rules.iter().zip([Direction::In, Direction::Out]) {
+        for rule in rules {
             self.check_rule(rule);
-            let before = self.lookups.table.insert(rule.key, (slot, direction));
-            assert!(before.is_none(), "install of {slot:?}: {} is in the table already, for {before:?}", rule.key);
         }
-        let installed = &mut self.lookups.installed;
+        let Lookups { installed, keys, .. } = &mut self.lookups;
         if installed.len() <= slot.0 as usize {
             installed.resize_with(slot.0 as usize + 1, || None);
         }
         let place = &mut installed[slot.0 as usize];
         assert!(place.is_none(), "install into {slot:?}, which is taken");
         *place = Some(Installed { rules: *rules, counters: Counters::default() });
+        for (rule, direction) in rules.iter().zip(DIRECTIONS) {
+            let has = |(slot, direction): Owner| {
+                installed[slot.0 as usize].as_ref().expect(OWNED).rules[direction as usize].key == rule.key
+            };
+            let owner = keys.insert(&rule.key, (slot, direction), has);
+            assert!(owner.is_ok(), "install of {slot:?}: {} is in the table already, for {owner:?}", rule.key);
+        }
     }
 
     fn remove(&mut self, slot: Slot, keys: [MatchKey; 2]) -> Counters {
@@ -310,9 +322,9 @@ impl Device {
         let installed = installed.unwrap_or_else(|| panic!("removal of {slot:?}, which is not installed"));
         let known = installed.rules.map(|rule| rule.key);
         assert_eq!(known, keys, "removal of {slot:?} with other keys than it was installed with");
-        for key in keys {
-            let owner = self.lookups.table.remove(&key).map(|(slot, _)| slot);
-            assert_eq!(owner, Some(slot), "{key} of an installed session is not in the table");
+        for (key, direction) in keys.iter().zip(DIRECTIONS) {
+            let was_there = self.lookups.keys.remove(key, (slot, direction));
+            assert!(was_there, "{key} of an installed session is not in the table");
         }
         installed.counters
     }
@@ -386,7 +398,7 @@ impl Device {
     }
 
     fn count_hit(&mut self, now: Moment, slot: Slot, direction: Direction, frame: &[u8]) {
-        let counters = &mut self.lookups.installed_mut(slot).expect("a key in the table has its session").counters;
+        let counters = &mut self.lookups.installed_mut(slot).expect(OWNED).counters;
         let one_way = match direction {
             Direction::In => &mut counters.inward,
             Direction::Out => &mut counters.outward,
