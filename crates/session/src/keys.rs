@@ -1,14 +1,17 @@
 //! Who owns a key: from the hash of a key to the number of its owner, which knows the key itself.
 //!
 //! Open addressing with linear probing (Knuth, The Art of Computer Programming, vol. 3, 6.4, algorithms L and R) in one array that is
-//! made once, for all the keys there can be. So no insert ever pays for the ones before it, and a removal leaves nothing behind
-//! that would have to be cleared away later. Pages of it that nobody has used take no memory. What must not be here: keys.
+//! made once, for all the keys there can be, with all of its memory there. So no insert ever pays for the ones before it, nor for a
+//! page that nobody has touched, and a removal leaves nothing behind that would have to be cleared away later. What must not be
+//! here: keys.
 
 /// A bucket nobody uses. One in use has the hash above the number of its owner plus one.
 const EMPTY: u64 = 0;
 /// Buckets for each key: with two thirds of them in use, a search that finds nothing looks at five on average, in a cache line or
 /// two.
 const BUCKETS_PER_KEY: (usize, usize) = (3, 2);
+/// Of the smallest page that a machine has.
+const BUCKETS_PER_PAGE: usize = 4096 / size_of::<u64>();
 /// Never full, so that every search ends.
 const SPARE: usize = 1;
 
@@ -23,7 +26,12 @@ impl KeyIndex {
     /// For so many keys at once.
     pub(crate) fn new(capacity: usize) -> Self {
         let (more, less) = BUCKETS_PER_KEY;
-        Self { buckets: vec![EMPTY; (capacity * more).div_ceil(less) + SPARE], len: 0 }
+        let mut index = Self { buckets: vec![EMPTY; (capacity * more).div_ceil(less) + SPARE], len: 0 };
+        // The system makes a page when it is first written. Keys come in no order: nearly every one of the first would wait for that.
+        for bucket in index.buckets.iter_mut().step_by(BUCKETS_PER_PAGE) {
+            *std::hint::black_box(bucket) = EMPTY;
+        }
+        index
     }
 
     /// The owner with this hash that `is` the one.
