@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use rustix::system::uname;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use rustix::thread::{CpuSet, sched_getcpu, sched_setaffinity};
 
 use crate::limits::{GRACE_TRIES, PROCESSOR_LIST};
 use crate::sys::map::Barrier;
@@ -67,7 +67,11 @@ fn visit_all(online: &File) -> io::Result<()> {
     let length = online.read_at(&mut text, 0)?;
     let text = text.get(..length).and_then(|text| str::from_utf8(text).ok()).filter(|text| text.ends_with('\n'));
     let text = text.ok_or(io::ErrorKind::InvalidData)?;
-    for processor in processors(text).ok_or(io::ErrorKind::InvalidData)? {
+    let mut all = processors(text).ok_or(io::ErrorKind::InvalidData)?;
+    // The last one of the visit before: with it for the first one there is a journey less.
+    let here = sched_getcpu();
+    all.sort_by_key(|processor| *processor != here);
+    for processor in all {
         if processor >= CpuSet::MAX_CPU {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -116,11 +120,19 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_ends_on_the_last_processor() {
-        let last = *processors(&std::fs::read_to_string(ONLINE).unwrap()).unwrap().last().unwrap();
+    fn a_visit_begins_where_the_thread_is() {
+        let all = processors(&std::fs::read_to_string(ONLINE).unwrap()).unwrap();
         std::thread::spawn(move || {
-            visit_all(&File::open(ONLINE).unwrap()).unwrap();
-            assert_eq!(sched_getcpu(), last);
+            let online = File::open(ONLINE).unwrap();
+            for here in &all {
+                let mut only = CpuSet::new();
+                only.set(*here);
+                sched_setaffinity(None, &only).unwrap();
+                visit_all(&online).unwrap();
+                // The last one of the others.
+                let last = all.iter().rfind(|processor| *processor != here).unwrap_or(here);
+                assert_eq!(sched_getcpu(), *last, "from {here} of {all:?}");
+            }
         })
         .join()
         .unwrap();
