@@ -2,7 +2,7 @@
 //!
 //! A bucket is a cache line of seven places. A key has a sequence of buckets that its hash says; its entry is in the first of them
 //! that had room when it came, and every bucket before that one counts it as passed by. So a search ends at the first bucket that
-//! nothing has passed by: nearly always the first one, for there are as many places as 1.75 times the flows. An entry never moves.
+//! nothing has passed by: nearly always the first one, for there are as many places as 1.4 times the flows. An entry never moves.
 //!
 //! What must not be here: what a flow is, and when it may be written. Nothing waits.
 
@@ -42,9 +42,9 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// For as many sessions: a bucket of seven places for four flows.
+    /// For as many sessions: a bucket of seven places for five flows.
     pub(crate) const fn new(sessions: u32, multipliers: Multipliers) -> Self {
-        let buckets = sessions.div_ceil(2);
+        let buckets = (2 * sessions).div_ceil(5);
         Self { buckets: if buckets < BUCKETS_MIN { BUCKETS_MIN } else { buckets }, multipliers }
     }
 
