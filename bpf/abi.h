@@ -12,7 +12,6 @@
 #define OPOF_MAX_LIFS 32
 #define OPOF_MAX_WIRES 4 /* wire ports of a LIF, beside its one firewall port */
 #define OPOF_MAX_PORTS ((OPOF_MAX_WIRES + 1) * OPOF_MAX_LIFS)
-#define OPOF_NEXT_HOPS (1 << 21)
 #define OPOF_COLLECTORS 256
 /* The longest frame that is copied: dataplane::limits::COPY_LEN. */
 #define OPOF_COPY_LEN 3400

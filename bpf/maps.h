@@ -57,7 +57,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, OPOF_NEXT_HOPS);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct opof_next_hop);
 } next_hops SEC(".maps");

@@ -65,7 +65,7 @@ impl Device {
         let ports = lifs().into_iter().zip(LIFS).zip(&self.ports);
         let lifs = ports.map(|((lif, number), wire)| LifPorts::new(lif, &*wire.name, firewall_port(number))).collect();
         let (mode, pin_dir) = (AttachMode::Native, self.pins.clone().into());
-        XdpConfig { lifs, sessions, mode, pin_dir, copies: None, uplink: None }
+        XdpConfig { lifs, sessions, next_hops: 1, mode, pin_dir, copies: None, uplink: None }
     }
 
     /// Takes off what a killed opofd has left on the ports: it goes on forwarding.

@@ -106,6 +106,7 @@ impl Bench {
     fn new(sessions: u32, closed: u32) -> Self {
         let config = EngineConfig {
             max_sessions: sessions,
+            max_next_hops: 1,
             max_closed: closed as usize,
             tcp_timeout: Duration::from_secs(7_440),
             udp_timeout: Duration::from_secs(300),

@@ -111,6 +111,7 @@ fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
         max_sessions: config.sessions.max,
         max_closed: config.sessions.closed_max,
+        max_next_hops: config.sessions.next_hops_max as usize,
         tcp_timeout: config.sessions.tcp_timeout,
         udp_timeout: config.sessions.udp_timeout,
         max_timeout: config.sessions.max_timeout,

@@ -26,6 +26,7 @@ fn xdp(config: &Config) -> Option<XdpConfig> {
     Some(XdpConfig {
         lifs: config.lifs.iter().map(ports).collect(),
         sessions: config.sessions.max,
+        next_hops: config.sessions.next_hops_max,
         mode: match mode {
             XdpMode::Auto => AttachMode::Auto,
             XdpMode::Native => AttachMode::Native,
@@ -79,7 +80,7 @@ mod tests {
             ]
             copies = { interface = "e", vni = 1, option_class = 2, option_type = 3 }
             tunnel = { interface = "f", vni = 4, option_class = 5, option_type = 6, answers = 7 }
-            sessions = { max = 8 }
+            sessions = { max = 8, next_hops_max = 9 }
         "#;
         let config = from_text(Some(Path::new("f")), text, &SettingFlags::default()).unwrap();
         let [first, second] = [1, 2].map(|id| Lif::new(id).unwrap());
@@ -101,6 +102,7 @@ mod tests {
                 },
             ],
             sessions: 8,
+            next_hops: 9,
             mode: AttachMode::Generic,
             pin_dir: "/p".into(),
             copies: Some(tunnel("e", 1, 2, 3)),

@@ -171,6 +171,7 @@ fn constants(config: &XdpConfig, layout: &Layout, shape: Shape) -> DeviceConstan
     let answers = uplink.map_or(ANSWERS_PER_SECOND, |uplink| uplink.answers_per_second);
     DeviceConstants {
         sessions: config.sessions,
+        next_hops: config.next_hops,
         shape,
         tunnelled: layout.tunnelled(),
         vni: uplink.map_or(0, |uplink| uplink.tunnel.vni),

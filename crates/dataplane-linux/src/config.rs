@@ -9,7 +9,7 @@ use opof_session::types::Lif;
 use opof_wire::geneve::OptionId;
 
 use crate::error::OpenError;
-use crate::limits::{LIFS, WIRE_PORTS};
+use crate::limits::{LIFS, NEXT_HOPS, WIRE_PORTS};
 
 /// How programs are attached to ports.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -77,8 +77,10 @@ impl LifPorts {
 pub struct XdpConfig {
     /// At least one, at most [`LIFS`].
     pub lifs: Vec<LifPorts>,
-    /// Sessions at most. 64 bytes each of counters and 64 bytes of empty table are taken at once.
+    /// Sessions at most. 154 bytes each of table and 16 bytes of an empty hash table are taken at once.
     pub sessions: u32,
+    /// Next hops at most, at most [`NEXT_HOPS`]. 16 bytes of an empty hash table are taken at once for each.
+    pub next_hops: u32,
     /// How programs are attached.
     pub mode: AttachMode,
     /// A directory on a BPF file system, for this plane alone.
@@ -136,6 +138,9 @@ impl XdpConfig {
             return Err(OpenError::DuplicateInterface(tunnel.interface.clone()));
         }
         self.check_uplink()?;
+        if !(1..=NEXT_HOPS).contains(&self.next_hops) {
+            return Err(OpenError::NextHops { asked: self.next_hops, most: NEXT_HOPS });
+        }
         let most = opof_session::limits::SESSIONS;
         if (1..=most).contains(&self.sessions) {
             Ok(())

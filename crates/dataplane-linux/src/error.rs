@@ -27,6 +27,14 @@ pub enum OpenError {
     /// One port for two purposes.
     #[error("interface {0} is configured twice: each port of each logical interface needs one of its own")]
     DuplicateInterface(String),
+    /// No next hops, or more than can be stored.
+    #[error("{asked} next hops: configure 1 to {most}")]
+    NextHops {
+        /// As configured.
+        asked: u32,
+        /// At most.
+        most: u32,
+    },
     /// No sessions, or more than slots can number.
     #[error("{asked} sessions: configure 1 to {most}")]
     Sessions {

@@ -22,8 +22,8 @@ pub const COLLECTORS: usize = 256;
 pub const WAY_LOOK: Duration = Duration::from_secs(1);
 /// The same while there is no way to one: the kernel may just be asking for its address.
 pub const WAY_LOOK_SOON: Duration = Duration::from_millis(100);
-/// Next hops. As in `bpf/abi.h`.
-pub const NEXT_HOPS: usize = opof_session::limits::NEXT_HOPS;
+/// Next hops that can be configured at most.
+pub const NEXT_HOPS: u32 = 1 << 21;
 /// Commands that were taken and whose answers have not been fetched.
 pub const UNDER_WAY: usize = 16_384;
 /// Buckets of the table's index, for however few sessions: of so many random ones, some have room.
@@ -53,6 +53,6 @@ const _: () = assert!(LIFS <= 1 + u8::MAX as usize, "the position of the LIF to 
 const _: () = assert!(WAYS.is_power_of_two() && WAYS >= WIRE_PORTS, "a way is some bits of a hash; each port has one");
 const _: () = assert!(LINK_LOOK > 0 && LINK_LOOK < 1_000_000_000, "less than a second, as the kernel takes it");
 const _: () = assert!(COLLECTORS <= 1 + u8::MAX as usize, "a collector's index is one byte of an edit");
-const _: () = assert!(NEXT_HOPS == 1 << 21, "the number in abi.h");
+const _: () = assert!(NEXT_HOPS as usize == opof_session::limits::NEXT_HOPS, "as many as the engine can store");
 const _: () = assert!(UNDER_WAY >= 1 && BATCH >= 1, "something is done at a time");
 const _: () = assert!(opof_session::limits::SESSIONS < u32::MAX / 2, "a flow's number and one are 32 bits");

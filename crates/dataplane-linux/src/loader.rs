@@ -60,6 +60,8 @@ pub(crate) struct PortConstants {
 pub(crate) struct DeviceConstants {
     /// Sessions at most.
     pub(crate) sessions: u32,
+    /// Next hops at most.
+    pub(crate) next_hops: u32,
     /// Of the table.
     pub(crate) shape: Shape,
     /// A bit for each LIF whose firewall is behind a tunnel.
@@ -79,13 +81,13 @@ pub(crate) fn load(
     port: PortConstants,
     program: &str,
 ) -> Result<Loaded, OpenError> {
-    let DeviceConstants { sessions, shape, tunnelled, vni, option, answer_interval } = *device;
+    let DeviceConstants { sessions, next_hops, shape, tunnelled, vni, option, answer_interval } = *device;
     let statistics = port.index * KINDS;
     let mut loader = EbpfLoader::new();
     // Nothing in the programs depends on the kernel's own types.
     loader.btf(None);
     loader.map_max_entries("buckets", shape.buckets()).map_max_entries("flows", 2 * sessions);
-    loader.map_max_entries("edits_of_slot", sessions);
+    loader.map_max_entries("edits_of_slot", sessions).map_max_entries("next_hops", next_hops);
     for name in SHARED_MAPS {
         loader.map_pin_path(name, pins.join(name));
     }

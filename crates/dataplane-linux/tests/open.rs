@@ -82,6 +82,8 @@ fn wrong_interfaces_are_named() {
     assert_eq!(text, "logical interface 1000 has 5 wire ports: configure 1 to 4");
     config.lifs[1].wire.clear();
     assert!(refused(&lab, &config).starts_with("logical interface 1000 has 0 wire ports"));
+    let config = XdpConfig { next_hops: 0, ..good.clone() };
+    assert!(refused(&lab, &config).starts_with("0 next hops: configure 1 to 2097152"));
     let config = XdpConfig { sessions: 0, ..good };
     assert!(refused(&lab, &config).starts_with("0 sessions"));
 
@@ -147,8 +149,15 @@ fn missing_capabilities_are_named() {
     if std::env::var_os("OPOF_TEST_CHILD").is_some() {
         let lifs = [1, 2].map(|id| LifPorts::new(common::lif(id), format!("w{id}"), format!("f{id}")));
         let pin_dir = "/sys/fs/bpf/opof-test-child".into();
-        let config =
-            XdpConfig { lifs: lifs.to_vec(), sessions: 1, mode: AttachMode::Auto, pin_dir, copies: None, uplink: None };
+        let config = XdpConfig {
+            lifs: lifs.to_vec(),
+            sessions: 1,
+            next_hops: 1,
+            mode: AttachMode::Auto,
+            pin_dir,
+            copies: None,
+            uplink: None,
+        };
         let error = XdpPlane::open(&config).unwrap_err();
         assert!(matches!(error, OpenError::Permission { .. }), "{error}");
         println!("{error}");

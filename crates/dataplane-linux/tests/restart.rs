@@ -24,8 +24,15 @@ fn child(pin_dir: &str) {
     let [a, b] = common::lifs();
     let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
     let mode = AttachMode::Auto;
-    let config =
-        XdpConfig { lifs, sessions: 16, mode, pin_dir: Path::new(pin_dir).to_owned(), copies: None, uplink: None };
+    let config = XdpConfig {
+        lifs,
+        sessions: 16,
+        next_hops: 1,
+        mode,
+        pin_dir: Path::new(pin_dir).to_owned(),
+        copies: None,
+        uplink: None,
+    };
     let mut plane = XdpPlane::open(&config).unwrap();
     install(&mut plane, 0, forward(flow(1, 0)));
     println!("\nready");

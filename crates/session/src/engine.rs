@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub max_sessions: u32,
     /// Closed records that wait for a reader at most.
     pub max_closed: usize,
+    /// Next hops at most; no more than the plane has room for.
+    pub max_next_hops: usize,
     /// Idle timeout of a TCP session that asks for the default.
     pub tcp_timeout: Duration,
     /// Idle timeout of a UDP session that asks for the default.
@@ -143,7 +145,7 @@ impl Engine {
             closed: ClosedLog::new(config.max_closed),
             batches: Batches::default(),
             queries: Queries::default(),
-            routing: Routing::default(),
+            routing: Routing::new(config.max_next_hops),
             sweeps: Sweeps::default(),
             aging_reads: 0,
             commands: VecDeque::new(),

@@ -187,7 +187,7 @@ pub enum L3Error {
     #[error("nextHopId: no next hop {0}")]
     NoNextHop(NextHopId),
     /// No room for another next hop.
-    #[error("nextHopId: all {max} next hops are in use", max = crate::limits::NEXT_HOPS)]
+    #[error("nextHopId: the device has no room for another next hop")]
     NextHopsFull,
     /// The VLAN has a flow already.
     #[error("vlanId: {vlan} goes to the firewall port of lif {lif} already")]

@@ -17,7 +17,7 @@ pub const LOANS: usize = 1024;
 pub const AGING_READS: usize = 4096;
 /// Sessions that can be configured at most: slots are 32-bit numbers, and one is kept as "none".
 pub const SESSIONS: u32 = 1 << 26;
-/// Next hops that can be stored.
+/// Next hops that can be configured at most.
 pub const NEXT_HOPS: usize = 1 << 21;
 /// Removals of next hops that the plane has under way at once.
 pub const NEXT_HOP_REMOVALS: usize = 1024;

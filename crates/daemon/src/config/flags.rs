@@ -117,6 +117,9 @@ pub struct SettingFlags {
     /// Closed sessions that wait to be collected, at most
     #[arg(long, value_name = "N", global = true)]
     pub max_closed: Option<String>,
+    /// Next hops of L3 sessions at most
+    #[arg(long, value_name = "N", global = true)]
+    pub max_next_hops: Option<String>,
     /// Idle timeout of a TCP session that names none
     #[arg(long, value_name = "SECONDS", global = true)]
     pub tcp_timeout: Option<String>,
@@ -176,6 +179,7 @@ impl SettingFlags {
             ("--tunnel-answers", "tunnel", "answers", &self.tunnel_answers),
             ("--max-sessions", "sessions", "max", &self.max_sessions),
             ("--max-closed", "sessions", "closed_max", &self.max_closed),
+            ("--max-next-hops", "sessions", "next_hops_max", &self.max_next_hops),
             ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),
             ("--udp-timeout", "sessions", "udp_timeout", &self.udp_timeout),
             ("--max-timeout", "sessions", "max_timeout", &self.max_timeout),

@@ -247,6 +247,8 @@ pub struct SessionsConfig {
     pub max: u32,
     /// Closed sessions that wait to be collected, at most.
     pub closed_max: usize,
+    /// Next hops at most.
+    pub next_hops_max: u32,
     /// Idle timeout of a TCP session that names none.
     pub tcp_timeout: Duration,
     /// Idle timeout of a UDP session that names none.
@@ -262,6 +264,7 @@ impl Default for SessionsConfig {
         Self {
             max: 262_144,
             closed_max: 262_144,
+            next_hops_max: 262_144,
             // RFC 5382, REQ-5: established connections live at least 2 hours 4 minutes.
             tcp_timeout: Duration::from_secs(7_440),
             // RFC 4787, REQ-5: 5 minutes are recommended.

@@ -183,7 +183,11 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "lif", list: true, keys: &["id", "wire", "bond", "firewall"] },
     Shape { name: "copies", list: false, keys: &["interface", "vni", "option_class", "option_type"] },
     Shape { name: "tunnel", list: false, keys: &["interface", "vni", "option_class", "option_type", "answers"] },
-    Shape { name: "sessions", list: false, keys: &["max", "closed_max", "tcp_timeout", "udp_timeout", "max_timeout"] },
+    Shape {
+        name: "sessions",
+        list: false,
+        keys: &["max", "closed_max", "next_hops_max", "tcp_timeout", "udp_timeout", "max_timeout"],
+    },
     Shape {
         name: "limits",
         list: false,

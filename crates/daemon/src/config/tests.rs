@@ -230,6 +230,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("id = 2", "id = 2\nbond = \"lacp\"", &[":14: bond: \"lacp\" is not one of \"active-standby\", \"balance\""]),
     ("id = 2", "id = 2\nbond = 1", &[":14: bond: is a whole number, must be a string"]),
     ("[data_plane]", "[sessions]\nmax = 0\n[data_plane]", &[":7: max: 0 is not within 1 to 67108864"]),
+    (
+        "[data_plane]",
+        "[sessions]\nnext_hops_max = 2097153\n[data_plane]",
+        &[":7: next_hops_max: 2097153 is not within 1 to 2097152"],
+    ),
     ("[data_plane]", "[sessions]\nclosed_max = 0\n[data_plane]", &[":7: closed_max: 0 is not within 1 to 67108864"]),
     ("[data_plane]", "[sessions]\nudp_timeout = 0\n[data_plane]", &[":7: udp_timeout: 0 is not within 1 to 31536000"]),
     (
@@ -412,6 +417,8 @@ fn flags_lie_over_the_file() {
         "9",
         "--max-closed",
         "8",
+        "--max-next-hops",
+        "23",
         "--tcp-timeout",
         "7",
         "--udp-timeout",
@@ -455,10 +462,9 @@ fn flags_lie_over_the_file() {
     let tunnel = TunnelConfig { interface: "up0".to_owned(), vni: 20, option };
     assert_eq!(config.uplink, Some(UplinkConfig { tunnel, answers: 22 }));
     assert_eq!(config.lifs[1].firewall, FirewallConfig::Tunnel("192.0.2.10".parse().unwrap()));
-    assert_eq!((config.sessions.max, config.sessions.closed_max), (9, 8));
-    assert_eq!(config.sessions.tcp_timeout.as_secs(), 7);
-    assert_eq!(config.sessions.udp_timeout.as_secs(), 6);
-    assert_eq!(config.sessions.max_timeout.as_secs(), 10);
+    let [tcp_timeout, udp_timeout, max_timeout] = [7, 6, 10].map(Duration::from_secs);
+    let expected = SessionsConfig { max: 9, closed_max: 8, next_hops_max: 23, tcp_timeout, udp_timeout, max_timeout };
+    assert_eq!(config.sessions, expected);
     assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
     let expected = ClientLimits {
         connections: 11,

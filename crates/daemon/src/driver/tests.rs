@@ -44,6 +44,7 @@ pub(crate) fn spec(id: u64, timeout_seconds: u32) -> SessionSpec {
 pub(crate) fn config() -> EngineConfig {
     EngineConfig {
         max_sessions: SESSIONS,
+        max_next_hops: opof_session::limits::NEXT_HOPS,
         max_closed: SESSIONS as usize,
         tcp_timeout: Duration::from_secs(60),
         udp_timeout: Duration::from_secs(60),

@@ -205,7 +205,15 @@ impl Lab {
     pub fn config(&self, sessions: u32, mode: AttachMode) -> XdpConfig {
         let [a, b] = lifs();
         let lifs = vec![LifPorts::new(a, "wire-a", "fw.a"), LifPorts::new(b, "wire-b", "fw.b")];
-        XdpConfig { lifs, sessions, mode, pin_dir: self.pin_dir.clone(), copies: None, uplink: None }
+        XdpConfig {
+            lifs,
+            sessions,
+            next_hops: 1 << 21,
+            mode,
+            pin_dir: self.pin_dir.clone(),
+            copies: None,
+            uplink: None,
+        }
     }
 
     /// A plane in the device's namespace.

@@ -16,6 +16,7 @@ use crate::types::{CloseReason, Lif, Moment};
 /// The stores. They have what was asked for as soon as it was; what the plane then fails to do is undone.
 #[derive(Debug, Default)]
 pub(super) struct Routing {
+    next_hops_max: usize,
     next_hops: HashMap<NextHopId, NextHop>,
     /// Sessions by the next hops that they refer to.
     users: BTreeSet<(NextHopId, Slot)>,
@@ -71,6 +72,12 @@ enum Undo {
 }
 
 impl Routing {
+    /// Stores for so many next hops.
+    pub(super) fn new(next_hops_max: usize) -> Self {
+        assert!((1..=limits::NEXT_HOPS).contains(&next_hops_max), "there are 1 to 2^21 next hops");
+        Self { next_hops_max, ..Self::default() }
+    }
+
     /// True for one that takes packets of `family`, where that is known.
     pub(super) fn has_next_hop(&self, id: NextHopId, family: Option<Family>) -> bool {
         self.next_hops.get(&id).is_some_and(|hop| family.is_none_or(|family| hop.family == family))
@@ -105,9 +112,9 @@ impl Routing {
     fn set(&mut self, hop: NextHop) -> Result<Undo, L3Error> {
         let before = self.next_hops.get(&hop.id).copied();
         match before {
-            None if self.next_hops.len() >= limits::NEXT_HOPS => return Err(L3Error::NextHopsFull),
+            None if self.next_hops.len() >= self.next_hops_max => return Err(L3Error::NextHopsFull),
             // The plane knows those that are doomed still.
-            None if self.next_hops.len() + self.doomed.len() >= limits::NEXT_HOPS => return Err(L3Error::Busy),
+            None if self.next_hops.len() + self.doomed.len() >= self.next_hops_max => return Err(L3Error::Busy),
             Some(before) if before.family != hop.family && self.next_user((hop.id, None), hop.id).is_some() => {
                 return Err(L3Error::OtherFamily { id: hop.id, used_by: before.family });
             }

@@ -84,6 +84,10 @@ fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig 
     if let Some(max) = fields.whole("closed_max", 1..=closed) {
         settings.closed_max = max as usize;
     }
+    let next_hops = u32::try_from(opof_session::limits::NEXT_HOPS).unwrap_or(u32::MAX);
+    if let Some(max) = fields.whole("next_hops_max", 1..=next_hops) {
+        settings.next_hops_max = max;
+    }
     let mut seconds = |key, into: &mut Duration| {
         if let Some(seconds) = fields.whole(key, 1..=limits::TIMEOUT_SECONDS) {
             *into = Duration::from_secs(seconds.into());

@@ -19,6 +19,7 @@ pub(super) const SECOND: u64 = 1_000_000_000;
 pub(super) fn config() -> EngineConfig {
     EngineConfig {
         max_sessions: 8,
+        max_next_hops: 1 << 12,
         max_closed: 4,
         tcp_timeout: Duration::from_secs(100),
         udp_timeout: Duration::from_secs(30),

@@ -253,6 +253,16 @@ fn the_plane_knows_the_next_hops_that_are_stored() {
 }
 
 #[test]
+fn there_is_room_for_as_many_next_hops_as_configured() {
+    let mut world = World::new(&crate::engine::EngineConfig { max_next_hops: 2, ..config() });
+    let mut set = |id| world.l3(L3Request::SetNextHop(next_hop(id)));
+    let (done, full) = (ReplyBody::Done(Ok(())), ReplyBody::Done(Err(L3Error::NextHopsFull)));
+    assert_eq!([set(7), set(8), set(9), set(8)], [done.clone(), done.clone(), full, done.clone()]);
+    world.l3(L3Request::DestroyNextHop(next_hop(7).id));
+    assert_eq!(world.l3(L3Request::SetNextHop(next_hop(9))), done);
+}
+
+#[test]
 fn what_the_plane_does_not_take_is_not_stored() {
     let mut world = World::new(&config());
     let (hop, other) = (next_hop(7), NextHop { destination: MacAddress([2; 6]), ..next_hop(7) });
