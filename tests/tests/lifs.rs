@@ -216,7 +216,8 @@ fn balanced_sessions_use_every_port_and_each_stays_on_one() {
         shares[wires[0]] += 1;
     }
     println!("{SESSIONS} sessions on three ports: {shares:?}");
-    assert!(shares.iter().all(|share| *share >= usize::from(SESSIONS) / 6), "{shares:?}");
+    // Of eight ways the third port has two: a quarter of the sessions, give or take. Fewer than a twelfth is once in 100,000 runs.
+    assert!(shares.iter().all(|share| *share >= usize::from(SESSIONS) / 12), "{shares:?}");
 
     // The other way: in by any of the ports, a session is a session.
     let forth = build(Packet::with_key(&keys[0]));
