@@ -130,7 +130,7 @@ int opof_bare_redirect(struct xdp_md *ctx)
 	return bpf_redirect_map(&out, 0, XDP_DROP);
 }
 
-/* Lines of memory that lie as those of a session table do: buckets, one for two sessions, then flows, two for each. */
+/* Lines of memory that lie as those of a session table do: buckets, then flows, two for each session. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -138,8 +138,9 @@ struct {
 	__type(value, __u64[8]);
 } lines SEC(".maps");
 
-/* Sessions that the lines are of. */
+/* Sessions that the lines are of, and their buckets. */
 const volatile __u32 opof_sessions;
+const volatile __u32 opof_session_buckets;
 
 /* A number below `count`, other for each `word`. */
 static __always_inline __u32 below(__u32 count, __u32 word)
@@ -156,17 +157,17 @@ int opof_reading_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct iphdr *ip = data + sizeof(struct ethhdr);
-	__u32 buckets = opof_sessions / 2, source, at;
+	__u32 source, at;
 	__u64 *line;
 
 	if ((void *)(ip + 1) > end)
 		return XDP_ABORTED;
 	source = bpf_ntohl(ip->saddr);
-	at = below(buckets, source);
+	at = below(opof_session_buckets, source);
 	line = bpf_map_lookup_elem(&lines, &at);
 	if (!line)
 		return XDP_ABORTED;
-	at = buckets + 2 * below(opof_sessions, source + (__u32)*(volatile __u64 *)line);
+	at = opof_session_buckets + 2 * below(opof_sessions, source + (__u32)*(volatile __u64 *)line);
 	line = bpf_map_lookup_elem(&lines, &at);
 	if (!line)
 		return XDP_ABORTED;

@@ -9,12 +9,13 @@ use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::abi::Device;
+use crate::abi::{Device, MULTIPLIERS};
 use crate::error::OpenError;
 use crate::loader::{self, Loaded};
 use crate::sys::bpf::{self, XdpMode};
 use crate::sys::interface::Control;
 use crate::sys::map::{Map, PerCpuArray};
+use crate::table::Shape;
 
 /// Frames that the kernel makes and sends together.
 const BATCH: u32 = 64;
@@ -106,14 +107,11 @@ impl Redirect {
     /// The same, behind two reads of memory that wait for each other: of random lines, one for each source, in as much of it as a
     /// table of so many sessions takes. Frames are Ethernet and IPv4.
     pub fn reading(from: &str, to: &str, sessions: NonZeroU32) -> Result<Self, OpenError> {
-        let sessions = sessions.get();
-        // A bucket for two, and two flows for each.
-        let lines = (sessions / 2).saturating_add(sessions.saturating_mul(2));
-        Self::attach(
-            loader::load_traffic("opof_reading_redirect", &[("opof_sessions", sessions)], &[("lines", lines)])?,
-            from,
-            to,
-        )
+        let sessions = sessions.get().min(opof_session::limits::SESSIONS);
+        let buckets = Shape::new(sessions, [0; MULTIPLIERS]).buckets();
+        let constants = [("opof_sessions", sessions), ("opof_session_buckets", buckets)];
+        let lines = [("lines", buckets + 2 * sessions)];
+        Self::attach(loader::load_traffic("opof_reading_redirect", &constants, &lines)?, from, to)
     }
 
     fn attach(loaded: Loaded, from: &str, to: &str) -> Result<Self, OpenError> {
