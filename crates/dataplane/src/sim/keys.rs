@@ -1,14 +1,19 @@
 //! Which session a key is of. The sessions have the keys themselves, so what is searched is small, and grows without them.
+//!
+//! A library's table, and not the engine's own index: a plane that engines are tested against shares no mistake with them. What must not
+//! be here: sessions.
+
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::hash_table::{Entry, HashTable};
+use hashbrown::hash_table::{Entry, HashTable, OccupiedEntry};
 use opof_session::plane::Slot;
 use opof_session::types::{Direction, MatchKey};
-use std::hash::BuildHasher;
 
 /// The direction of a session that a key is of.
 pub(super) type Owner = (Slot, Direction);
 
+/// Owners by the hashes of their keys.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     table: HashTable<(u32, Owner)>,
@@ -38,10 +43,7 @@ impl Keys {
     /// False when it was not there.
     pub(super) fn remove(&mut self, key: &MatchKey, owner: Owner) -> bool {
         let hash = self.hash(key);
-        self.table
-            .find_entry(spread(hash), |known| *known == (hash, owner))
-            .map(hashbrown::hash_table::OccupiedEntry::remove)
-            .is_ok()
+        self.table.find_entry(spread(hash), |known| *known == (hash, owner)).map(OccupiedEntry::remove).is_ok()
     }
 
     #[allow(clippy::cast_possible_truncation, reason = "one half is enough")]
