@@ -100,7 +100,8 @@ struct opof_key {
 /* The VID to write: leave the tag alone */
 #define OPOF_KEEP_VID 0xfff
 
-/* Bits of opof_flow.stamp that are the action: a VID, and from OPOF_KIND_SHIFT on flags. The others are those of a time in ns. */
+/* Bits of opof_flow.stamp that are the action: a VID, and from OPOF_KIND_SHIFT on flags. Above them is the time. */
+#define OPOF_ACTION_BITS 16
 #define OPOF_ACTION_MASK 0xffffULL
 
 /*
@@ -112,7 +113,7 @@ struct opof_key {
  */
 struct opof_flow {
 	struct opof_key key;
-	__u64 stamp; /* CLOCK_MONOTONIC of the last packet, as fine as the kernel's tick; and the action */
+	__u64 stamp; /* the kernel's ticks at the last packet, 0 before it; and the action */
 	__u64 packets;
 	__u64 bytes;
 };
@@ -257,6 +258,12 @@ enum opof_kind {
 struct opof_tally {
 	__u64 packets;
 	__u64 bytes;
+};
+
+/* What opof_clock says: a tick, and the time in ns of CLOCK_MONOTONIC at which it was. */
+struct opof_clock {
+	__u64 tick;
+	__u64 time;
 };
 
 /* What opof_probe says of a frame. The hit is meaningful when it is one. */

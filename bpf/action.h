@@ -80,14 +80,14 @@ static __always_inline void count_port(__u32 kind, __u32 length)
 	count(opof_statistics + kind, length);
 }
 
-/* Counts a hit. The coarse clock is a load; timeouts are whole seconds. */
+/* Counts a hit. Ticks are a load and no call, as any clock in ns would be; timeouts are whole seconds. */
 static __always_inline void count_flow(struct opof_flow *flow, __u32 length)
 {
 	__u64 action = flow->stamp & OPOF_ACTION_MASK;
 
 	__sync_fetch_and_add(&flow->packets, 1);
 	__sync_fetch_and_add(&flow->bytes, length);
-	*(volatile __u64 *)&flow->stamp = (bpf_ktime_get_coarse_ns() & ~OPOF_ACTION_MASK) | action;
+	*(volatile __u64 *)&flow->stamp = bpf_jiffies64() << OPOF_ACTION_BITS | action;
 }
 
 /*

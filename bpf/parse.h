@@ -142,6 +142,23 @@ static __always_inline void *frame_end(const struct xdp_md *ctx)
 	return end;
 }
 
+/*
+ * Words of a frame, as they are there. One load each, whatever their alignment is: a key that is put together in memory from smaller
+ * pieces and then read as words makes the processor wait for the pieces.
+ */
+typedef __u32 __attribute__((may_alias)) opof_word32;
+typedef __u64 __attribute__((may_alias)) opof_word64;
+
+static __always_inline __u32 load32(const void *at)
+{
+	return *(const opof_word32 *)at;
+}
+
+static __always_inline __u64 load64(const void *at)
+{
+	return *(const opof_word64 *)at;
+}
+
 static __always_inline int is_tpid(__u16 type)
 {
 	return type == TPID_C || type == TPID_S;
@@ -202,8 +219,7 @@ static __always_inline int parse_ipv4(struct opof_cursor *c, struct opof_packet 
 	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
 		return OPOF_PROTOCOL;
 	p->family = 4;
-	__builtin_memcpy(p->key.v4.source, ip->source, 4);
-	__builtin_memcpy(p->key.v4.destination, ip->destination, 4);
+	p->key.addresses[0] = load64(ip->source); /* and destination */
 	c->at = ip + 1;
 	c->left = total - sizeof(*ip);
 	return OPOF_HAS_KEY;
@@ -250,15 +266,17 @@ static __always_inline int parse_ipv6(struct opof_cursor *c, struct opof_packet 
 	if (*protocol != PROTOCOL_TCP && *protocol != PROTOCOL_UDP)
 		return OPOF_PROTOCOL;
 	p->family = 6;
-	__builtin_memcpy(p->key.v6.source, ip->source, 16);
-	__builtin_memcpy(p->key.v6.destination, ip->destination, 16);
+	p->key.addresses[0] = load64(ip->source);
+	p->key.addresses[1] = load64(ip->source + 8);
+	p->key.addresses[2] = load64(ip->destination);
+	p->key.addresses[3] = load64(ip->destination + 8);
 	c->at = ip + 1;
 	c->left = payload;
 	return OPOF_HAS_KEY;
 }
 
-/* Rule 6. */
-static __always_inline int parse_tcp(const struct opof_cursor *c, __u8 ports[4])
+/* Rule 6. Both ports in *ports, as they are there; rule 7 the same. */
+static __always_inline int parse_tcp(const struct opof_cursor *c, __u32 *ports)
 {
 	struct tcp_header *tcp = c->at;
 	__u8 words;
@@ -270,12 +288,12 @@ static __always_inline int parse_tcp(const struct opof_cursor *c, __u8 ports[4])
 		return OPOF_TCP_MALFORMED;
 	if (words * 4 > c->left)
 		return OPOF_TRUNCATED;
-	__builtin_memcpy(ports, tcp->source_port, 4);
+	*ports = load32(tcp->source_port);
 	return tcp->flags & 0x07 ? OPOF_TCP_CONTROL : OPOF_HAS_KEY; /* FIN, SYN, RST */
 }
 
 /* Rule 7. */
-static __always_inline int parse_udp(const struct opof_cursor *c, __u8 ports[4])
+static __always_inline int parse_udp(const struct opof_cursor *c, __u32 *ports)
 {
 	struct udp_header *udp = c->at;
 	__u16 length;
@@ -289,24 +307,24 @@ static __always_inline int parse_udp(const struct opof_cursor *c, __u8 ports[4])
 		return OPOF_TRUNCATED;
 	if (length < c->left)
 		return OPOF_UDP_MALFORMED;
-	__builtin_memcpy(ports, udp->source_port, 4);
+	*ports = load32(udp->source_port);
 	return OPOF_HAS_KEY;
 }
 
 /* Completes the key. `kind` is OPOF_GTPU or nothing. */
-static __always_inline void finish_key(struct opof_packet *p, const __u8 ports[4], __u8 lif, __u8 protocol, __u16 kind)
+static __always_inline void finish_key(struct opof_packet *p, __u32 ports, __u8 lif, __u8 protocol, __u16 kind)
 {
 	if (p->family == 6)
 		kind |= OPOF_IPV6;
 	if (protocol == PROTOCOL_UDP)
 		kind |= OPOF_UDP;
-	__builtin_memcpy(p->key.source_port, ports, 4);
-	p->key.vlan_kind = p->vlan | kind << OPOF_KIND_SHIFT;
-	p->key.lif = lif;
+	kind = p->vlan | kind << OPOF_KIND_SHIFT;
+	/* Both ports, vlan_kind and lif, as abi.h has them. */
+	p->key.tail = ports | (__u64)kind << 32 | (__u64)lif << 48;
 	p->transport = protocol;
 }
 
-static __always_inline int parse_transport(const struct opof_cursor *c, __u8 protocol, __u8 ports[4])
+static __always_inline int parse_transport(const struct opof_cursor *c, __u8 protocol, __u32 *ports)
 {
 	return protocol == PROTOCOL_TCP ? parse_tcp(c, ports) : parse_udp(c, ports);
 }
@@ -379,7 +397,8 @@ static __always_inline int parse_g_pdu(struct opof_cursor *c)
 static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u32 left, __u8 lif)
 {
 	struct opof_cursor c = { .at = at, .end = end, .left = left };
-	__u8 protocol = 0, ports[4];
+	__u8 protocol = 0;
+	__u32 ports = 0;
 	__u32 size, header;
 	int said;
 
@@ -407,15 +426,15 @@ static __noinline int parse_gtpu(struct opof_packet *p, void *at, void *end, __u
 		return said;
 	if (header + c.left < size)
 		return OPOF_GTPU_MALFORMED;
-	said = parse_transport(&c, protocol, ports);
+	said = parse_transport(&c, protocol, &ports);
 	if (said == OPOF_HAS_KEY || said == OPOF_TCP_CONTROL)
 		finish_key(p, ports, lif, protocol, OPOF_GTPU);
 	return said;
 }
 
-static __always_inline int is_gtpu(__u8 protocol, const __u8 ports[4])
+static __always_inline int is_gtpu(__u8 protocol, __u32 ports)
 {
-	return protocol == PROTOCOL_UDP && ports[2] == GTPU_PORT >> 8 && ports[3] == (GTPU_PORT & 0xff);
+	return protocol == PROTOCOL_UDP && ports >> 16 == bpf_htons(GTPU_PORT);
 }
 
 /* The reason why the frame has no key, or OPOF_HAS_KEY and *p filled. TCP control fills it, too: wire::flow_of(). */
@@ -423,7 +442,8 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u8
 {
 	struct opof_cursor c = { .at = (void *)(long)ctx->data, .end = (void *)(long)ctx->data_end };
 	struct ethernet_header *eth = c.at;
-	__u8 protocol = 0, ports[4];
+	__u8 protocol = 0;
+	__u32 ports = 0;
 	__u16 type;
 	int said;
 
@@ -450,7 +470,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct opof_packet *p, __u8
 
 	p->outer_family = p->family;
 	p->outer_protocol = protocol;
-	said = parse_transport(&c, protocol, ports);
+	said = parse_transport(&c, protocol, &ports);
 	if (said != OPOF_HAS_KEY && said != OPOF_TCP_CONTROL)
 		return said;
 	if (is_gtpu(protocol, ports))

@@ -148,19 +148,34 @@ static __always_inline __u32 below(__u32 count, __u32 word)
 	return (__u64)(word * 0x9e3779b1U) * count >> 32;
 }
 
+/* What a port has forwarded. */
+struct forwarded {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct forwarded);
+} forwarded SEC(".maps");
+
 /*
- * What no table can do without, and nothing else: it looks at the frame's source, reads the line that says, then another, whose
- * place is known when the first one is there, and counts in it.
+ * What no session table can do without, and nothing else: it looks at the frame's source, reads the line that says, then another,
+ * whose place is known when the first one is there, and counts. A session's packets and bytes are exact whatever processors its
+ * packets come on, and it is known when it was used last; the port has counters too.
  */
-SEC("xdp")
+SEC("xdp.frags")
 int opof_reading_redirect(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	const struct iphdr *ip = data + sizeof(struct ethhdr);
-	__u32 source, at;
+	__u32 source, at, zero = 0, length = bpf_xdp_get_buff_len(ctx);
+	struct forwarded *port = bpf_map_lookup_elem(&forwarded, &zero);
 	__u64 *line;
 
-	if ((void *)(ip + 1) > end)
+	if (!port || (void *)(ip + 1) > end)
 		return XDP_ABORTED;
 	source = bpf_ntohl(ip->saddr);
 	at = below(opof_session_buckets, source);
@@ -171,6 +186,10 @@ int opof_reading_redirect(struct xdp_md *ctx)
 	line = bpf_map_lookup_elem(&lines, &at);
 	if (!line)
 		return XDP_ABORTED;
-	line[0] += 1;
-	return bpf_redirect_map(&out, 0, XDP_DROP);
+	__sync_fetch_and_add(&line[0], 1);
+	__sync_fetch_and_add(&line[1], length);
+	line[2] = bpf_jiffies64();
+	port->packets++;
+	port->bytes += length;
+	return bpf_redirect_map(&out, line[3], XDP_DROP); /* zero, which only the line knows */
 }

@@ -14,12 +14,13 @@ use crate::shell;
 const CLANG: &str = "clang-19";
 /// Takes out DWARF, leaves BTF.
 const STRIP: &str = "llvm-strip-19";
-/// What is built from what, from the root of the workspace: the fast path, pieces of it alone, what drives it and what surrounds it
-/// while it is measured, and the lab's VLAN.
+/// What is built from what, from the root of the workspace: the fast path, pieces of it alone, what drives it while it is measured, its
+/// clock, what surrounds it, and the lab's VLAN.
 const OBJECTS: &[Object] = &[
     Object { source: "bpf/session.bpf.c", object: "bpf/session.bpf.o" },
     Object { source: "bpf/probes.bpf.c", object: "bpf/probes.bpf.o" },
     Object { source: "bpf/bench.bpf.c", object: "bpf/bench.bpf.o" },
+    Object { source: "bpf/clock.bpf.c", object: "bpf/clock.bpf.o" },
     Object { source: "bpf/traffic.bpf.c", object: "bpf/traffic.bpf.o" },
     Object { source: "crates/testkit/bpf/lab_vlan.bpf.c", object: "crates/testkit/bpf/lab_vlan.bpf.o" },
 ];

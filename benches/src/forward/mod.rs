@@ -22,8 +22,9 @@ const ABOUT: &str = "A generator, a device with two ports and a sink, each in a 
      sources as there are flows, in random order, each as often as the others. Everything from the device's first port to the sink \
      runs on another processor: the port's NAPI is threaded and its thread put there, what forwards is put there, and the sink's NAPI \
      runs where frames are sent to it. What is counted is what a program at the sink counts and drops, by processor. opofd has a session \
-     for each flow, and a table for as many. The bare redirect is XDP to a device map without a look at the frame. The one with two reads looks at the source, reads \
-     a line of memory that it says, and writes another, whose place depends on the first, in as much memory as the table has. The Linux bridge \
+     for each flow, and a table for as many. The bare redirect is XDP to a device map without a look at the frame. The one with two reads does what no session table can do without: it looks \
+     at the source, reads a line of memory that it says, then another, whose place depends on the first, in as much memory as the table has, \
+     counts packets and bytes in it, exactly whatever processor they come on, and goes where it says. The Linux bridge \
      has a static entry for the destination and no packet filter. Open vSwitch has the userspace datapath and one flow from port to port; \
      testpmd forwards in io mode. Both have the row with the fewest flows, and are compared by it in all. Where the kernel and a program share \
      a processor, more frames can mean that fewer are forwarded: they have a part of their turn each with frames as fast as can be, and \

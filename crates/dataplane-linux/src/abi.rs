@@ -3,6 +3,7 @@
 //! Keys and values are byte arrays behind constructors, so that nothing is ever undefined in them; numbers are in the
 //! host's order, addresses and ports as on the wire.
 
+mod clock;
 mod decap;
 mod edits;
 mod flow;
@@ -15,9 +16,10 @@ mod walk;
 use opof_dataplane::Refused;
 use opof_wire::SlowPath;
 
+pub use clock::ClockReading;
 pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
 pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
-pub use flow::{FLOW_WORDS, Forward, Hit, KEY_WORDS, Key, STAMP, last_seen, new_flow};
+pub use flow::{FLOW_WORDS, Forward, Hit, KEY_WORDS, Key, STAMP, last_tick, new_flow};
 pub use linger::{Linger, Lingering};
 pub use outer::{OuterHeaders, Way};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};

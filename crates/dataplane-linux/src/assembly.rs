@@ -10,6 +10,7 @@ use opof_dataplane::tunnel::AnswerBucket;
 use opof_wire::geneve::OptionId;
 
 use crate::abi;
+use crate::clock::Clock;
 use crate::collectors::Collectors;
 use crate::config::{Firewall, LifPorts, TunnelConfig, XdpConfig};
 use crate::error::OpenError;
@@ -116,6 +117,7 @@ impl Made {
         let uplink = places.uplink.as_ref().map(|_| load(layout.uplink(), "opof_uplink")).transpose()?;
         let copies = config.copies.as_ref().map(|copies| copy_exit(copies, &device, &layout, pins)).transpose()?;
         let copies_leave = copies.as_ref().map(|copies| copies.interface);
+        let clock = Clock::start()?;
         let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
         let index = |place: &Place| place.interface().or(places.uplink.as_ref()).map(Port::index);
         let maps = || {
@@ -151,6 +153,7 @@ impl Made {
                     config.sessions,
                     [open("buckets")?, open("flows")?],
                     Map::new(open("edits_of_slot")?)?,
+                    clock,
                 )?,
                 (collectors, ways),
                 Routes { next_hops: Map::new(open("next_hops")?)?, vlan_flows: Map::new(open("vlan_flows")?)? },

@@ -17,6 +17,7 @@
 pub mod abi;
 mod assembly;
 mod attach;
+mod clock;
 mod collectors;
 mod config;
 mod error;

@@ -14,6 +14,8 @@ pub const WAYS: usize = 8;
 pub const EXITS: usize = LIFS * WAYS + LIFS;
 /// Nanoseconds after which links are looked at again without a notice of the kernel: a tenth of a second.
 pub const LINK_LOOK: i64 = 100_000_000;
+/// Nanoseconds after which the programs' clock is compared with the monotonic one again.
+pub const CLOCK_LOOK: u64 = 1_000_000_000;
 /// Notices of link changes that are taken together.
 pub const LINK_NOTICES: usize = 256;
 /// Collectors that sessions copy to at once. As in `bpf/abi.h`.

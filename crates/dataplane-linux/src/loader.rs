@@ -20,6 +20,10 @@ static PROBES: &[u8] = aya::include_bytes_aligned!("../../../bpf/probes.bpf.o");
 
 /// What drives a port's program while it is measured: from `bpf/bench.bpf.c`, in the same way.
 static BENCH: &[u8] = aya::include_bytes_aligned!("../../../bpf/bench.bpf.o");
+
+/// The clock of the ports' programs: from `bpf/clock.bpf.c`, in the same way.
+static CLOCK: &[u8] = aya::include_bytes_aligned!("../../../bpf/clock.bpf.o");
+
 /// What measurements put around the ports: from `bpf/traffic.bpf.c`, in the same way.
 static TRAFFIC: &[u8] = aya::include_bytes_aligned!("../../../bpf/traffic.bpf.o");
 
@@ -116,6 +120,11 @@ pub(crate) fn load_probe(program: &str) -> Result<Loaded, OpenError> {
 /// Loads `program` of those that measure, with maps of its own.
 pub(crate) fn load_bench(program: &str) -> Result<Loaded, OpenError> {
     load_alone(BENCH, program)
+}
+
+/// Loads the program that says what time it is for those of ports.
+pub(crate) fn load_clock() -> Result<Loaded, OpenError> {
+    load_alone(CLOCK, "opof_clock")
 }
 
 fn load_alone(object: &[u8], program: &str) -> Result<Loaded, OpenError> {

@@ -406,7 +406,8 @@ impl DataPlane for XdpPlane {
         }
     }
 
-    fn submit(&mut self, _now: Moment, commands: &[Command]) -> usize {
+    fn submit(&mut self, now: Moment, commands: &[Command]) -> usize {
+        self.table.look_at_the_clock(now);
         let room = UNDER_WAY - self.ready.len() - self.waiting.len();
         let taken = &commands[..room.min(commands.len())];
         for run in taken.chunk_by(same_kind) {

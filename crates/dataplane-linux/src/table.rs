@@ -28,13 +28,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use opof_session::plane::{InstallError, Slot};
-use opof_session::types::Counters;
+use opof_session::types::{Counters, Moment};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use index::Word;
 pub(crate) use index::{Full, Multipliers, Shape};
 
 use crate::abi::{Edits, FLOW_WORDS, Forward, Key, MULTIPLIERS, new_flow};
+use crate::clock::Clock;
 use crate::limits::{BATCH, MAP_TRIES};
 use crate::sys::map::{Batch, Map, is_passing};
 use crate::sys::shared::SharedWords;
@@ -63,6 +64,7 @@ pub(crate) struct Table {
     index: SharedWords,
     flows: SharedWords,
     maps: [OwnedFd; 2],
+    clock: Clock,
     pub(crate) edits: Map<u32, Edits>,
 }
 
@@ -78,6 +80,7 @@ impl Table {
         sessions: u32,
         [index, flows]: [OwnedFd; 2],
         edits: Map<u32, Edits>,
+        clock: Clock,
     ) -> io::Result<Self> {
         let words = (sessions as usize).checked_mul(2 * FLOW_WORDS).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Self {
@@ -85,6 +88,7 @@ impl Table {
             index: SharedWords::new(index.as_fd(), shape.words())?,
             flows: SharedWords::new(flows.as_fd(), words)?,
             maps: [index, flows],
+            clock,
             edits,
         })
     }
@@ -112,9 +116,15 @@ impl Table {
         remove(self.index.words(), &self.shape, slot, keys);
     }
 
+    /// Sees to it that the time of packets is known. To be called now and then before counters are read.
+    pub(crate) fn look_at_the_clock(&mut self, now: Moment) {
+        self.clock.refresh(now);
+    }
+
     /// The counters of a slot's session.
     pub(crate) fn read(&self, slot: Slot) -> Counters {
-        flows::read(numbers(slot).map(|number| flows::flow(self.flows.words(), number)))
+        let session = numbers(slot).map(|number| flows::flow(self.flows.words(), number));
+        flows::read(session, |tick| self.clock.moment(tick))
     }
 
     /// Says what sessions change in their packets, before they are inserted. `failed` is told the position of each of which it

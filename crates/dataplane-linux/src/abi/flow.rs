@@ -26,8 +26,8 @@ const KIND_SHIFT: u32 = 12;
 const IPV6: u16 = 0x1;
 const UDP: u16 = 0x2;
 const GTPU: u16 = 0x4;
-/// Bits of a stamp that are the action.
-const ACTION_MASK: u64 = 0xFFFF;
+/// Bits of a stamp that are the action. Above them is the tick.
+const ACTION_BITS: u32 = 16;
 
 /// Where the fields of a key's last word are, from the start of the key.
 const SOURCE_PORT: usize = 32;
@@ -143,9 +143,9 @@ pub fn new_flow(key: &Key, forward: Option<Forward>) -> [u64; FLOW_WORDS] {
     words
 }
 
-/// The time in a flow's stamp, in nanoseconds; 0: never. The end of the 66 µs in which it was, so that no session is closed early.
-pub const fn last_seen(stamp: u64) -> u64 {
-    if stamp & !ACTION_MASK == 0 { 0 } else { stamp | ACTION_MASK }
+/// The tick in a flow's stamp at which its last packet was; 0: never.
+pub const fn last_tick(stamp: u64) -> u64 {
+    stamp >> ACTION_BITS
 }
 
 /// `struct opof_hit`: what to do with a packet, and where to count it.
@@ -204,7 +204,8 @@ mod tests {
             ("OPOF_DROP", DROP.into()),
             ("OPOF_EDIT", EDIT.into()),
             ("OPOF_KEEP_VID", KEEP_VID.into()),
-            ("OPOF_ACTION_MASK", ACTION_MASK),
+            ("OPOF_ACTION_MASK", (1 << ACTION_BITS) - 1),
+            ("OPOF_ACTION_BITS", ACTION_BITS.into()),
         ];
         for (name, ours) in same {
             assert_eq!(constant(name), ours, "{name}");
@@ -246,14 +247,14 @@ mod tests {
             let words = new_flow(&key, forward);
             assert_eq!(words[..4], key.0[..4]);
             assert_eq!(words[4].to_ne_bytes()[..7], [1; 7]);
-            assert_eq!((words[6], words[7], last_seen(words[5])), (0, 0, 0));
+            assert_eq!((words[6], words[7], last_tick(words[5])), (0, 0, 0));
             (words[4].to_ne_bytes()[7], words[5])
         };
         assert_eq!(stamp(None), (0, 0x2FFF));
         let forward = |lif, vlan, edits| Some(Forward { lif, vlan, edits });
         assert_eq!(stamp(forward(31, Vid::new(4094), false)), (31, 0x0FFE));
         assert_eq!(stamp(forward(7, None, true)), (7, 0x4FFF));
-        assert_eq!(last_seen(0x1234_5678_9ABC_DEF0), 0x1234_5678_9ABC_FFFF);
+        assert_eq!(last_tick(0x1234_5678_9ABC_DEF0), 0x1234_5678_9ABC);
     }
 
     #[test]

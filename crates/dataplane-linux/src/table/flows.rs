@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use opof_session::types::{Counters, DirectionCounters, Moment};
 
 use super::index::Word;
-use crate::abi::{FLOW_WORDS, STAMP, last_seen};
+use crate::abi::{FLOW_WORDS, STAMP, last_tick};
 use crate::limits::READ_TRIES;
 
 /// The words of one flow.
@@ -27,8 +27,8 @@ pub(crate) fn write(flow: &[impl Word], words: &[u64; FLOW_WORDS]) {
 type Snapshot = [[u64; 3]; 2];
 
 /// The counters of a session that may be counting. A program adds the packet, then its bytes: two equal readings one after the
-/// other show that none was between the two, short of one that was interrupted right there.
-pub(crate) fn read(session: [&[AtomicU64]; 2]) -> Counters {
+/// other show that none was between the two, short of one that was interrupted right there. `when` says when a tick was.
+pub(crate) fn read(session: [&[AtomicU64]; 2], when: impl Fn(u64) -> Moment) -> Counters {
     let snapshot = || session.map(|flow| std::array::from_fn(|at| flow[STAMP + at].load(Ordering::Acquire)));
     let mut last: Snapshot = snapshot();
     for _ in 0..READ_TRIES {
@@ -38,13 +38,13 @@ pub(crate) fn read(session: [&[AtomicU64]; 2]) -> Counters {
         }
         last = next;
     }
-    counters(last)
+    counters(last, when)
 }
 
-fn counters(snapshot: Snapshot) -> Counters {
+fn counters(snapshot: Snapshot, when: impl Fn(u64) -> Moment) -> Counters {
     let [inward, outward] = snapshot.map(|[_, packets, bytes]| DirectionCounters { packets, bytes });
-    let seen = snapshot.map(|[stamp, ..]| last_seen(stamp)).into_iter().max().filter(|seen| *seen != 0);
-    Counters { inward, outward, last_seen: seen.map(Moment) }
+    let seen = snapshot.map(|[stamp, ..]| last_tick(stamp)).into_iter().max().filter(|tick| *tick != 0);
+    Counters { inward, outward, last_seen: seen.map(when) }
 }
 
 #[cfg(test)]
@@ -56,11 +56,12 @@ mod tests {
         let expected = Counters {
             inward: DirectionCounters { packets: 1, bytes: 2 },
             outward: DirectionCounters { packets: 4, bytes: 5 },
-            last_seen: Some(Moment(0x6_FFFF)),
+            last_seen: Some(Moment(60)),
         };
-        assert_eq!(counters([[0x3_0FFF, 1, 2], [0x6_2FFF, 4, 5]]), expected);
-        assert_eq!(counters([[0x6_0FFF, 1, 2], [0x3_2FFF, 4, 5]]), expected);
-        assert_eq!(counters([[0x0FFF, 0, 0]; 2]), Counters::default());
+        let when = |tick| Moment(10 * tick);
+        assert_eq!(counters([[0x3_0FFF, 1, 2], [0x6_2FFF, 4, 5]], when), expected);
+        assert_eq!(counters([[0x6_0FFF, 1, 2], [0x3_2FFF, 4, 5]], when), expected);
+        assert_eq!(counters([[0x0FFF, 0, 0]; 2], when), Counters::default());
     }
 
     #[test]
@@ -68,7 +69,7 @@ mod tests {
         let flows: Vec<AtomicU64> = (0..4 * FLOW_WORDS).map(|_| AtomicU64::new(u64::MAX)).collect();
         write(flow(&flows, 2), &[0; FLOW_WORDS]);
         write(flow(&flows, 3), &[0; FLOW_WORDS]);
-        assert_eq!(read([flow(&flows, 2), flow(&flows, 3)]), Counters::default());
+        assert_eq!(read([flow(&flows, 2), flow(&flows, 3)], Moment), Counters::default());
         assert!(flows[..2 * FLOW_WORDS].iter().all(|word| word.load(Ordering::Relaxed) == u64::MAX));
     }
 }

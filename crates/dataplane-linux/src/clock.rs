@@ -1,0 +1,89 @@
+//! The clock of the programs. They stamp a flow with the kernel's ticks (jiffies), which a program reads without a call; this side
+//! has moments of the monotonic clock. The kernel counts ticks by that clock, so one reading of both says when any tick was.
+//!
+//! What must not be here: what a moment is for.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use opof_session::types::Moment;
+use rustix::time::{ClockId, clock_getres};
+
+use crate::abi::ClockReading;
+use crate::error::OpenError;
+use crate::limits::CLOCK_LOOK;
+use crate::loader::{self, Loaded};
+use crate::sys::bpf;
+
+/// Says when a tick was.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    loaded: Loaded,
+    /// Nanoseconds from a tick to the next.
+    tick: i64,
+    last: ClockReading,
+    /// The moment of the last try.
+    asked: Moment,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Result<Self, OpenError> {
+        let loaded = loader::load_clock()?;
+        let last = read(&loaded).map_err(OpenError::system("reading the programs' clock"))?;
+        Ok(Self { loaded, tick: tick_length(), last, asked: Moment(last.time) })
+    }
+
+    /// Has both clocks read again if the last time is long ago: where the kernel counts interrupts instead of time, a tick that
+    /// is lost moves one against the other.
+    pub(crate) fn refresh(&mut self, now: Moment) {
+        if now.0.saturating_sub(self.asked.0) < CLOCK_LOOK {
+            return;
+        }
+        self.asked = now;
+        match read(&self.loaded) {
+            Ok(reading) => self.last = reading,
+            // What is known is still right but for lost ticks.
+            Err(error) => tracing::debug!(%error, "could not read the programs' clock"),
+        }
+    }
+
+    /// When it was, as the kernel's coarse clock has it: up to a tick before the packet.
+    pub(crate) fn moment(&self, tick: u64) -> Moment {
+        moment(&self.last, self.tick, tick)
+    }
+}
+
+fn moment(reading: &ClockReading, length: i64, tick: u64) -> Moment {
+    let since = tick.wrapping_sub(reading.tick).cast_signed().saturating_mul(length);
+    Moment(reading.time.saturating_add_signed(since))
+}
+
+/// The coarse clock moves once a tick, and its resolution says so (clock_getres(2); `LOW_RES_NSEC` in <linux/hrtimer_defs.h>).
+fn tick_length() -> i64 {
+    clock_getres(ClockId::MonotonicCoarse).tv_nsec
+}
+
+fn read(loaded: &Loaded) -> io::Result<ClockReading> {
+    let run = bpf::test_run(loaded.program.as_fd(), &[0; FRAME], 1)?;
+    ClockReading::from_frame(&run.frame).filter(|_| run.code == PASS).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// Bytes of the frame that the program writes to.
+const FRAME: usize = 64;
+/// `XDP_PASS`: the program has written.
+const PASS: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_as_long_before_or_after_the_reading_as_ticks_are() {
+        let reading = ClockReading { tick: 1_000, time: 5_000_000_000 };
+        assert_eq!(moment(&reading, 4_000_000, 1_000), Moment(5_000_000_000));
+        assert_eq!(moment(&reading, 4_000_000, 1_003), Moment(5_012_000_000));
+        assert_eq!(moment(&reading, 4_000_000, 500), Moment(3_000_000_000));
+        // Before the monotonic clock began: as early as can be.
+        assert_eq!(moment(&ClockReading { tick: u64::MAX >> 16, time: 1 }, 4_000_000, 1), Moment(0));
+    }
+}
