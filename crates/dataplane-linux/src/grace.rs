@@ -8,7 +8,7 @@ use std::task::Waker;
 use std::thread::{self, JoinHandle};
 
 use crate::limits::GRACE_TRIES;
-use crate::visit::Wait;
+use crate::visit::{self, Wait};
 
 /// Names a request: all requests up to a number that is over are over.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -39,6 +39,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     asked: Epoch,
+    /// Where the last request was made.
+    on: usize,
     /// At most one for each request that has not been fetched, and the plane bounds these.
     ended: Vec<Ended>,
     waker: Option<Waker>,
@@ -56,20 +58,21 @@ impl Grace {
     /// Starts the thread.
     pub(crate) fn start() -> io::Result<Self> {
         let mut wait = Wait::new()?;
-        Self::start_with(move || wait.wait())
+        Self::start_with(move |on| wait.wait(on))
     }
 
-    fn start_with(wait: impl FnMut() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+    fn start_with(wait: impl FnMut(usize) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("grace".to_owned()).spawn(move || serve(&of_thread, wait))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Asks for a grace period that begins after this call.
+    /// Asks for a grace period that begins after this call. For one thread, which does itself what is waited for.
     pub(crate) fn request(&self) -> Epoch {
         let mut state = self.shared.lock();
         state.asked.0 += 1;
+        state.on = visit::here();
         self.shared.asked.notify_one();
         state.asked
     }
@@ -104,7 +107,7 @@ impl Drop for Grace {
     }
 }
 
-fn serve(shared: &Shared, mut wait: impl FnMut() -> io::Result<()>) {
+fn serve(shared: &Shared, mut wait: impl FnMut(usize) -> io::Result<()>) {
     let mut over = Epoch::default();
     loop {
         let mut state = shared.lock();
@@ -114,10 +117,11 @@ fn serve(shared: &Shared, mut wait: impl FnMut() -> io::Result<()>) {
         if state.stop {
             return;
         }
-        let through = state.asked;
+        // Whoever asks is one, so where the last request was made all that was done for those before it is done.
+        let (through, on) = (state.asked, state.on);
         drop(state);
 
-        let waited = wait_with_retries(&mut wait);
+        let waited = wait_with_retries(|| wait(on));
         over = through;
         let mut state = shared.lock();
         state.ended.push(Ended { through, waited });
@@ -129,7 +133,7 @@ fn serve(shared: &Shared, mut wait: impl FnMut() -> io::Result<()>) {
     }
 }
 
-fn wait_with_retries(wait: &mut impl FnMut() -> io::Result<()>) -> bool {
+fn wait_with_retries(mut wait: impl FnMut() -> io::Result<()>) -> bool {
     for _ in 0..GRACE_TRIES {
         match wait() {
             Ok(()) => return true,
@@ -166,7 +170,7 @@ mod tests {
     fn requests_during_a_wait_are_served_by_the_next() {
         let (begun, has_begun) = channel();
         let (go, may_go) = channel::<()>();
-        let grace = Grace::start_with(move || {
+        let grace = Grace::start_with(move |_| {
             begun.send(()).unwrap();
             may_go.recv().unwrap();
             Ok(())
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_kernel_that_will_not_wait_is_reported() {
-        let grace = Grace::start_with(|| Err(io::ErrorKind::OutOfMemory.into())).unwrap();
+        let grace = Grace::start_with(|_| Err(io::ErrorKind::OutOfMemory.into())).unwrap();
         let (waker, rung) = bell();
         assert_eq!(grace.ended(&waker), []);
         let through = grace.request();

@@ -6,6 +6,9 @@
 //! are not preempted (Documentation/RCU/whatisRCU.rst, "toy" implementation 2: `for_each_possible_cpu(cpu) run_on(cpu)`). RCU itself
 //! takes 8 to 16 ms for the same, for it waits until processors pass through the scheduler by themselves.
 //!
+//! The processor on which somebody asks for it runs no program at that moment either, and need not be visited: with two processors,
+//! a thread that sleeps on the other one has only to wake up.
+//!
 //! Where that does not hold or can't be done, the kernel is asked for a grace period of RCU.
 
 use std::fs::File;
@@ -37,10 +40,11 @@ impl Wait {
         Ok(Self { barrier: Barrier::new()?, online, failed: 0 })
     }
 
-    /// Returns when every program that ran at the call has ended. It leaves the calling thread on some processor.
-    pub(crate) fn wait(&mut self) -> io::Result<()> {
+    /// Returns when every program has ended that ran when some thread found itself `on` a processor, for [`here`]. It leaves the
+    /// calling thread on some processor.
+    pub(crate) fn wait(&mut self, on: usize) -> io::Result<()> {
         if let Some(online) = &self.online {
-            let Err(error) = visit_all(online) else {
+            let Err(error) = visit_all_but(online, on) else {
                 self.failed = 0;
                 return Ok(());
             };
@@ -60,8 +64,13 @@ fn is_real_time(version: &str) -> bool {
     version.contains("PREEMPT_RT") || version.contains("PREEMPT RT")
 }
 
+/// The processor on which the caller runs, and no program does: what the caller did before is done for all that will run there.
+pub(crate) fn here() -> usize {
+    sched_getcpu()
+}
+
 /// One that comes to be online meanwhile has not run a program of before.
-fn visit_all(online: &File) -> io::Result<()> {
+fn visit_all_but(online: &File, passed_over: usize) -> io::Result<()> {
     let mut text = [0; PROCESSOR_LIST];
     // The kernel writes it anew for each read from the start.
     let length = online.read_at(&mut text, 0)?;
@@ -69,7 +78,8 @@ fn visit_all(online: &File) -> io::Result<()> {
     let text = text.ok_or(io::ErrorKind::InvalidData)?;
     let mut all = processors(text).ok_or(io::ErrorKind::InvalidData)?;
     // The last one of the visit before: with it for the first one there is a journey less.
-    let here = sched_getcpu();
+    let here = here();
+    all.retain(|processor| *processor != passed_over);
     all.sort_by_key(|processor| *processor != here);
     for processor in all {
         if processor >= CpuSet::MAX_CPU {
@@ -100,7 +110,6 @@ fn processors(text: &str) -> Option<Vec<usize>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
 mod tests {
-    use rustix::thread::sched_getcpu;
 
     use super::*;
 
@@ -120,18 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn a_visit_begins_where_the_thread_is() {
+    fn a_visit_begins_where_the_thread_is_and_passes_over_one() {
         let all = processors(&std::fs::read_to_string(ONLINE).unwrap()).unwrap();
+        let of_none = CpuSet::MAX_CPU;
         std::thread::spawn(move || {
             let online = File::open(ONLINE).unwrap();
-            for here in &all {
+            for (from, passed_over) in
+                all.iter().flat_map(|from| [(from, &of_none)].into_iter().chain(all.iter().map(move |on| (from, on))))
+            {
                 let mut only = CpuSet::new();
-                only.set(*here);
+                only.set(*from);
                 sched_setaffinity(None, &only).unwrap();
-                visit_all(&online).unwrap();
+                visit_all_but(&online, *passed_over).unwrap();
                 // The last one of the others.
-                let last = all.iter().rfind(|processor| *processor != here).unwrap_or(here);
-                assert_eq!(sched_getcpu(), *last, "from {here} of {all:?}");
+                let last = all.iter().rfind(|processor| ![from, passed_over].contains(processor)).unwrap_or(from);
+                assert_eq!(here(), *last, "from {from} of {all:?}, without {passed_over}");
             }
         })
         .join()
