@@ -70,7 +70,7 @@ struct opof_key {
 		struct {
 			__u8 source[4];
 			__u8 destination[4];
-		} v4; /* then zeros */
+		} v4; /* then zeros; in a flow what user space keeps there, which no program looks at */
 		struct {
 			__u8 source[16];
 			__u8 destination[16];
@@ -185,7 +185,7 @@ struct opof_edits {
  */
 struct opof_next_hop {
 	__u64 check;
-	__u8 macs[16]; /* destination, source, zero */
+	__u8 macs[16]; /* destination, source, then what user space keeps there */
 };
 
 /*

@@ -160,6 +160,7 @@ impl Bench {
             let completion = match command {
                 Command::Install { slot, .. } => Completion::Installed { slot, result: Ok(()) },
                 Command::Remove { slot, .. } => Completion::Removed { slot, result: Ok(counters) },
+                Command::Forget { slot } => Completion::Forgotten { slot },
                 Command::Read { slot, token } => {
                     self.reads += 1;
                     Completion::Read { slot, token, counters }

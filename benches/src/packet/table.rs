@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use opof_dataplane::DataPlane;
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{RandomRunner, table_memory};
-use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
+use opof_session::plane::{Command, Completion, FastAction, Note, PacketChange, Rule, Slot};
 use opof_session::types::{Lif, MatchKey, Moment};
 use opof_testkit::packet::{MIN_FRAME_LEN, Packet};
 use opof_testkit::wait;
@@ -38,8 +38,9 @@ impl Sessions {
         let mut sessions = Self { plane, count, family };
         for first in (0..count).step_by(BATCH) {
             let numbers = first..count.min(first.saturating_add(u32::try_from(BATCH)?));
-            let commands: Vec<_> =
-                numbers.map(|n| Command::Install { slot: Slot(n), rules: rules(key(n, family)) }).collect();
+            let commands: Vec<_> = numbers
+                .map(|n| Command::Install { slot: Slot(n), rules: rules(key(n, family)), note: Note::default() })
+                .collect();
             sessions.command(&commands)?;
         }
         Ok(sessions)

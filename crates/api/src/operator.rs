@@ -9,6 +9,7 @@ impl From<Statistics> for device::Statistics {
         let Statistics {
             sessions,
             capacity,
+            adopted,
             added,
             refused,
             deleted,
@@ -23,6 +24,7 @@ impl From<Statistics> for device::Statistics {
         Self {
             sessions,
             capacity,
+            adopted,
             added,
             refused,
             deleted,
@@ -42,6 +44,7 @@ impl From<device::Statistics> for Statistics {
         let device::Statistics {
             sessions,
             capacity,
+            adopted,
             added,
             refused,
             deleted,
@@ -56,6 +59,7 @@ impl From<device::Statistics> for Statistics {
         Self {
             sessions,
             capacity,
+            adopted,
             added,
             refused,
             deleted,
@@ -89,6 +93,7 @@ mod tests {
             closed_waiting: 9,
             closed_delivered: 10,
             closed_lost: 11,
+            adopted: 13,
         };
         let message = device::Statistics::from(statistics);
         assert_eq!((message.sessions, message.capacity, message.timed_out, message.closed_lost), (1, 2, 6, 11));

@@ -228,6 +228,7 @@ fn device_text(device: &Device) -> String {
     let Statistics {
         sessions,
         capacity,
+        adopted,
         added,
         refused,
         deleted,
@@ -241,7 +242,7 @@ fn device_text(device: &Device) -> String {
     } = device.statistics;
     let mut text = format!(
         "opofd {}, {} data plane, up {}\n\
-         sessions  {sessions} of {capacity}; {added} added, {refused} refused, {deleted} deleted, {timed_out} timed out, \
+         sessions  {sessions} of {capacity}; {adopted} adopted, {added} added, {refused} refused, {deleted} deleted, {timed_out} timed out, \
          {withdrawn} withdrawn, {superseded} superseded, {clamped} with timeout clamped\n\
          closed    {closed_waiting} waiting, {closed_delivered} delivered, {closed_lost} lost\n",
         device.version,
@@ -327,6 +328,7 @@ fn device_json(device: &Device) -> Value {
         "statistics": {
             "sessions": statistics.sessions,
             "capacity": statistics.capacity,
+            "adopted": statistics.adopted,
             "added": statistics.added,
             "refused": statistics.refused,
             "deleted": statistics.deleted,

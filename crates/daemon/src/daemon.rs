@@ -15,14 +15,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::access::Role;
 use crate::clock::Clock;
-use crate::config::{Address, Config, Listener, Security};
+use crate::config::{Address, AtStop, Config, DataPlaneConfig, Listener, Security};
 use crate::driver::{DriverHandle, RunningDriver, Seat};
 use crate::error::StartError;
 use crate::listen::Listening;
 use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
-use crate::{limits, plane};
+use crate::{adopt, limits, plane};
 
 /// A daemon that runs within this process. It needs a tokio runtime with timers and I/O.
 #[derive(Debug)]
@@ -39,11 +39,15 @@ impl Daemon {
         for listener in &config.listeners {
             open.push(Open::new(listener, certificate.as_ref(), &clock).await?);
         }
-        let (plane, ports) = plane::open(config)?;
+        let (mut plane, ports) = plane::open(config)?;
         // Not before everything is open: a start that fails says so in one line and nothing else.
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
-        let engine = Engine::new(&engine_config(config), plane.capabilities());
+        let mut engine = Engine::new(&engine_config(config), plane.capabilities());
+        adopt::adopt(&mut engine, plane.as_mut(), clock.now());
+        if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
+            plane.stay();
+        }
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
         let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod account;
+mod adopt;
 pub mod clock;
 pub mod config;
 mod daemon;

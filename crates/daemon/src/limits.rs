@@ -47,6 +47,8 @@ pub const UNDER_WAY: usize = 4096;
 pub const ADMISSION: Duration = Duration::from_secs(5);
 /// Clamped timeouts that are logged in a second.
 pub const CLAMPS_LOGGED: u32 = 5;
+/// Sessions of a daemon before this one with which it can't go on, that are named in the log.
+pub const UNADOPTED_LOGGED: usize = 10;
 /// Closed records that are logged at once when the daemon ends before anybody collected them.
 pub const LEFTOVERS: u32 = 1024;
 /// Settled loans that wait for the driver. Each loan is settled once, so this never overflows.

@@ -1,14 +1,16 @@
 //! opofd: flags, logs, signals, exit codes. Everything else is in the library.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use opof_daemon::config::flags::{Cli, Command};
 use opof_daemon::config::source::Place;
-use opof_daemon::config::{self, Config, ConfigError, SettingFlags};
+use opof_daemon::config::{self, Config, ConfigError, DataPlaneConfig, SettingFlags};
 use opof_daemon::{Daemon, EXIT_FAILED, Notice, RunningDaemon, StartError, limits, log};
+use opof_dataplane_linux::Removed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -16,7 +18,13 @@ use tokio::time::Instant;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     if let Some(Command::CheckConfig { file, json }) = &cli.command {
+        if cli.remove {
+            Cli::command().error(ErrorKind::ArgumentConflict, "--remove and a command don't go together").exit();
+        }
         return check_config(file, &cli.settings, *json);
+    }
+    if cli.remove {
+        return remove(&cli);
     }
     match config::load(cli.config.as_deref(), &cli.settings).map_err(StartError::from).and_then(|config| run(&config)) {
         Ok(true) => ExitCode::SUCCESS,
@@ -27,6 +35,43 @@ fn main() -> ExitCode {
             eprintln!("{prefix}{error}");
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Takes down what an opofd has left that is not running.
+fn remove(cli: &Cli) -> ExitCode {
+    let removed = pin_dir(cli).map_err(StartError::from).and_then(|pin_dir| {
+        let removed = opof_dataplane_linux::remove(&pin_dir)?;
+        Ok((pin_dir, removed))
+    });
+    match removed {
+        Ok((pin_dir, None)) => println!("{}: nothing is there", pin_dir.display()),
+        Ok((pin_dir, Some(removed))) => {
+            let Removed { attachments, settings, elsewhere } = removed;
+            println!(
+                "{}: removed; {attachments} interfaces have no program any more, settings of {settings} are as they were",
+                pin_dir.display()
+            );
+            if elsewhere > 0 {
+                println!(
+                    "settings of {elsewhere} interfaces in other network namespaces stay as opofd changed them: run it there"
+                );
+            }
+        }
+        Err(error) => {
+            eprintln!("opofd: {error}");
+            return ExitCode::from(error.exit_code());
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// The directory that is meant. Without a file nothing else has to be said.
+fn pin_dir(cli: &Cli) -> Result<PathBuf, ConfigError> {
+    let Some(file) = &cli.config else { return Ok(cli.settings.pin_dir.as_deref().unwrap_or(config::PIN_DIR).into()) };
+    match config::load(Some(file), &cli.settings)?.data_plane {
+        DataPlaneConfig::Xdp { pin_dir, .. } => Ok(pin_dir),
+        DataPlaneConfig::Sim => Ok(config::PIN_DIR.into()),
     }
 }
 

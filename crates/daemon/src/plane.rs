@@ -22,7 +22,7 @@ pub(crate) fn open(config: &Config) -> Result<(Box<dyn DataPlane>, Option<SimPor
 
 /// How the plane on network interfaces is set up, if that is the one.
 fn xdp(config: &Config) -> Option<XdpConfig> {
-    let DataPlaneConfig::Xdp { mode, pin_dir } = &config.data_plane else { return None };
+    let DataPlaneConfig::Xdp { mode, pin_dir, at_stop: _ } = &config.data_plane else { return None };
     Some(XdpConfig {
         lifs: config.lifs.iter().map(ports).collect(),
         sessions: config.sessions.max,

@@ -1,4 +1,4 @@
-//! opofd on XDP, between real ports in namespaces: offload, `kill -9`, another start, an orderly stop. Needs root.
+//! opofd on XDP, between real ports in namespaces: offload, `kill -9`, another start, an orderly stop, `--remove`. Needs root.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests as well")]
 
@@ -27,6 +27,8 @@ struct Device {
 impl Device {
     fn new() -> Self {
         let topology = Topology::new(FirewallMode::Silent).expect("root, and the programs of the testkit");
+        // That is for opofd to set.
+        topology.device.ip("link set wire1 promisc off").unwrap();
         let client = topology.client_socket().unwrap();
         let at_server = Capture::start(&topology.server.port).unwrap();
         let at_firewall = Capture::start(&topology.firewall_a).unwrap();
@@ -34,12 +36,42 @@ impl Device {
         Self { topology, pins, client, at_server, at_firewall }
     }
 
-    fn start(&self) -> Process {
+    fn start(&self, sessions: u32, at_stop: &str) -> Process {
         let mut command = self.topology.device.command(env!("CARGO_BIN_EXE_opofd"));
-        command.args(["--data-plane", "xdp", "--max-sessions", "1000", "--pin-dir", self.pins.to_str().unwrap()]);
+        let (sessions, pins) = (sessions.to_string(), self.pins.to_str().unwrap());
+        command.args(["--data-plane", "xdp", "--max-sessions", &sessions, "--pin-dir", pins, "--at-stop", at_stop]);
         command.args(["--lif", "id=1,wire=wire1,firewall=fw1", "--lif", "id=2,wire=wire2,firewall=fw2"]);
         command.args(["--listener", &format!("address={ADDRESS},plaintext=true"), "--log-level", "warn"]);
         Process::start("opofd", command.stdin(Stdio::null())).unwrap()
+    }
+
+    /// Exit code, and what it said.
+    fn remove(&self) -> (Option<i32>, String) {
+        let mut command = self.topology.device.command(env!("CARGO_BIN_EXE_opofd"));
+        let output = command.args(["--remove", "--pin-dir", self.pins.to_str().unwrap()]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    }
+
+    /// The numbers of all sessions, with the packets that they have counted.
+    fn listed(&self) -> Vec<(u64, u64)> {
+        let listed = self.ask(async |mut client| client.get_all_sessions(v1::SessionRequestArgs::default()).await);
+        let sessions = listed.unwrap().into_inner().session_info;
+        sessions.iter().map(|session| (session.session_id, session.in_packets)).collect()
+    }
+
+    /// The same of those that are closed.
+    fn closed(&self) -> Vec<(u64, u64)> {
+        let page = v1::SessionRequestArgs { page_size: 10, ..Default::default() };
+        let closed = self.ask(async |mut client| {
+            let mut stream = client.get_closed_sessions(page).await.unwrap().into_inner();
+            stream.message().await.unwrap()
+        });
+        closed.iter().map(|session| (session.session_id, session.in_packets)).collect()
+    }
+
+    fn is_promiscuous(&self) -> bool {
+        self.topology.device.ip("link show wire1").unwrap().contains("PROMISC")
     }
 
     /// Asks the daemon something, from within its namespace. It may still be starting.
@@ -115,20 +147,56 @@ fn session() -> v1::SessionRequest {
 }
 
 #[test]
-fn offload_kill_start_again_stop() {
+fn a_session_outlives_kill_and_stop_and_remove_ends_it() {
     let device = Device::new();
-    let mut daemon = device.start();
+    let mut daemon = device.start(1000, "keep");
     device.wait_until_it_answers();
     assert!(!device.takes_the_fast_path(), "nothing is offloaded yet");
+    assert!(device.is_promiscuous());
     device.add();
     assert!(device.takes_the_fast_path());
-    let got = device.ask(async |mut client| client.get_session(v1::SessionId { session_id: 1 }).await).unwrap();
-    assert_eq!((got.get_ref().in_packets, got.get_ref().in_bytes), (1, packet().len() as u64));
+    assert_eq!(device.listed(), [(1, 1)]);
+    let (code, said) = device.remove();
+    assert!(code == Some(5) && said.contains("in use"), "{code:?}: {said}");
 
     daemon.kill().unwrap();
-    let mut daemon = device.start();
-    let listed = device.ask(async |mut client| client.get_all_sessions(v1::SessionRequestArgs::default()).await);
-    assert_eq!(listed.unwrap().into_inner().session_info, [], "what was offloaded before is forgotten");
+    assert!(device.takes_the_fast_path(), "while no daemon is there");
+    let mut daemon = device.start(1000, "keep");
+    assert_eq!(device.listed(), [(1, 2)], "with all that it has counted");
+    assert!(device.takes_the_fast_path());
+
+    assert_eq!(daemon.terminate(PATIENCE).unwrap().code(), Some(0));
+    assert!(device.takes_the_fast_path(), "behind an orderly stop");
+    assert!(device.has_programs() && device.is_promiscuous());
+    let mut daemon = device.start(1000, "keep");
+    assert_eq!(device.listed(), [(1, 4)]);
+    let deleted = device.ask(async |mut client| client.delete_session(v1::SessionId { session_id: 1 }).await).unwrap();
+    assert_eq!(deleted.get_ref().in_packets, 4, "it can be deleted as any other");
+    assert!(!device.takes_the_fast_path());
+    device.add();
+    assert!(device.takes_the_fast_path());
+
+    assert_eq!(daemon.terminate(PATIENCE).unwrap().code(), Some(0));
+    let (code, said) = device.remove();
+    assert!(code == Some(0) && said.contains("4 interfaces have no program any more"), "{code:?}: {said}");
+    assert!(!device.has_programs() && !device.pins.exists(), "nothing is left behind");
+    assert!(!device.is_promiscuous(), "also what the first of these daemons has set");
+    let (code, said) = device.remove();
+    assert!(code == Some(0) && said.contains("nothing is there"), "{code:?}: {said}");
+}
+
+#[test]
+fn a_table_of_another_size_begins_empty_and_a_stop_that_removes_leaves_nothing() {
+    let device = Device::new();
+    let mut daemon = device.start(1000, "remove");
+    device.wait_until_it_answers();
+    device.add();
+    assert!(device.takes_the_fast_path());
+
+    daemon.kill().unwrap();
+    let mut daemon = device.start(2000, "remove");
+    assert_eq!(device.listed(), [], "what was offloaded before is the firewall's again");
+    assert_eq!(device.closed(), [(1, 1)], "which hears of it, with all that was counted");
     assert!(!device.takes_the_fast_path(), "by the data plane as well");
     device.add();
     assert!(device.takes_the_fast_path());
@@ -136,4 +204,5 @@ fn offload_kill_start_again_stop() {
     assert!(device.has_programs());
     assert_eq!(daemon.terminate(PATIENCE).unwrap().code(), Some(0));
     assert!(!device.has_programs() && !device.pins.exists(), "nothing is left behind");
+    assert!(!device.is_promiscuous(), "not even what the killed one has set");
 }

@@ -16,7 +16,7 @@ use common::{Lab, command, flow, forward, keys, lifs};
 use opof_dataplane::PortRole;
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{PortRunner, table_memory};
-use opof_session::plane::{Command, Completion, Slot};
+use opof_session::plane::{Command, Completion, Note, Slot};
 use opof_testkit::frames::Rng;
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::Stopwatch;
@@ -52,8 +52,9 @@ fn key(n: u32, family: u8) -> FlowKey {
 fn measure(lab: &Lab, sessions: u32, family: u8) {
     // Room for the two that are measured once.
     let mut plane = lab.plane(sessions + 2);
-    let installs: Vec<_> =
-        (0..sessions).map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, family)) }).collect();
+    let installs: Vec<_> = (0..sessions)
+        .map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, family)), note: Note::default() })
+        .collect();
     let installed = rate(&mut plane, &installs);
     let memory = table_memory(&plane).expect("fdinfo");
 
@@ -65,7 +66,7 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
     let udp = FlowKey { transport: Transport::Udp, ..key(0, family) };
     let gtpu = FlowKey { tunnel: Tunnel::Gtpu, ..key(0, family) };
     for (slot, flow) in (sessions..).zip([udp, gtpu]) {
-        rate(&mut plane, &[Command::Install { slot: Slot(slot), rules: forward(flow) }]);
+        rate(&mut plane, &[Command::Install { slot: Slot(slot), rules: forward(flow), note: Note::default() }]);
     }
     let datagram = Packet::with_key(&udp).pad_to(60).build();
     let tunnelled = frame(gtpu, Flags(0x10));
@@ -75,8 +76,9 @@ fn measure(lab: &Lab, sessions: u32, family: u8) {
     let cold =
         [(&wire, 0), (&wire, sessions), (&firewall, 0)].map(|(runner, from)| random(runner, from, sessions, family));
 
-    let removals: Vec<_> =
-        (0..sessions).map(|n| Command::Remove { slot: Slot(n), keys: keys(key(n, family)) }).collect();
+    let removals: Vec<_> = (0..sessions)
+        .map(|n| Command::Remove { slot: Slot(n), keys: keys(key(n, family)), note: Note::default() })
+        .collect();
     let removed = rate(&mut plane, &removals);
     let each = u64::from(sessions);
     println!(

@@ -13,7 +13,7 @@ use opof_dataplane::PortRole;
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{PortRunner, next_hop_memory};
 use opof_session::l3::{Family, NextHop, NextHopId};
-use opof_session::plane::{Command, Completion, FastAction, PacketChange, Route, RouteToken, Rule, Slot};
+use opof_session::plane::{Command, Completion, FastAction, Note, PacketChange, Route, RouteToken, Rule, Slot};
 use opof_session::types::MatchKey;
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::Stopwatch;
@@ -109,7 +109,7 @@ fn costs(plane: &mut XdpPlane, family: u8) {
             Rule { key: MatchKey { lif: b, flow: flow.reversed() }, action: forward(a, &flow.reversed()) },
         ];
         let slot = Slot(n + if family == 4 { 0 } else { 32 });
-        rate(plane, &[Command::Install { slot, rules }]);
+        rate(plane, &[Command::Install { slot, rules, note: Note::default() }]);
         let frame = Packet::with_key(&flow).hops(255).pad_to(64).build();
         let mut times: Vec<u128> =
             (0..RUNS).map(|_| wire.run(&frame, REPEAT).expect("a test run").mean.as_nanos()).collect();

@@ -18,8 +18,8 @@ use opof_wire::SlowPath;
 
 pub use clock::ClockReading;
 pub use decap::{DECAPSULATED, Decap, NOT_SHORTENED};
-pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow};
-pub use flow::{FLOW_WORDS, Forward, Hit, KEY_WORDS, Key, STAMP, last_tick, new_flow};
+pub use edits::{Copied, Edit, Edits, NextHop, VLANS, vlan_flow, vlan_flow_way};
+pub use flow::{FLOW_WORDS, Forward, Hit, KEY_WORDS, Key, STAMP, has_v6_tail, last_tick, new_flow, parts};
 pub use linger::{Linger, Lingering};
 pub use outer::{OuterHeaders, Way};
 pub use too_big::{ANSWERED, NO_HEADROOM, TooBig};

@@ -16,6 +16,7 @@ use crate::config::{Firewall, LifPorts, TunnelConfig, XdpConfig};
 use crate::error::OpenError;
 use crate::exits::{CopyExit, Exits};
 use crate::firewalls;
+use crate::kept::{self, COLLECTORS, KEPT_MAPS, Kept};
 use crate::layout::{self, Layout};
 use crate::links::{Bundle, Links};
 use crate::loader::{self, DeviceConstants, Loaded, SHARED_MAPS};
@@ -25,7 +26,7 @@ use crate::redirect;
 use crate::routes::Routes;
 use crate::sys::bpf;
 use crate::sys::map::{Map, PerCpuArray};
-use crate::table::{self, Shape, Table};
+use crate::table::{self, Beside, Shape, Table};
 use crate::ways::Ways;
 
 /// What has been prepared of the interfaces.
@@ -55,6 +56,15 @@ impl Places {
         places.must_be_up(&layout)?;
         places.warn_of_narrow_tunnels(&layout).map_err(OpenError::system("reading the MTU of an interface"))?;
         Ok(places)
+    }
+
+    /// All interfaces.
+    pub(crate) fn interfaces(&mut self) -> impl Iterator<Item = &mut Port> {
+        let of_lifs = self.of_lifs.iter_mut().filter_map(|place| match place {
+            Place::Interface(port) => Some(port),
+            Place::Tunnel(_) => None,
+        });
+        of_lifs.chain(&mut self.uplink)
     }
 
     fn warn_of_narrow_tunnels(&self, layout: &Layout) -> io::Result<()> {
@@ -104,9 +114,19 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    pub(crate) fn new(config: &XdpConfig, places: &Places, pins: &PinDir) -> Result<Self, OpenError> {
+    /// With the maps that an earlier process has `left`, or with new ones.
+    pub(crate) fn new(
+        config: &XdpConfig,
+        places: &Places,
+        pins: &PinDir,
+        left: Option<&Kept>,
+    ) -> Result<Self, OpenError> {
         let layout = Layout::new(&config.lifs);
-        let multipliers = table::draw_multipliers().map_err(OpenError::system("drawing random numbers"))?;
+        clear(pins, left.is_some())?;
+        let multipliers = match left {
+            Some(left) => left.multipliers(),
+            None => table::draw_multipliers().map_err(OpenError::system("drawing random numbers"))?,
+        };
         let device = constants(config, &layout, Shape::new(config.sessions, multipliers));
         let load = |port, program| loader::load(pins.path(), &device, layout.constants(port), program);
         let load_port = |((index, (_, role)), place): ((usize, (_, PortRole)), &Place)| {
@@ -118,6 +138,9 @@ impl Made {
         let copies = config.copies.as_ref().map(|copies| copy_exit(copies, &device, &layout, pins)).transpose()?;
         let copies_leave = copies.as_ref().map(|copies| copies.interface);
         let clock = Clock::start()?;
+        if left.is_none() {
+            Kept::of(config, &device.shape).leave(pins).map_err(OpenError::system("making room for notes"))?;
+        }
         let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
         let index = |place: &Place| place.interface().or(places.uplink.as_ref()).map(Port::index);
         let maps = || {
@@ -131,9 +154,12 @@ impl Made {
                 bundles.push(Bundle { position, bond, interfaces });
             }
             let collectors = match (&config.copies, copies_leave) {
-                (Some(copies), Some(interface)) => {
-                    Some(Collectors::new(Map::new(open("collectors")?)?, copies.clone(), interface)?)
-                }
+                (Some(copies), Some(interface)) => Some(Collectors::new(
+                    Map::new(open("collectors")?)?,
+                    copies.clone(),
+                    interface,
+                    &open(COLLECTORS)?,
+                )?),
                 _ => None,
             };
             let ways = match (&config.uplink, &places.uplink) {
@@ -152,6 +178,7 @@ impl Made {
                     device.shape,
                     config.sessions,
                     [open("buckets")?, open("flows")?],
+                    Beside::open(pins.path(), config.sessions)?,
                     Map::new(open("edits_of_slot")?)?,
                     clock,
                 )?,
@@ -164,6 +191,9 @@ impl Made {
         };
         let (table, (collectors, ways), routes, statistics, links) =
             maps().map_err(OpenError::system("setting up the BPF maps"))?;
+        if left.is_some() {
+            table.mend();
+        }
         Ok(Self { layout, device, links, table, collectors, ways, routes, statistics, programs, uplink })
     }
 }
@@ -203,9 +233,39 @@ fn copy_exit(
     Ok(CopyExit { interface, program })
 }
 
-pub(crate) fn unpin_maps(pins: &PinDir) -> Result<(), OpenError> {
-    for name in SHARED_MAPS {
-        pins.unpin(name).map_err(|source| OpenError::PinDirectory { path: pins.path().join(name), source })?;
+/// What an earlier process left, if a device of this configuration can go on with it.
+pub(crate) fn left(config: &XdpConfig, pins: &PinDir) -> Option<Kept> {
+    Kept::left(pins).filter(|left| *left == Kept::of(config, &Shape::new(config.sessions, left.multipliers())))
+}
+
+/// The table of an earlier process with which this one can't go on, to be read.
+pub(crate) fn departed(pins: &PinDir) -> Option<Table> {
+    let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
+    let Some(kept) = Kept::left(pins) else {
+        if pins.path().join("flows").exists() {
+            tracing::warn!(
+                "an earlier process has left sessions in a form that this version can't read: their counters are lost"
+            );
+        }
+        return None;
+    };
+    let table = || -> Result<Table, OpenError> {
+        let failed = |source| OpenError::System { what: "opening the maps of an earlier process".to_owned(), source };
+        let (sessions, shape) = (kept.sessions(), Shape::new(kept.sessions(), kept.multipliers()));
+        let maps = [open("buckets").map_err(failed)?, open("flows").map_err(failed)?];
+        let edits = open("edits_of_slot").and_then(Map::new).map_err(failed)?;
+        let notes = Beside::open(pins.path(), sessions).map_err(failed)?;
+        Table::new(shape, sessions, maps, notes, edits, Clock::start()?).map_err(failed)
+    };
+    table().inspect_err(|error| tracing::warn!(%error, "the counters of an earlier process are lost")).ok()
+}
+
+/// Takes the names of maps away that nobody goes on with: all of them, or all but those that are kept. Programs hold them until they are
+/// replaced.
+pub(crate) fn clear(pins: &PinDir, keeps: bool) -> Result<(), OpenError> {
+    let failed = |source| OpenError::PinDirectory { path: pins.path().to_owned(), source };
+    if !keeps {
+        kept::unpin(pins).map_err(failed)?;
     }
-    Ok(())
+    SHARED_MAPS.iter().filter(|name| !KEPT_MAPS.contains(name)).try_for_each(|name| pins.unpin(name)).map_err(failed)
 }

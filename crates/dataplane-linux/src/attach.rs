@@ -168,6 +168,13 @@ fn adopt(pins: &PinDir, name: &str, program: &OwnedFd) -> Option<OwnedFd> {
     Some(link)
 }
 
+/// Detaches and unpins all links that earlier processes left; how many there were.
+pub(crate) fn discard_all(pins: &PinDir) -> io::Result<usize> {
+    let names = pins.names()?;
+    let links = names.iter().filter(|name| is_link(name));
+    links.map(|name| discard(pins, name)).try_fold(0, |count, discarded| discarded.map(|()| count + 1))
+}
+
 /// Detaches and unpins what an earlier process left.
 fn discard(pins: &PinDir, name: &str) -> io::Result<()> {
     if let Ok(link) = bpf::get_pinned(&pins.path().join(name)) {
@@ -178,7 +185,7 @@ fn discard(pins: &PinDir, name: &str) -> io::Result<()> {
 }
 
 /// Interfaces are numbered in each namespace anew; this number tells the namespaces apart.
-fn namespace() -> io::Result<u64> {
+pub(crate) fn namespace() -> io::Result<u64> {
     Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
 }
 

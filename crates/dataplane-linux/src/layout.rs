@@ -121,6 +121,11 @@ pub(crate) fn way_to_firewall(position: usize) -> u32 {
     number(LIFS * WAYS + position)
 }
 
+/// The position of the LIF whose firewall a way leads to.
+pub(crate) fn position_of_way_to_firewall(way: u32) -> Option<usize> {
+    (way as usize).checked_sub(LIFS * WAYS).filter(|position| *position < LIFS)
+}
+
 /// The position of a LIF, as it is in keys and actions.
 pub(crate) fn byte(position: usize) -> u8 {
     u8::try_from(position).expect("limits.rs: a LIF's position is one byte")

@@ -7,12 +7,14 @@
 //!
 //! - While the plane is open, every frame leaves by a port of its LIF or as its session asks.
 //! - [`XdpPlane::close`], or dropping the plane, detaches the programs and removes all pins: the ports are plain
-//!   interfaces again, and the wire is cut until something else connects them.
+//!   interfaces again, and the wire is cut until something else connects them. Not so when it was told to
+//!   [`stay`](opof_dataplane::DataPlane::stay): [`remove()`] takes down what it leaves.
 //! - A LIF of several wire ports follows their links: what leaves it takes a port whose link is up.
 //! - `kill -9` leaves programs, tables and attachments in the kernel, for they are pinned: installed sessions keep
 //!   flowing by the fast path, everything else through the firewall. The next [`XdpPlane::open`] with the same pin
-//!   directory builds an empty table and puts its new programs in the place of the old ones, port by port and without a
-//!   moment between; from then on all sessions take the slow path until they are installed again.
+//!   directory and a table of the same layout goes on with it; with another one it begins with an empty table, and all
+//!   sessions take the slow path until they are installed again. Its new programs take the place of the old ones, port
+//!   by port and without a moment between.
 
 pub mod abi;
 mod assembly;
@@ -24,6 +26,7 @@ mod error;
 mod exits;
 mod firewalls;
 mod grace;
+mod kept;
 mod layout;
 pub mod limits;
 mod links;
@@ -35,7 +38,9 @@ mod plane;
 mod ports;
 pub mod probe;
 mod redirect;
+mod remove;
 mod routes;
+mod settings;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;
@@ -46,3 +51,4 @@ mod ways;
 pub use config::{AttachMode, Bond, Firewall, LifPorts, TunnelConfig, UplinkConfig, XdpConfig};
 pub use error::OpenError;
 pub use plane::XdpPlane;
+pub use remove::{Removed, remove};

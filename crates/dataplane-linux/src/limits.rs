@@ -32,6 +32,8 @@ pub const UNDER_WAY: usize = 16_384;
 pub const BUCKETS_MIN: u32 = 16;
 /// Sessions whose places in memory are asked for together, before the first of them is put there.
 pub const TOUCHED: usize = 16;
+/// Slots whose notes are made room for together, when the first of them has an IPv6 session: 1.5 MiB.
+pub const NOTES_TOGETHER: usize = 1 << 16;
 /// Entries that one batch system call inserts or deletes.
 pub const BATCH: usize = 512;
 /// How often an insert or a delete that failed for a passing reason is tried before the command fails.

@@ -1,20 +1,24 @@
 //! The XDP plane: opening and closing it, and [`DataPlane`] on top of table, records and grace periods.
 
+mod found;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
 use opof_dataplane::{DataPlane, Description, PortCounters, PortDescription, PortRole, Tally};
+use opof_session::l3::{NextHop, VlanFlow};
 use opof_session::plane::{
-    Capabilities, Command, Completion, FastAction, InstallError, PacketChange, PacketCopy, RemoveError, Rule, Slot,
+    Capabilities, Command, Completion, FastAction, Found, InstallError, Note, PacketChange, PacketCopy, RemoveError,
+    Rule, Slot,
 };
-use opof_session::types::{Direction, Lif, MatchKey, Moment};
+use opof_session::types::{Counters, Direction, Lif, MatchKey, Moment};
 use opof_wire::SlowPath;
 
 use crate::abi::{self, Copied, Edit, Edits, Forward, Key};
-use crate::assembly::{Made, Places, unpin_maps};
-use crate::attach::{Attachments, mode_name};
+use crate::assembly::{self, Made, Places};
+use crate::attach::{self, Attachments, mode_name};
 use crate::collectors::Collectors;
 use crate::config::XdpConfig;
 use crate::error::OpenError;
@@ -24,11 +28,12 @@ use crate::limits::{COLLECTORS, TOUCHED, UNDER_WAY};
 use crate::links::Links;
 use crate::loader::{self, DeviceConstants, Loaded};
 use crate::pin::PinDir;
-use crate::ports::Place;
+use crate::ports::{self, Place, Port};
 use crate::routes::Routes;
+use crate::settings::{self, Setting};
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
-use crate::table::{Full, NewFlow, Table, install_error};
+use crate::table::{NewFlow, Table, install_error};
 use crate::ways::Ways;
 
 /// The XDP data plane.
@@ -37,6 +42,8 @@ pub struct XdpPlane {
     layout: Layout,
     device: DeviceConstants,
     table: Table,
+    /// Of an earlier process, and of another layout: until its sessions have been reported.
+    departed: Option<Table>,
     /// Slots with an entry in the table of edits, each with the collector that it uses.
     edited: HashMap<Slot, Option<u8>>,
     /// Works by itself, until it is dropped. `None` where nothing is copied.
@@ -56,6 +63,8 @@ pub struct XdpPlane {
     ways: Option<Ways>,
     /// Works by itself, until it is dropped.
     _links: Links,
+    /// Its end takes nothing down.
+    stays: bool,
     pins: PinDir,
 }
 
@@ -86,10 +95,11 @@ impl XdpPlane {
         Self::assemble(config, grace, places, pins)
     }
 
-    fn assemble(config: &XdpConfig, grace: Grace, places: Places, pins: PinDir) -> Result<Self, OpenError> {
-        // Maps of an earlier process: its programs hold them until they are replaced.
-        unpin_maps(&pins)?;
-        let attached = Made::new(config, &places, &pins).and_then(|made| {
+    fn assemble(config: &XdpConfig, grace: Grace, mut places: Places, pins: PinDir) -> Result<Self, OpenError> {
+        let left = assembly::left(config, &pins);
+        let goes_on = left.is_some();
+        let departed = if goes_on { None } else { assembly::departed(&pins) };
+        let attached = Made::new(config, &places, &pins, left.as_ref()).and_then(|made| {
             let ports = places.of_lifs.iter().zip(&made.programs);
             let ports = ports.filter_map(|(place, loaded)| Some((place.interface()?, &loaded.as_ref()?.program)));
             let uplink = places.uplink.as_ref().zip(made.uplink.as_ref().map(|loaded| &loaded.program));
@@ -100,14 +110,18 @@ impl XdpPlane {
         let (made, attachments) = match attached {
             Ok(made) => made,
             Err(error) => {
-                // Links of an earlier process stay, and keep the wire going. Then the directory stays, too.
-                let _ = unpin_maps(&pins);
+                // Links of an earlier process stay, and keep the wire going. Then the directory stays, too, and what a next attempt can
+                // go on with.
+                let _ = assembly::clear(&pins, goes_on);
                 let _ = pins.remove();
                 return Err(error);
             }
         };
         if made.collectors.is_some() && attachments.mode() == XdpMode::Generic {
             tracing::warn!("generic mode can't copy packets: sessions that ask for it will be refused");
+        }
+        if let Err(error) = remember_changes(&mut places, &pins) {
+            tracing::warn!(%error, "could not write down what was changed on interfaces: only this process can put it back");
         }
         tracing::info!(
             mode = mode_name(attachments.mode()),
@@ -119,6 +133,7 @@ impl XdpPlane {
             layout: made.layout,
             device: made.device,
             table: made.table,
+            departed,
             edited: HashMap::new(),
             collectors: made.collectors,
             routes: made.routes,
@@ -132,6 +147,7 @@ impl XdpPlane {
             attachments,
             ways: made.ways,
             _links: made.links,
+            stays: false,
             pins,
         })
     }
@@ -201,7 +217,7 @@ impl XdpPlane {
         let mut results: Vec<Result<[NewFlow; 2], InstallError>> = Vec::with_capacity(commands.len());
         let (mut slots, mut edits, mut owners) = (Vec::new(), Vec::new(), Vec::new());
         for (owner, command) in commands.iter().enumerate() {
-            let Command::Install { slot, rules } = command else { unreachable!("a run of installs") };
+            let Command::Install { slot, rules, .. } = command else { unreachable!("a run of installs") };
             let flows = self.flows(*slot, rules);
             results.push(flows.map(|(flows, changes)| {
                 if let Some(changes) = changes {
@@ -216,21 +232,17 @@ impl XdpPlane {
             tracing::warn!(%error, "could not say what a session changes");
             results[owners[at]] = Err(install_error(&error));
         });
-        let full = |Full| {
-            tracing::warn!("no room for a session in the index of the table");
-            InstallError::Full
-        };
         // Answered when no packet can count in them any more.
         let mut failed = Vec::new();
         for (at, command) in commands.iter().enumerate() {
-            let Command::Install { slot, .. } = *command else { unreachable!("a run of installs") };
+            let Command::Install { slot, note, .. } = *command else { unreachable!("a run of installs") };
             if at % TOUCHED == 0 {
                 for [(inward, _), (outward, _)] in results[at..].iter().take(TOUCHED).flatten() {
                     self.table.touch([inward, outward]);
                 }
             }
             let result = std::mem::replace(&mut results[at], Err(InstallError::Unavailable));
-            match result.and_then(|flows| self.table.insert(slot, &flows).map_err(full)) {
+            match result.and_then(|flows| self.table.insert(slot, &flows, note)) {
                 Ok(()) => self.ready.push_back(Completion::Installed { slot, result: Ok(()) }),
                 Err(error) => failed.push((slot, After::FailedInstall(error))),
             }
@@ -290,19 +302,19 @@ impl XdpPlane {
         let mut answers = Vec::with_capacity(commands.len());
         for commands in commands.chunks(TOUCHED) {
             let removals = commands.iter().map(|command| {
-                let Command::Remove { slot, keys: [inward, outward] } = command else {
+                let Command::Remove { slot, keys: [inward, outward], note } = command else {
                     unreachable!("a run of removals")
                 };
                 let known = slot.0 < self.device.sessions;
-                (*slot, known, known.then(|| Some([self.key(inward)?, self.key(outward)?])).flatten())
+                (*slot, known, known.then(|| Some([self.key(inward)?, self.key(outward)?])).flatten(), *note)
             });
             let removals: Vec<_> = removals.collect();
-            for keys in removals.iter().filter_map(|(_, _, keys)| keys.as_ref()) {
+            for keys in removals.iter().filter_map(|(_, _, keys, _)| keys.as_ref()) {
                 self.table.touch(keys.each_ref());
             }
-            for (slot, known, keys) in removals {
+            for (slot, known, keys, note) in removals {
                 if let Some(keys) = keys {
-                    self.table.remove(slot, &keys);
+                    self.table.remove(slot, &keys, note);
                 }
                 answers.push((slot, After::Removal(if known { Ok(()) } else { Err(RemoveError::Unavailable) })));
             }
@@ -388,6 +400,30 @@ fn edit(rule: &Rule, collector: Option<u8>) -> Edit {
     Edit { change, copy: copy.zip(collector).map(copied) }
 }
 
+/// What has been changed on the interfaces until now, also by earlier processes, is written down, and put back by whoever takes it down.
+fn remember_changes(places: &mut Places, pins: &PinDir) -> std::io::Result<()> {
+    let namespace = attach::namespace()?;
+    let known = settings::read(pins.path());
+    let of = |index| known.iter().find(|known| (known.namespace, known.index) == (namespace, index));
+    let mut changed = Vec::new();
+    for port in places.interfaces() {
+        if let Some(setting) = of(port.index()) {
+            port.take_over(setting.changes);
+        }
+        changed.push(Setting { namespace, index: port.index(), changes: port.changes() });
+    }
+    // Interfaces that are no ports any more are put back; those of another namespace can't be from here.
+    for setting in known {
+        if changed.iter().any(|port| (port.namespace, port.index) == (setting.namespace, setting.index)) {
+            continue;
+        }
+        if setting.namespace == namespace {
+            ports::put_back(setting.index, setting.changes)?;
+        }
+    }
+    settings::write(pins.path(), &changed)
+}
+
 /// One kind of command is carried out together.
 fn same_kind(a: &Command, b: &Command) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b)
@@ -414,6 +450,15 @@ impl DataPlane for XdpPlane {
             match run[0] {
                 Command::Install { .. } => self.install(run),
                 Command::Remove { .. } => self.remove(run),
+                Command::Forget { .. } => {
+                    for command in run {
+                        let Command::Forget { slot } = *command else { unreachable!("a run of the same") };
+                        if slot.0 < self.device.sessions {
+                            self.table.forget(slot);
+                        }
+                        self.ready.push_back(Completion::Forgotten { slot });
+                    }
+                }
                 Command::Read { .. } => {
                     for command in run {
                         let Command::Read { slot, token } = *command else { unreachable!("a run of reads") };
@@ -447,6 +492,31 @@ impl DataPlane for XdpPlane {
         Poll::Ready(())
     }
 
+    fn found(&mut self, each: &mut dyn FnMut(&Found)) {
+        self.found_sessions(each);
+    }
+
+    fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
+        let layout = &self.layout;
+        self.routes.found(|way| layout.lif(layout::position_of_way_to_firewall(way)?)).unwrap_or_else(|error| {
+            tracing::error!(%error, "could not read next hops and VLAN flows of an earlier process");
+            Default::default()
+        })
+    }
+
+    fn purge(&mut self, slots: &[Slot]) {
+        self.take_out(slots);
+    }
+
+    fn departed(&mut self, each: &mut dyn FnMut(&Note, Counters)) {
+        self.departed_sessions(each);
+    }
+
+    fn stay(&mut self) {
+        self.stays = true;
+        self.places.interfaces().for_each(Port::stay);
+    }
+
     fn describe(&self) -> Description {
         let mode = mode_name(self.attachments.mode());
         let ports =
@@ -467,8 +537,13 @@ impl DataPlane for XdpPlane {
 
 impl Drop for XdpPlane {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         self.attachments.remove(&self.pins);
-        let unpinned = unpin_maps(&self.pins);
+        let failed = |source| OpenError::PinDirectory { path: self.pins.path().to_owned(), source };
+        let unpinned =
+            assembly::clear(&self.pins, false).and_then(|()| self.pins.unpin(settings::NAME).map_err(failed));
         if let Err(error) = unpinned {
             tracing::error!(%error, "could not unpin maps");
         }

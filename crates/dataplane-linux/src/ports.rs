@@ -38,17 +38,25 @@ impl Place {
     }
 }
 
-/// An interface in use as a port. Dropping it puts back what was changed; what a killed process changed stays.
+/// An interface in use as a port. Dropping it puts back what was changed, unless that is to [`stay`](Self::stay).
 #[derive(Debug)]
 pub(crate) struct Port {
     control: Control,
     name: String,
     index: u32,
     up: bool,
-    /// Promiscuity was ours.
-    made_promiscuous: bool,
-    /// Features that were on.
-    switched_off: Vec<&'static str>,
+    /// What was changed: [`MADE_PROMISCUOUS`], and a bit for each of [`TAG_STRIPPERS`] that was on.
+    changes: u32,
+    /// What is changed stays so.
+    stays: bool,
+}
+
+/// Promiscuity is ours.
+const MADE_PROMISCUOUS: u32 = 1;
+
+/// This feature was on.
+const fn switched_off(tag_stripper: usize) -> u32 {
+    2 << tag_stripper
 }
 
 impl Port {
@@ -71,8 +79,8 @@ impl Port {
         let control = Control::new().map_err(OpenError::system("opening a socket"))?;
         let index = control.index(name).map_err(|error| absent(name, error))?;
         let flags = control.flags(name).map_err(|error| absent(name, error))?;
-        let (up, switched_off) = (flags & UP != 0, Vec::new());
-        let mut port = Self { control, name: name.to_owned(), index, up, made_promiscuous: false, switched_off };
+        let up = flags & UP != 0;
+        let mut port = Self { control, name: name.to_owned(), index, up, changes: 0, stays: false };
         port.keep_tags()?;
         Ok((port, flags))
     }
@@ -108,7 +116,7 @@ impl Port {
         if flags & PROMISCUOUS == 0 {
             let what = format!("interface {}: switching to promiscuous mode", self.name);
             self.control.set_flags(&self.name, flags | PROMISCUOUS).map_err(OpenError::system(what))?;
-            self.made_promiscuous = true;
+            self.changes |= MADE_PROMISCUOUS;
         }
         Ok(())
     }
@@ -119,12 +127,12 @@ impl Port {
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
             features => features.map_err(OpenError::system(format!("interface {}: reading offloads", self.name)))?,
         };
-        for name in TAG_STRIPPERS {
+        for (number, name) in TAG_STRIPPERS.into_iter().enumerate() {
             let Some(feature) = features.get(name).filter(|feature| feature.active) else { continue };
             if !matches!(features.set(&self.control, &self.name, feature, false), Ok(true)) {
                 return Err(OpenError::TagsStripped { interface: self.name.clone(), feature: name });
             }
-            self.switched_off.push(name);
+            self.changes |= switched_off(number);
         }
         for (name, word) in MERGERS {
             if features.get(name).is_some_and(|feature| feature.active) {
@@ -140,21 +148,49 @@ impl Port {
         Ok(())
     }
 
+    /// What is to be put back when it is no port any more.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// Is also to put back what an earlier process has changed.
+    pub(crate) fn take_over(&mut self, changes: u32) {
+        self.changes |= changes;
+    }
+
+    /// From here on its end puts nothing back.
+    pub(crate) fn stay(&mut self) {
+        self.stays = true;
+    }
+
     fn put_back(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.made_promiscuous) {
+        let changes = std::mem::take(&mut self.changes);
+        if changes & MADE_PROMISCUOUS != 0 {
             let flags = self.control.flags(&self.name)?;
             self.control.set_flags(&self.name, flags & !PROMISCUOUS)?;
         }
-        if !self.switched_off.is_empty() {
+        if changes & !MADE_PROMISCUOUS != 0 {
             let features = Features::read(&self.control, &self.name)?;
-            for name in std::mem::take(&mut self.switched_off) {
-                if let Some(feature) = features.get(name) {
+            for (number, name) in TAG_STRIPPERS.into_iter().enumerate() {
+                if changes & switched_off(number) != 0
+                    && let Some(feature) = features.get(name)
+                {
                     features.set(&self.control, &self.name, feature, true)?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Puts back what was changed on an interface of the current namespace, as its [`Port`] would have done. One that has gone needs nothing.
+pub(crate) fn put_back(index: u32, changes: u32) -> io::Result<()> {
+    let control = Control::new()?;
+    let name = match control.name(index) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) => return Ok(()),
+        name => name?,
+    };
+    Port { control, name, index, up: true, changes, stays: true }.put_back()
 }
 
 /// The index of the interface of this name, which must be switched on, in the current network namespace. Nothing is changed.
@@ -169,6 +205,9 @@ pub(crate) fn index(name: &str) -> Result<u32, OpenError> {
 
 impl Drop for Port {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         match self.put_back() {
             Err(error) if error.raw_os_error() != Some(libc::ENODEV) => {
                 tracing::warn!(interface = self.name, %error, "could not put the interface's settings back");

@@ -7,6 +7,8 @@ mod random;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use opof_dataplane::PortRole;
@@ -17,12 +19,13 @@ use opof_wire::decap::{Refusal, TunnelEnd};
 use opof_wire::geneve::Metadata;
 use opof_wire::packet_too_big::Silence;
 
-use crate::abi::{self, ANSWERED, DECAPSULATED, Decap, Forward, HAS_KEY, Linger, Probed, TooBig};
+use crate::abi::{self, ANSWERED, DECAPSULATED, Decap, FLOW_WORDS, Forward, HAS_KEY, Linger, Probed, TooBig};
 use crate::error::OpenError;
 use crate::loader::{self, Loaded};
 use crate::plane::XdpPlane;
 use crate::sys::bpf::{self, TestRun};
 use crate::sys::map::{Map, Plain};
+use crate::sys::shared::SharedWords;
 
 pub use crate::abi::Lingering;
 pub use random::{RandomRunner, Target};
@@ -256,4 +259,12 @@ fn memory(map: std::os::fd::BorrowedFd<'_>) -> io::Result<u64> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", std::os::fd::AsRawFd::as_raw_fd(&map)))?;
     let line = info.lines().find_map(|line| line.strip_prefix("memlock:"));
     line.and_then(|number| number.trim().parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Flips bits in a word of a flow that a plane left, so that a test can see what the next one makes of it.
+pub fn spoil_flow(pins: &Path, number: u32, word: usize, bits: u64) -> io::Result<()> {
+    let at = number as usize * FLOW_WORDS + word;
+    let flows = SharedWords::new(bpf::get_pinned(&pins.join("flows"))?.as_fd(), at + 1)?;
+    flows.words()[at].fetch_xor(bits, Ordering::SeqCst);
+    Ok(())
 }

@@ -4,9 +4,10 @@
 
 use std::io;
 
+use opof_session::l3::{self, NextHopId, VlanFlow};
 use opof_session::plane::{Route, RouteError};
 use opof_session::types::Lif;
-use opof_wire::Macs;
+use opof_wire::Vid;
 
 use crate::abi::{self, NextHop, VLANS};
 use crate::limits::{BATCH, MAP_TRIES};
@@ -24,8 +25,7 @@ impl Routes {
     pub(crate) fn change(&self, route: &Route, way_to_firewall: impl Fn(Lif) -> Option<u32>) -> Result<(), RouteError> {
         let done = match route {
             Route::SetNextHop(hop) => {
-                let macs = Macs { source: hop.source, destination: hop.destination };
-                let value = NextHop::new(hop.id, &macs);
+                let value = NextHop::new(hop);
                 patiently(|| self.next_hops.set(&hop.id.get(), &value))
             }
             Route::RemoveNextHop(id) => patiently(|| match self.next_hops.delete(&id.get()) {
@@ -46,6 +46,29 @@ impl Routes {
                 _ => RouteError::Unavailable,
             }
         })
+    }
+
+    /// All that there are. `lif_of_way` is the LIF whose firewall a way leads to.
+    pub(crate) fn found(
+        &self,
+        lif_of_way: impl Fn(u32) -> Option<Lif>,
+    ) -> io::Result<(Vec<l3::NextHop>, Vec<VlanFlow>)> {
+        let mut next_hops = Vec::new();
+        for key in self.next_hops.keys()? {
+            // What was never written by us no session can name.
+            if let Some(id) = NextHopId::new(key) {
+                next_hops.extend(self.next_hops.get(&key)?.parts(id));
+            }
+        }
+        let mut vlan_flows = Vec::new();
+        for key in 0..VLANS {
+            let way = abi::vlan_flow_way(self.vlan_flows.get(&key)?);
+            let vlan = u16::try_from(key).ok().and_then(Vid::new);
+            if let (Some(vlan), Some(lif)) = (vlan, way.and_then(&lif_of_way)) {
+                vlan_flows.push(VlanFlow { vlan, lif });
+            }
+        }
+        Ok((next_hops, vlan_flows))
     }
 
     fn clear_vlan_flows(&self) -> io::Result<()> {

@@ -15,26 +15,32 @@
 //! So a program that holds a flow holds that of one session, from the first word to the last, for as long as it runs. Entries
 //! never move: a session that is in the table is found by every search.
 //!
+//! 5. With each session a note is kept, which only outlives this process. It is there before an entry is, and longer: so whatever a process
+//!    was doing when it ended, what programs can be led to has a note, and nothing else has to be looked at by the next one.
+//!
 //! What must not be here: answers, waiting. That no two sessions have one key is the engine's to see to.
 
 mod flows;
 mod index;
+mod notes;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
 mod tests;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
 use std::thread;
 
-use opof_session::plane::{InstallError, Slot};
+use opof_session::plane::{InstallError, Note, Slot};
 use opof_session::types::{Counters, Moment};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use index::Word;
 pub(crate) use index::{Full, Multipliers, Shape};
+pub(crate) use notes::{Beside, is_part as is_part_of_notes};
 
-use crate::abi::{Edits, FLOW_WORDS, Forward, Key, MULTIPLIERS, new_flow};
+use crate::abi::{Edits, FLOW_WORDS, Forward, Key, MULTIPLIERS, new_flow, parts};
 use crate::clock::Clock;
 use crate::limits::{BATCH, MAP_TRIES};
 use crate::sys::map::{Batch, Map, is_passing};
@@ -63,9 +69,19 @@ pub(crate) struct Table {
     shape: Shape,
     index: SharedWords,
     flows: SharedWords,
+    notes: Beside,
     maps: [OwnedFd; 2],
     clock: Clock,
     pub(crate) edits: Map<u32, Edits>,
+}
+
+/// What a slot has of a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kept {
+    pub(crate) note: Note,
+    pub(crate) directions: [NewFlow; 2],
+    /// Both directions are led here.
+    pub(crate) is_whole: bool,
 }
 
 /// The numbers of a session's flows.
@@ -79,6 +95,7 @@ impl Table {
         shape: Shape,
         sessions: u32,
         [index, flows]: [OwnedFd; 2],
+        notes: Beside,
         edits: Map<u32, Edits>,
         clock: Clock,
     ) -> io::Result<Self> {
@@ -87,10 +104,16 @@ impl Table {
             shape,
             index: SharedWords::new(index.as_fd(), shape.words())?,
             flows: SharedWords::new(flows.as_fd(), words)?,
+            notes,
             maps: [index, flows],
             clock,
             edits,
         })
+    }
+
+    /// Sessions at most.
+    pub(crate) fn sessions(&self) -> u32 {
+        u32::try_from(self.flows.words().len() / (2 * FLOW_WORDS)).unwrap_or(u32::MAX)
     }
 
     /// The maps of index and flows, to be measured.
@@ -100,8 +123,28 @@ impl Table {
 
     /// Puts a session into a slot that no program can reach: it is in no table, and has not been since before the last grace
     /// period. What it changes has to be there. When there was no room, a program may have been led to it for a moment.
-    pub(crate) fn insert(&self, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
-        insert(self.index.words(), self.flows.words(), &self.shape, slot, directions)
+    pub(crate) fn insert(&mut self, slot: Slot, directions: &[NewFlow; 2], note: Note) -> Result<(), InstallError> {
+        if directions[0].0.is_v6() {
+            self.notes.make_place(slot).map_err(|error| {
+                tracing::warn!(%error, "no room for what is kept of IPv6 sessions");
+                install_error(&error)
+            })?;
+        }
+        put(self.flows.words(), self.notes.place(slot), slot, directions, note);
+        publish(self.index.words(), &self.shape, slot, directions).map_err(|Full| {
+            self.forget(slot);
+            tracing::warn!("no room for a session in the index of the table");
+            InstallError::Full
+        })
+    }
+
+    /// Where the note of a slot's session is.
+    fn place_of_note(&self, slot: Slot) -> Option<&[AtomicU64]> {
+        place_of_note(self.flows.words(), self.notes.place(slot), slot)
+    }
+
+    fn note(&self, slot: Slot) -> Option<Note> {
+        notes::read(self.place_of_note(slot)?)
     }
 
     /// Has the buckets of keys brought into the cache, for a session that is soon put in or taken out.
@@ -111,9 +154,42 @@ impl Table {
         }
     }
 
-    /// Takes a session out. One that is not there is as good as taken out.
-    pub(crate) fn remove(&self, slot: Slot, keys: &[Key; 2]) {
+    /// Takes a session out, and keeps another note with it. One that is not there is as good as taken out.
+    pub(crate) fn remove(&self, slot: Slot, keys: &[Key; 2], note: Note) {
+        if let Some(place) = self.place_of_note(slot)
+            && notes::read(place).is_some()
+        {
+            notes::write(place, note);
+        }
         remove(self.index.words(), &self.shape, slot, keys);
+    }
+
+    /// Keeps nothing of a session that was taken out.
+    pub(crate) fn forget(&self, slot: Slot) {
+        if let Some(place) = self.place_of_note(slot) {
+            notes::clear(place);
+        }
+    }
+
+    /// What is kept in a slot, if a note is.
+    pub(crate) fn kept(&self, slot: Slot) -> Option<Kept> {
+        let note = self.note(slot)?;
+        let numbers = numbers(slot);
+        let directions = numbers.map(|number| parts(&flows::words(flows::flow(self.flows.words(), number))));
+        let leads = |(number, (key, _)): (u32, &NewFlow)| {
+            index::leads_to(self.index.words(), &self.shape, self.shape.hash(key), number)
+        };
+        Some(Kept { note, directions, is_whole: numbers.into_iter().zip(&directions).all(leads) })
+    }
+
+    /// Leads nobody to a slot without a note, and puts the rest of the index in order: the process before may have ended in the middle of
+    /// a change.
+    pub(crate) fn mend(&self) {
+        let key = |number| parts(&flows::words(flows::flow(self.flows.words(), number))).0;
+        let is_there = |number: u32| {
+            (number as usize) < self.flows.words().len() / FLOW_WORDS && self.note(Slot(number / 2)).is_some()
+        };
+        index::mend(self.index.words(), &self.shape, is_there, |number| self.shape.hash(&key(number)));
     }
 
     /// Sees to it that the time of packets is known. To be called now and then before counters are read.
@@ -145,10 +221,31 @@ impl Table {
     }
 }
 
-fn insert<W: Word>(index: &[W], flows: &[W], shape: &Shape, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
+/// The place of a note: in the session's first flow, or `beside` it.
+fn place_of_note<'a, W: Word>(flows: &'a [W], beside: Option<&'a [W]>, slot: Slot) -> Option<&'a [W]> {
+    let flow = flows::flow(flows, numbers(slot)[0]);
+    if flows::is_v6(flow) { beside } else { Some(notes::in_flow(flow)) }
+}
+
+/// Writes a session and its note, in the place of what was there. Wherever it ends, what can be taken for a note then is one, of the
+/// flows that are there.
+fn put<W: Word>(flows: &[W], beside: Option<&[W]>, slot: Slot, directions: &[NewFlow; 2], note: Note) {
+    if let Some(older) = place_of_note(flows, beside, slot) {
+        notes::clear(older);
+    }
+    write(flows, slot, directions);
+    if let Some(place) = place_of_note(flows, beside, slot) {
+        notes::write(place, note);
+    }
+}
+
+fn write(flows: &[impl Word], slot: Slot, directions: &[NewFlow; 2]) {
     for (number, (key, forward)) in numbers(slot).into_iter().zip(directions) {
         flows::write(flows::flow(flows, number), &new_flow(key, *forward));
     }
+}
+
+fn publish(index: &[impl Word], shape: &Shape, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
     for (number, (key, _)) in numbers(slot).into_iter().zip(directions) {
         if let Err(full) = index::insert(index, shape, shape.hash(key), number) {
             remove(index, shape, slot, &directions.map(|(key, _)| key));

@@ -15,7 +15,7 @@ use common::{BOUND, Lab, command, drop_all, flow, forward, install, keys, lifs, 
 use opof_dataplane::{DataPlane, PortRole};
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{DROPPED, LingerProbe, Lingering, PortRunner, REDIRECTED};
-use opof_session::plane::{Command, Completion, InstallError, ReadToken, Rule, Slot};
+use opof_session::plane::{Command, Completion, InstallError, Note, ReadToken, Rule, Slot};
 use opof_session::types::{Counters, DirectionCounters, Moment};
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::{self, Stopwatch};
@@ -108,8 +108,8 @@ fn no_packet_is_lost_or_miscounted_while_sessions_come_and_go() {
 /// One submit: out with one, in with the other. The final counters of the first.
 fn swap(plane: &mut XdpPlane, out: (u32, &[Rule; 2]), into: (u32, [Rule; 2])) -> Counters {
     let commands = [
-        Command::Remove { slot: Slot(out.0), keys: out.1.map(|rule| rule.key) },
-        Command::Install { slot: Slot(into.0), rules: into.1 },
+        Command::Remove { slot: Slot(out.0), keys: out.1.map(|rule| rule.key), note: Note::default() },
+        Command::Install { slot: Slot(into.0), rules: into.1, note: Note::default() },
     ];
     let mut gone = None;
     for answer in command(plane, &commands) {
@@ -168,7 +168,10 @@ fn timed_removal(plane: &mut XdpPlane, rules: &[Rule; 2]) -> Duration {
     let mut answers = Vec::new();
     assert!(plane.poll(&mut Context::from_waker(&waker), &mut answers).is_pending());
     let watch = Stopwatch::start();
-    plane.submit(Moment(0), &[Command::Remove { slot: Slot(0), keys: rules.map(|rule| rule.key) }]);
+    plane.submit(
+        Moment(0),
+        &[Command::Remove { slot: Slot(0), keys: rules.map(|rule| rule.key), note: Note::default() }],
+    );
     while !bell.rung.load(Ordering::Acquire) {
         thread::park_timeout(BOUND);
         assert!(watch.elapsed() < BOUND, "no wake");
@@ -199,7 +202,7 @@ fn a_full_table_says_so() {
         install(&mut plane, slot, forward(flow(slot, 0)));
     }
     // More sessions than slots is an engine's mistake; the plane does not take part in it.
-    let beyond = Command::Install { slot: Slot(2), rules: forward(flow(2, 0)) };
+    let beyond = Command::Install { slot: Slot(2), rules: forward(flow(2, 0)), note: Note::default() };
     let full = Completion::Installed { slot: Slot(2), result: Err(InstallError::Full) };
     assert_eq!(command(&mut plane, &[beyond]), [full]);
     let [frame, _] = frames(flow(2, 0));
@@ -229,8 +232,10 @@ fn thousands_in_one_submit() {
     let lab = Lab::new();
     let mut plane = lab.plane(SESSIONS);
     let flows: Vec<_> = (0..SESSIONS).map(|n| if n % 3 == 0 { flow6(n) } else { flow(n, 0) }).collect();
-    let installs: Vec<_> =
-        (0..).zip(&flows).map(|(n, flow)| Command::Install { slot: Slot(n), rules: drop_all(*flow) }).collect();
+    let installs: Vec<_> = (0..)
+        .zip(&flows)
+        .map(|(n, flow)| Command::Install { slot: Slot(n), rules: drop_all(*flow), note: Note::default() })
+        .collect();
     let answers = command(&mut plane, &installs);
     assert!(answers.iter().all(|answer| matches!(answer, Completion::Installed { result: Ok(()), .. })));
 
@@ -245,8 +250,10 @@ fn thousands_in_one_submit() {
         let Completion::Read { counters, .. } = answer else { panic!("{answer:?}") };
         assert_eq!((counters.inward.packets, counters.outward.packets), (2, 2));
     }
-    let removals: Vec<_> =
-        (0..).zip(&flows).map(|(n, flow)| Command::Remove { slot: Slot(n), keys: keys(*flow) }).collect();
+    let removals: Vec<_> = (0..)
+        .zip(&flows)
+        .map(|(n, flow)| Command::Remove { slot: Slot(n), keys: keys(*flow), note: Note::default() })
+        .collect();
     let finals: HashMap<_, _> = command(&mut plane, &removals)
         .into_iter()
         .map(|answer| match answer {

@@ -10,7 +10,7 @@ use common::{Lab, command, flow, forward, lifs};
 use opof_dataplane::{DataPlane, PortCounters, PortRole};
 use opof_dataplane_linux::XdpPlane;
 use opof_dataplane_linux::probe::{DROPPED, REDIRECTED, RandomRunner, Target};
-use opof_session::plane::{Command, Completion, ReadToken, Slot};
+use opof_session::plane::{Command, Completion, Note, ReadToken, Slot};
 use opof_testkit::packet::Packet;
 use opof_wire::tcp::Flags;
 use opof_wire::{Addresses, FlowKey, SlowPath, Transport};
@@ -54,8 +54,9 @@ fn every_session_has_its_turn() {
     let lab = Lab::new();
     for is_v4 in [true, false] {
         let mut plane = lab.plane(SESSIONS);
-        let installs: Vec<_> =
-            (0..SESSIONS).map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, is_v4)) }).collect();
+        let installs: Vec<_> = (0..SESSIONS)
+            .map(|n| Command::Install { slot: Slot(n), rules: forward(key(n, is_v4)), note: Note::default() })
+            .collect();
         command(&mut plane, &installs);
         let mut runner = RandomRunner::new(&plane, lifs()[0]).unwrap();
         let hit = frame(key(0, is_v4), 0x10);

@@ -24,6 +24,7 @@ pub struct Record {
 
 /// What was said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a ring of them is made once, and copied from nowhere")]
 pub enum Said {
     /// To the plane, and the plane took it.
     Command(Command),
@@ -116,7 +117,7 @@ impl<D: DataPlane> DataPlane for Captured<D> {
 mod tests {
     use std::task::Waker;
 
-    use opof_session::plane::{FastAction, ReadToken, Rule, Slot};
+    use opof_session::plane::{FastAction, Note, ReadToken, Rule, Slot};
     use opof_session::types::{Lif, MatchKey};
     use opof_wire::Transport;
 
@@ -130,7 +131,7 @@ mod tests {
     fn install() -> Command {
         let flow = flow(Family::V4, Transport::Tcp, 0, 1);
         let rule = |flow| Rule { key: MatchKey { lif: LIF, flow }, action: FastAction::Drop };
-        Command::Install { slot: Slot(0), rules: [rule(flow), rule(flow.reversed())] }
+        Command::Install { slot: Slot(0), rules: [rule(flow), rule(flow.reversed())], note: Note::default() }
     }
 
     fn poll(plane: &mut impl DataPlane) {

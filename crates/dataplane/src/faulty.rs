@@ -118,7 +118,7 @@ impl<D: DataPlane> Faulty<D> {
     /// The answer that this command gets without the decorated plane's knowing, if it is to have one.
     fn refuse(&mut self, command: &Command) -> Option<Completion> {
         match *command {
-            Command::Install { slot, rules } => {
+            Command::Install { slot, rules, .. } => {
                 let die = self.dice.thousandth();
                 let stuck = rules.iter().any(|rule| self.stuck.contains_key(&rule.key));
                 let error = if die < self.rates.install_full {
@@ -135,7 +135,7 @@ impl<D: DataPlane> Faulty<D> {
             Command::Remove { slot, .. } if self.refused.contains(&slot) => {
                 Some(Completion::Removed { slot, result: Ok(Counters::default()) })
             }
-            Command::Remove { slot, keys } => {
+            Command::Remove { slot, keys, .. } => {
                 if !self.dice.chance(self.rates.remove_unavailable) {
                     self.stuck.retain(|_, holder| *holder != slot);
                     return None;
@@ -147,6 +147,8 @@ impl<D: DataPlane> Faulty<D> {
                 assert!(!self.refused.contains(&slot), "read of {slot:?}, which is not installed");
                 None
             }
+            // A plane that can keep something can do without it.
+            Command::Forget { .. } => None,
             Command::Route { token, .. } => self
                 .dice
                 .chance(self.rates.route_unavailable)

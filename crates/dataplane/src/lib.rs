@@ -15,8 +15,9 @@ pub mod tunnel;
 
 use std::task::{Context, Poll};
 
-use opof_session::plane::{Capabilities, Command, Completion};
-use opof_session::types::{Lif, Moment};
+use opof_session::l3::{NextHop, VlanFlow};
+use opof_session::plane::{Capabilities, Command, Completion, Found, Note, Slot};
+use opof_session::types::{Counters, Lif, Moment};
 use opof_wire::SlowPath;
 
 pub use capture::Captured;
@@ -42,6 +43,25 @@ pub trait DataPlane: Send {
 
     /// Appends what has been completed. `Pending`: nothing was, and the waker of `context` is woken when something is.
     fn poll(&mut self, context: &mut Context<'_>, completions: &mut Vec<Completion>) -> Poll<()>;
+
+    /// Shows everything that it has kept from an owner before this one, in any order. To be asked for before the first command.
+    fn found(&mut self, _each: &mut dyn FnMut(&Found)) {}
+
+    /// What packets are sent by, the same.
+    fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
+        (Vec::new(), Vec::new())
+    }
+
+    /// Takes these out, whatever they are, and keeps nothing of them. Before the first command; returns when no packet is forwarded for
+    /// them any more.
+    fn purge(&mut self, _slots: &[Slot]) {}
+
+    /// Shows what an owner before this one has left and nobody can go on with, in any order: sessions that are forwarded no more, with
+    /// their last counters. Shown once, before the first command.
+    fn departed(&mut self, _each: &mut dyn FnMut(&Note, Counters)) {}
+
+    /// From here on its end takes nothing down: what it forwards it goes on forwarding, for a later owner to find.
+    fn stay(&mut self) {}
 
     /// Ports with their counters, for people and metrics. May be slow (system calls): not for the hot path.
     fn describe(&self) -> Description;

@@ -10,8 +10,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use opof_session::l3::NextHopId;
-use opof_session::plane::{Capabilities, Command, Completion, FastAction, PacketChange, Route, RouteError, Rule, Slot};
+use opof_session::l3::{NextHop, NextHopId, VlanFlow};
+use opof_session::plane::{
+    Capabilities, Command, Completion, FastAction, Found, Note, PacketChange, Route, RouteError, Rule, Slot,
+};
 use opof_session::types::{Counters, Direction, DirectionCounters, Lif, MatchKey, Moment};
 use opof_wire::encap::Template;
 use opof_wire::{Macs, Vid};
@@ -51,18 +53,7 @@ impl SimPlane {
     /// When a LIF is there twice.
     pub fn new(lifs: &[Lif], sessions: u32) -> (Self, SimPorts) {
         let shared = Arc::new(Mutex::new(Device::new(lifs, sessions)));
-        let plane = Self {
-            shared: Arc::clone(&shared),
-            capabilities: Capabilities {
-                vlan_rewrite: true,
-                next_hops: true,
-                nat: true,
-                gtpu: true,
-                copies: true,
-                vlan_flows: true,
-                ..Capabilities::forwarding(sessions)
-            },
-        };
+        let plane = Self { shared: Arc::clone(&shared), capabilities: capabilities(sessions) };
         (plane, SimPorts { shared })
     }
 }
@@ -107,6 +98,33 @@ impl DataPlane for SimPlane {
         Poll::Ready(())
     }
 
+    fn found(&mut self, each: &mut dyn FnMut(&Found)) {
+        let device = lock(&self.shared);
+        for (slot, kept) in (0..).map(Slot).zip(&device.lookups.installed) {
+            if let Some(Installed { rules, counters, note, is_out }) = kept.as_ref().copied() {
+                each(&Found { slot, rules, note, counters, is_whole: !is_out });
+            }
+        }
+    }
+
+    fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
+        let Lookups { next_hops, vlan_flows, .. } = &lock(&self.shared).lookups;
+        let flows = vlan_flows.iter().map(|(vlan, lif)| VlanFlow { vlan: *vlan, lif: *lif });
+        (next_hops.values().copied().collect(), flows.collect())
+    }
+
+    fn purge(&mut self, slots: &[Slot]) {
+        let mut device = lock(&self.shared);
+        for slot in slots {
+            let kept = device.lookups.installed.get_mut(slot.0 as usize).and_then(Option::take);
+            for (rule, direction) in
+                kept.iter().filter(|kept| !kept.is_out).flat_map(|kept| kept.rules.iter().zip(DIRECTIONS))
+            {
+                device.lookups.keys.remove(&rule.key, (*slot, direction));
+            }
+        }
+    }
+
     fn describe(&self) -> Description {
         let device = lock(&self.shared);
         let ports = device.ports.iter().map(|(port, counters)| describe_port(*port, counters));
@@ -122,6 +140,17 @@ impl DataPlane for SimPlane {
 }
 
 impl SimPorts {
+    /// The plane of the next owner, whatever has become of the one before: the device goes on as it is. Answers that the one before was
+    /// not given are nobody's.
+    pub fn next_plane(&self) -> SimPlane {
+        let mut device = lock(&self.shared);
+        device.completions.clear();
+        device.waker = None;
+        let sessions = device.sessions;
+        drop(device);
+        SimPlane { shared: Arc::clone(&self.shared), capabilities: capabilities(sessions) }
+    }
+
     /// Puts a whole L2 frame without FCS into `port` at `now`; what the device makes of it is there at once.
     ///
     /// # Panics
@@ -161,6 +190,18 @@ impl SimPorts {
     }
 }
 
+fn capabilities(sessions: u32) -> Capabilities {
+    Capabilities {
+        vlan_rewrite: true,
+        next_hops: true,
+        nat: true,
+        gtpu: true,
+        copies: true,
+        vlan_flows: true,
+        ..Capabilities::forwarding(sessions)
+    }
+}
+
 fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
     let Port { lif, role } = port;
     let name = match role {
@@ -190,7 +231,7 @@ struct Lookups {
     keys: Keys,
     /// By slot, up to the last one that was ever used.
     installed: Vec<Option<Installed>>,
-    next_hops: HashMap<NextHopId, Macs>,
+    next_hops: HashMap<NextHopId, NextHop>,
     vlan_flows: HashMap<Vid, Lif>,
     collectors: HashMap<IpAddr, Template>,
     /// Those behind tunnels, at most one for each LIF.
@@ -205,7 +246,7 @@ impl Tables for Lookups {
     }
 
     fn next_hop(&self, id: NextHopId) -> Option<Macs> {
-        self.next_hops.get(&id).copied()
+        self.next_hops.get(&id).map(|hop| Macs { source: hop.source, destination: hop.destination })
     }
 
     fn vlan_flow(&self, vlan: Vid) -> Option<Lif> {
@@ -221,16 +262,18 @@ impl Tables for Lookups {
     }
 }
 
-/// A session that is being forwarded.
-#[derive(Debug)]
+/// A session that is being forwarded, or was and is not forgotten.
+#[derive(Clone, Copy, Debug)]
 struct Installed {
     rules: [Rule; 2],
     counters: Counters,
+    note: Note,
+    is_out: bool,
 }
 
 impl Lookups {
     fn installed(&self, slot: Slot) -> Option<&Installed> {
-        self.installed.get(slot.0 as usize)?.as_ref()
+        self.installed.get(slot.0 as usize)?.as_ref().filter(|installed| !installed.is_out)
     }
 
     fn installed_mut(&mut self, slot: Slot) -> Option<&mut Installed> {
@@ -262,11 +305,18 @@ impl Device {
 
     fn execute(&mut self, command: &Command) -> Completion {
         match *command {
-            Command::Install { slot, rules } => {
-                self.install(slot, &rules);
+            Command::Install { slot, rules, note } => {
+                self.install(slot, &rules, note);
                 Completion::Installed { slot, result: Ok(()) }
             }
-            Command::Remove { slot, keys } => Completion::Removed { slot, result: Ok(self.remove(slot, keys)) },
+            Command::Remove { slot, keys, note } => {
+                Completion::Removed { slot, result: Ok(self.remove(slot, keys, note)) }
+            }
+            Command::Forget { slot } => {
+                let kept = self.lookups.installed.get_mut(slot.0 as usize).and_then(Option::take);
+                assert!(kept.is_some_and(|kept| kept.is_out), "{slot:?} is forgotten, and was not removed");
+                Completion::Forgotten { slot }
+            }
             Command::Read { slot, token } => {
                 let installed = self.lookups.installed(slot);
                 let counters = installed.unwrap_or_else(|| panic!("read of {slot:?}, which is not installed")).counters;
@@ -283,7 +333,7 @@ impl Device {
                 if next_hops.len() >= SIM_NEXT_HOPS && !next_hops.contains_key(&hop.id) {
                     return Err(RouteError::Full);
                 }
-                next_hops.insert(hop.id, Macs { source: hop.source, destination: hop.destination });
+                next_hops.insert(hop.id, hop);
             }
             Route::RemoveNextHop(id) => drop(next_hops.remove(&id)),
             Route::SetVlanFlow(flow) => {
@@ -296,7 +346,7 @@ impl Device {
         Ok(())
     }
 
-    fn install(&mut self, slot: Slot, rules: &[Rule; 2]) {
+    fn install(&mut self, slot: Slot, rules: &[Rule; 2], note: Note) {
         assert!(slot.0 < self.sessions, "install into {slot:?} of a plane with {} slots", self.sessions);
         for rule in rules {
             self.check_rule(rule);
@@ -306,8 +356,8 @@ impl Device {
             installed.resize_with(slot.0 as usize + 1, || None);
         }
         let place = &mut installed[slot.0 as usize];
-        assert!(place.is_none(), "install into {slot:?}, which is taken");
-        *place = Some(Installed { rules: *rules, counters: Counters::default() });
+        assert!(place.as_ref().is_none_or(|kept| kept.is_out), "install into {slot:?}, which is taken");
+        *place = Some(Installed { rules: *rules, counters: Counters::default(), note, is_out: false });
         for (rule, direction) in rules.iter().zip(DIRECTIONS) {
             let has = |(slot, direction): Owner| {
                 installed[slot.0 as usize].as_ref().expect(OWNED).rules[direction as usize].key == rule.key
@@ -317,16 +367,22 @@ impl Device {
         }
     }
 
-    fn remove(&mut self, slot: Slot, keys: [MatchKey; 2]) -> Counters {
-        let installed = self.lookups.installed.get_mut(slot.0 as usize).and_then(Option::take);
+    fn remove(&mut self, slot: Slot, keys: [MatchKey; 2], note: Note) -> Counters {
+        let installed = self.lookups.installed_mut(slot);
         let installed = installed.unwrap_or_else(|| panic!("removal of {slot:?}, which is not installed"));
         let known = installed.rules.map(|rule| rule.key);
         assert_eq!(known, keys, "removal of {slot:?} with other keys than it was installed with");
+        installed.note = note;
+        let counters = installed.counters;
+        // One that an owner before this one has removed is removed.
+        if std::mem::replace(&mut installed.is_out, true) {
+            return counters;
+        }
         for (key, direction) in keys.iter().zip(DIRECTIONS) {
             let was_there = self.lookups.keys.remove(key, (slot, direction));
             assert!(was_there, "{key} of an installed session is not in the table");
         }
-        installed.counters
+        counters
     }
 
     fn check_rule(&self, rule: &Rule) {

@@ -1,7 +1,9 @@
 //! The engine's face: what goes in, what comes out, in which order to call.
 
 mod admit;
+mod adopt;
 mod lifecycle;
+mod note;
 mod query;
 mod routing;
 mod sweep;
@@ -19,6 +21,8 @@ use crate::plane::{Capabilities, Command, Completion};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
 use crate::types::{ClosedRecord, Lif, Moment, SessionId};
 use crate::wheel::Wheel;
+
+pub use adopt::Unadoptable;
 
 use admit::{Batches, Policy};
 use lifecycle::Session;
@@ -81,6 +85,8 @@ pub struct Statistics {
     pub sessions: u32,
     /// Sessions that fit.
     pub capacity: u32,
+    /// Taken over from an engine before this one.
+    pub adopted: u64,
     /// Accepted.
     pub added: u64,
     /// Refused.

@@ -111,6 +111,33 @@ impl<T: Keyed> Table<T> {
         self.entries[slot as usize] = Some(entry);
         let is_new = self.ids.insert(id.0, slot);
         debug_assert!(is_new, "the caller has looked for the id");
+        self.own(slot, keys);
+        Slot(slot)
+    }
+
+    /// Takes the entry in at this slot, which is empty, with its id, which is free, and with these keys of its own, if it has any. Behind
+    /// the last of them comes [`find_free`](Self::find_free).
+    pub(crate) fn insert_at(&mut self, slot: Slot, entry: T, keys: Option<&[Hashed; 2]>) {
+        let index = slot.0 as usize;
+        if self.entries.len() <= index {
+            self.entries.resize_with(index + 1, || None);
+        }
+        let is_new = self.ids.insert(entry.id().0, slot.0);
+        debug_assert!(is_new && self.entries[index].is_none(), "the caller has looked for id and slot");
+        self.entries[index] = Some(entry);
+        if let Some(keys) = keys {
+            self.own(slot.0, keys);
+        }
+    }
+
+    /// Slots that are not taken, after entries were put where they belong. The lowest come first.
+    pub(crate) fn find_free(&mut self) {
+        let empty = (0..).zip(&self.entries).filter(|(_, entry)| entry.is_none()).map(|(slot, _)| slot);
+        self.free = empty.collect();
+        self.free.reverse();
+    }
+
+    fn own(&mut self, slot: u32, keys: &[Hashed; 2]) {
         for (direction, key) in (0..).zip(keys) {
             self.keys.insert(key.hash, slot << 1 | direction);
         }
@@ -119,7 +146,6 @@ impl<T: Keyed> Table<T> {
             self.owning.resize(word + 1, 0);
         }
         self.owning[word] |= bit;
-        Slot(slot)
     }
 
     /// Gives up the keys that the slot owns; which they were, when it owned some.

@@ -120,7 +120,7 @@ impl Packed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use core::net::IpAddr;
     use core::num::NonZeroU16;
 
@@ -164,7 +164,8 @@ mod tests {
         ]
     }
 
-    fn spec() -> impl Strategy<Value = SessionSpec> {
+    /// Any session that can be said.
+    pub(crate) fn spec() -> impl Strategy<Value = SessionSpec> {
         let numbers =
             (any::<u64>(), [1..=u16::MAX, 1..=u16::MAX], [0..4095_u16, 0..4095], any::<[u16; 2]>(), any::<u32>());
         (numbers, addresses(), action(), any::<[bool; 2]>()).prop_map(|(numbers, addresses, action, [udp, gtpu])| {

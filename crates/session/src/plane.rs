@@ -1,7 +1,7 @@
 //! What the engine says to a data plane and hears from it: the vocabulary of the `DataPlane` trait.
 //!
 //! A plane knows keys, actions, counters and last-seen times, and nothing else: no session ids, no timeouts, no
-//! API. How it is driven is in `opof_dataplane`.
+//! API. Of these it keeps a note for the engine, which it does not read. How it is driven is in `opof_dataplane`.
 
 use core::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::l3::{NextHop, NextHopId, VlanFlow};
 use crate::types::{Counters, Lif, MatchKey};
 
 /// Names a session towards the plane: an index below the plane's capacity. The engine uses a slot again only when the plane
-/// owes no answer for it, after [`Completion::Removed`] or a failed [`Completion::Installed`].
+/// owes no answer for it but [`Completion::Forgotten`], after [`Completion::Removed`] or a failed [`Completion::Installed`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Slot(pub u32);
 
@@ -84,26 +84,40 @@ pub struct Rule {
     pub action: FastAction,
 }
 
+/// What a plane keeps with a session for the engine, as it is. A plane that outlives its engine gives it to the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Note(pub [u64; 3]);
+
 /// What the engine asks a plane to do. Commands take effect in the order in which they were given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Start forwarding both directions, from zero counters. Answered by [`Completion::Installed`]. After a failure
-    /// neither direction is forwarded for this slot. The keys are free, but for one case: where a removal failed, they may still
+    /// neither direction is forwarded for this slot, and nothing is kept. The keys are free, but for one case: where a removal failed, they may still
     /// belong to its slot, and then the plane takes them over or answers [`InstallError::Unavailable`].
     Install {
         /// Free until now.
         slot: Slot,
         /// The "in" direction, then the "out" direction.
         rules: [Rule; 2],
+        /// To be kept from before a packet can hit until [`Command::Forget`].
+        note: Note,
     },
     /// Stop forwarding both directions. Answered by [`Completion::Removed`] once no packet can reach the counters any
     /// more: packets that come after that answer miss, and the counters in it are final. Given again after a failure, it
     /// takes out only those keys that still belong to the slot.
     Remove {
-        /// Installed, or being installed; where that install fails, the answer has zero counters.
+        /// Installed, or being installed; where that install fails, the answer has zero counters. Or removed and not forgotten: the answer
+        /// is the one that was given.
         slot: Slot,
         /// The keys that [`Command::Install`] put there.
         keys: [MatchKey; 2],
+        /// Takes the place of the one that is kept, if one is, before anything else is done.
+        note: Note,
+    },
+    /// Keep nothing of a session any more. Answered by [`Completion::Forgotten`].
+    Forget {
+        /// Removed.
+        slot: Slot,
     },
     /// Tell the counters as they are. Answered by [`Completion::Read`].
     Read {
@@ -135,7 +149,10 @@ impl Command {
     /// What it is about.
     pub const fn subject(&self) -> Subject {
         match self {
-            Self::Install { slot, .. } | Self::Remove { slot, .. } | Self::Read { slot, .. } => Subject::Session(*slot),
+            Self::Install { slot, .. }
+            | Self::Remove { slot, .. }
+            | Self::Forget { slot }
+            | Self::Read { slot, .. } => Subject::Session(*slot),
             Self::Route { token, .. } => Subject::Route(*token),
         }
     }
@@ -145,12 +162,28 @@ impl Completion {
     /// What the command was about that it answers.
     pub const fn subject(&self) -> Subject {
         match self {
-            Self::Installed { slot, .. } | Self::Removed { slot, .. } | Self::Read { slot, .. } => {
-                Subject::Session(*slot)
-            }
+            Self::Installed { slot, .. }
+            | Self::Removed { slot, .. }
+            | Self::Forgotten { slot }
+            | Self::Read { slot, .. } => Subject::Session(*slot),
             Self::Routed { token, .. } => Subject::Route(*token),
         }
     }
+}
+
+/// A session that a plane has kept from an engine before this one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Where.
+    pub slot: Slot,
+    /// As they were installed.
+    pub rules: [Rule; 2],
+    /// As it was given last.
+    pub note: Note,
+    /// As far as they have come.
+    pub counters: Counters,
+    /// False where not both directions are forwarded: it was being installed, or removed, or is removed.
+    pub is_whole: bool,
 }
 
 /// One change of what packets are sent by.
@@ -192,6 +225,11 @@ pub enum Completion {
         slot: Slot,
         /// Final counters. On an error the session may still be forwarded: the command must be given again.
         result: Result<Counters, RemoveError>,
+    },
+    /// Answers [`Command::Forget`].
+    Forgotten {
+        /// As in the command.
+        slot: Slot,
     },
     /// Answers [`Command::Read`].
     Read {

@@ -200,7 +200,7 @@ fn with_a_tunnel() -> Device {
 fn a_device_for_people() {
     let expected = "\
 opofd 0.1.0, xdp data plane, up 3 d 2 h
-sessions  5 of 1000; 12 added, 0 refused, 0 deleted, 7 timed out, 0 withdrawn, 0 superseded, 0 with timeout clamped
+sessions  5 of 1000; 0 adopted, 12 added, 0 refused, 0 deleted, 7 timed out, 0 withdrawn, 0 superseded, 0 with timeout clamped
 closed    0 waiting, 0 delivered, 0 lost
 
 LIF  ROLE      PORT  MODE    RECEIVED  FORWARDED  DROPPED  TO FIREWALL

@@ -25,6 +25,8 @@ Examples:
       The firewall is elsewhere: what it has to see goes to it and comes back through a GENEVE tunnel.
   opofd --listener address=unix:/run/opof.sock --listener address=127.0.0.1:3443,plaintext=true,profile=c-client
       A Unix socket, and a port for deployed C clients.
+  opofd --remove --config /etc/opof/opofd.toml
+      Takes down what an opofd has left that is not running: nothing is forwarded from then on.
   opofd check-config /etc/opof/opofd.toml
       Names every mistake in the file by line.
 
@@ -43,6 +45,10 @@ pub struct Cli {
     /// The file to read.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Take down what an earlier opofd has left in the kernel, instead of running: programs, sessions, changed settings of
+    /// interfaces. In the directory that --pin-dir or the file says
+    #[arg(long)]
+    pub remove: bool,
     /// The settings that are not from the file.
     #[command(flatten)]
     pub settings: SettingFlags,
@@ -84,6 +90,9 @@ pub struct SettingFlags {
     /// Where BPF maps and links are pinned
     #[arg(long, value_name = "DIR", global = true)]
     pub pin_dir: Option<String>,
+    /// What an orderly stop leaves of the data plane: keep or remove
+    #[arg(long, value_name = "WHAT", global = true)]
+    pub at_stop: Option<String>,
     /// The interface by which copies go to collectors
     #[arg(long, value_name = "NAME", global = true)]
     pub copy_interface: Option<String>,
@@ -168,6 +177,7 @@ impl SettingFlags {
             ("--data-plane", "data_plane", "kind", &self.data_plane),
             ("--xdp-mode", "data_plane", "mode", &self.xdp_mode),
             ("--pin-dir", "data_plane", "pin_dir", &self.pin_dir),
+            ("--at-stop", "data_plane", "at_stop", &self.at_stop),
             ("--copy-interface", "copies", "interface", &self.copy_interface),
             ("--copy-vni", "copies", "vni", &self.copy_vni),
             ("--copy-option-class", "copies", "option_class", &self.copy_option_class),

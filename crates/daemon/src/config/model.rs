@@ -192,7 +192,22 @@ pub enum DataPlaneConfig {
         mode: XdpMode,
         /// The folder of a BPF file system where maps and links are kept.
         pin_dir: PathBuf,
+        /// What becomes of them at an orderly stop.
+        at_stop: AtStop,
     },
+}
+
+/// Where maps and links are kept unless something else is said.
+pub const PIN_DIR: &str = "/sys/fs/bpf/opof";
+
+/// What an orderly stop leaves of the data plane.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum AtStop {
+    /// Everything: sessions go on being forwarded, and the next start goes on with them.
+    #[default]
+    Keep,
+    /// Nothing: the ports are plain interfaces again.
+    Remove,
 }
 
 /// How XDP programs are attached.

@@ -179,7 +179,7 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape { name: "client", list: true, keys: &["name", "role"] },
-    Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir"] },
+    Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir", "at_stop"] },
     Shape { name: "lif", list: true, keys: &["id", "wire", "bond", "firewall"] },
     Shape { name: "copies", list: false, keys: &["interface", "vni", "option_class", "option_type"] },
     Shape { name: "tunnel", list: false, keys: &["interface", "vni", "option_class", "option_type", "answers"] },

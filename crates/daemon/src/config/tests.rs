@@ -54,7 +54,7 @@ fn the_smallest_configuration_is_read() {
     let config = read(FINE).unwrap();
     let tls = tls("dir/server.crt", "dir/server.key");
     assert_eq!(config.listeners[0].security, tls);
-    let xdp = DataPlaneConfig::Xdp { mode: XdpMode::Auto, pin_dir: "/sys/fs/bpf/opof".into() };
+    let xdp = DataPlaneConfig::Xdp { mode: XdpMode::Auto, pin_dir: "/sys/fs/bpf/opof".into(), at_stop: AtStop::Keep };
     assert_eq!(config.data_plane, xdp);
     assert_eq!(config.lifs[1].firewall, FirewallConfig::Interface("vf1".to_owned()));
     assert_eq!(config.sessions, SessionsConfig::default());
@@ -187,6 +187,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     ("\"xdp\"", "\"dpdk\"", &[":7: kind: \"dpdk\" is not one of \"xdp\", \"sim\""]),
     ("kind = \"xdp\"\n", "", &[":6: kind is missing: \"xdp\" or \"sim\""]),
     ("kind", "mode = \"fast\"\nkind", &[":7: mode: \"fast\" is not one of \"auto\", \"native\", \"generic\""]),
+    ("kind", "at_stop = \"stay\"\nkind", &[":7: at_stop: \"stay\" is not one of \"keep\", \"remove\""]),
     (
         "kind",
         "pin_dir = \"opof\"\nkind",
@@ -268,7 +269,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "kind",
         "knd",
         &[
-            ":7: unknown key \"knd\" in data_plane; it has: kind, mode, pin_dir",
+            ":7: unknown key \"knd\" in data_plane; it has: kind, mode, pin_dir, at_stop",
             ":6: kind is missing: \"xdp\" or \"sim\"",
         ],
     ),
@@ -488,9 +489,9 @@ fn flags_lie_over_the_file() {
         (&config.lifs[0].wire[..], config.lifs[0].bond),
         (&["a", "c"].map(str::to_owned)[..], BondMode::Balance)
     );
-    let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p"]);
+    let xdp = flags(&["--xdp-mode", "generic", "--pin-dir", "/p", "--at-stop", "remove"]);
     let config = from_text(Some(Path::new("f")), FINE, &xdp).unwrap();
-    let expected = DataPlaneConfig::Xdp { mode: XdpMode::Generic, pin_dir: "/p".into() };
+    let expected = DataPlaneConfig::Xdp { mode: XdpMode::Generic, pin_dir: "/p".into(), at_stop: AtStop::Remove };
     assert_eq!(config.data_plane, expected);
 }
 

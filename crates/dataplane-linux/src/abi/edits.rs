@@ -2,10 +2,11 @@
 
 use std::net::IpAddr;
 
-use opof_session::l3::NextHopId;
+use opof_session::l3::{self, Family, NextHopId};
 use opof_session::plane::{CopyMoment, PacketChange};
 use opof_session::types::Lif;
-use opof_wire::{Endpoint, Macs, Vid};
+use opof_wire::ethernet::MacAddress;
+use opof_wire::{Endpoint, Vid};
 
 use super::{CHECK, array};
 
@@ -149,17 +150,40 @@ fn write(change: &PacketChange, bytes: &mut [u8]) {
     bytes[36..40].copy_from_slice(&change.next_hop.map_or(0, NextHopId::get).to_ne_bytes());
 }
 
-/// `struct opof_next_hop`: the check of number and addresses, then the addresses.
+/// Where a next hop's family is: programs do not look at it.
+const FAMILY: usize = 20;
+
+/// `struct opof_next_hop`: the check of number and addresses, then the addresses and the family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(transparent)]
 pub struct NextHop(pub [u8; 24]);
 
 impl NextHop {
-    /// The value for this number.
-    pub fn new(id: NextHopId, macs: &Macs) -> Self {
+    /// The value for this one.
+    pub fn new(hop: &l3::NextHop) -> Self {
+        let l3::NextHop { id, family, source, destination } = hop;
         let mut bytes = [0; 24];
-        bytes[8..14].copy_from_slice(&macs.destination.0);
-        bytes[14..20].copy_from_slice(&macs.source.0);
+        bytes[8..14].copy_from_slice(&destination.0);
+        bytes[14..20].copy_from_slice(&source.0);
+        bytes[FAMILY] = match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        Self::checked(bytes, *id)
+    }
+
+    /// What it was made of. `None` when it is not whole.
+    pub fn parts(&self, id: NextHopId) -> Option<l3::NextHop> {
+        let family = match self.0[FAMILY] {
+            4 => Family::V4,
+            6 => Family::V6,
+            _ => return None,
+        };
+        let [destination, source] = [8, 14].map(|at| MacAddress(array(&self.0, at)));
+        (Self::checked(self.0, id) == *self).then_some(l3::NextHop { id, family, source, destination })
+    }
+
+    fn checked(mut bytes: [u8; 24], id: NextHopId) -> Self {
         // `check_next_hop()` in bpf/edit.h.
         let words = [u64::from_ne_bytes(array(&bytes, 8)), u64::from_ne_bytes(array(&bytes, 16)), id.get().into()];
         let check = words
@@ -176,6 +200,11 @@ pub fn vlan_flow(way: Option<u32>) -> u32 {
     way.map_or(0, |way| way + 1)
 }
 
+/// The way of such a value.
+pub fn vlan_flow_way(value: u32) -> Option<u32> {
+    value.checked_sub(1)
+}
+
 /// Keys of that map.
 pub const VLANS: u32 = 4096;
 
@@ -183,8 +212,6 @@ const _: () = assert!((Vid::MAX.get() as u32) < VLANS);
 
 #[cfg(test)]
 mod tests {
-    use opof_wire::ethernet::MacAddress;
-
     use super::*;
 
     fn endpoint(address: &str, port: Option<u16>) -> Endpoint {
@@ -235,17 +262,25 @@ mod tests {
 
     #[test]
     fn a_next_hop_byte_by_byte() {
-        let macs = Macs { source: MacAddress([1, 2, 3, 4, 5, 6]), destination: MacAddress([7, 8, 9, 10, 11, 12]) };
-        let value = NextHop::new(NextHopId::new(3).unwrap(), &macs).0;
-        assert_eq!(value[8..], [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0]);
-        for (id, byte) in [(4, None), (3, Some(0)), (3, Some(11))] {
-            let mut other = macs;
-            match byte {
-                Some(0) => other.destination.0[0] ^= 0x80,
-                Some(_) => other.source.0[5] ^= 1,
-                None => {}
-            }
-            assert_ne!(NextHop::new(NextHopId::new(id).unwrap(), &other).0[..8], value[..8], "{id} {byte:?}");
+        let (source, destination) = (MacAddress([1, 2, 3, 4, 5, 6]), MacAddress([7, 8, 9, 10, 11, 12]));
+        let id = |id| NextHopId::new(id).unwrap();
+        let hop = l3::NextHop { id: id(3), family: Family::V6, source, destination };
+        let value = NextHop::new(&hop);
+        assert_eq!(value.0[8..], [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 6, 0, 0, 0]);
+        assert_eq!((value.parts(id(3)), value.parts(id(4))), (Some(hop), None));
+        for at in 0..24 {
+            let mut torn = value;
+            torn.0[at] ^= 0x80;
+            assert_eq!(torn.parts(id(3)), None, "byte {at}");
+        }
+        let others = [
+            l3::NextHop { id: id(4), ..hop },
+            l3::NextHop { family: Family::V4, ..hop },
+            l3::NextHop { source: MacAddress([1, 2, 3, 4, 5, 7]), ..hop },
+            l3::NextHop { destination: MacAddress([0x87, 8, 9, 10, 11, 12]), ..hop },
+        ];
+        for other in others {
+            assert_ne!(NextHop::new(&other).0[..8], value.0[..8], "{other:?}");
         }
     }
 

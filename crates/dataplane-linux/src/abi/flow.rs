@@ -89,7 +89,12 @@ impl Key {
 
     /// How many words of addresses it has; the others are zero.
     pub fn address_words(self) -> usize {
-        if self.kind() & IPV6 == 0 { 1 } else { KEY_WORDS - 1 }
+        if self.is_v6() { KEY_WORDS - 1 } else { 1 }
+    }
+
+    /// True when it is of IPv6.
+    pub fn is_v6(self) -> bool {
+        has_v6_tail(self.0[KEY_WORDS - 1])
     }
 
     /// The position of its LIF.
@@ -117,6 +122,12 @@ impl Key {
     }
 }
 
+/// True when the last word of a key says that it is of IPv6.
+pub fn has_v6_tail(word: u64) -> bool {
+    let kind = u16::from_ne_bytes(array(&word.to_ne_bytes(), VLAN_KIND - SOURCE_PORT)) >> KIND_SHIFT;
+    kind & IPV6 != 0
+}
+
 /// How a packet is sent on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forward {
@@ -141,6 +152,22 @@ pub fn new_flow(key: &Key, forward: Option<Forward>) -> [u64; FLOW_WORDS] {
     words[KEY_WORDS - 1] = u64::from_ne_bytes(tail);
     words[STAMP] = u64::from(vid | u16::from(flags) << KIND_SHIFT);
     words
+}
+
+/// What a flow was made of, as [`new_flow`] makes one.
+pub fn parts(words: &[u64; FLOW_WORDS]) -> (Key, Option<Forward>) {
+    let mut key = Key(std::array::from_fn(|word| words[word]));
+    let mut tail = key.0[KEY_WORDS - 1].to_ne_bytes();
+    let lif = std::mem::take(&mut tail[EXIT - SOURCE_PORT]);
+    key.0[KEY_WORDS - 1] = u64::from_ne_bytes(tail);
+    #[allow(clippy::cast_possible_truncation, reason = "the lowest 16 bits are the action")]
+    let action = words[STAMP] as u16;
+    let has = |flag: u8| action >> KIND_SHIFT & u16::from(flag) != 0;
+    let forward = Forward { lif, vlan: Vid::new(action & KEEP_VID), edits: has(EDIT) };
+    // There may be something that is none of the key's.
+    let used = key.address_words();
+    key.0[used..KEY_WORDS - 1].fill(0);
+    (key, (!has(DROP)).then_some(forward))
 }
 
 /// The tick in a flow's stamp at which its last packet was; 0: never.
@@ -192,6 +219,17 @@ impl Probed {
 mod tests {
     use super::super::tests::constant;
     use super::*;
+
+    #[test]
+    fn a_flow_says_what_it_was_made_of() {
+        let key = Key([1, 2, 3, 4, 0x00FF_FFFF_FFFF_FFFF]);
+        let forward = Forward { lif: 31, vlan: Vid::new(4094), edits: true };
+        for forward in [None, Some(forward), Some(Forward { lif: 0, vlan: None, edits: false })] {
+            let mut words = new_flow(&key, forward);
+            words[STAMP] |= 0x1234_5678_9ABC_0000;
+            assert_eq!(parts(&words), (key, forward));
+        }
+    }
 
     #[test]
     fn numbers_are_those_of_the_header() {

@@ -12,6 +12,9 @@ const TYPE_PERCPU_ARRAY: u32 = 6;
 const TYPE_ARRAY_OF_MAPS: u32 = 12;
 const TYPE_DEVMAP: u32 = 14;
 
+/// `BPF_F_MMAPABLE`.
+const MMAPABLE: u32 = 1 << 10;
+
 /// What may go into a map and come out of it.
 ///
 /// # Safety
@@ -139,6 +142,33 @@ impl<K: Plain, V: Plain> Map<K, V> {
         Ok(value)
     }
 
+    /// The keys, in no order, as they are while nobody changes them. For maps of few entries: a system call for each.
+    pub fn keys(&self) -> io::Result<Vec<K>> {
+        let mut keys: Vec<K> = Vec::new();
+        loop {
+            let mut next = K::default();
+            let before = keys.last().map_or(0, |key| address(key));
+            let mut attributes = ElementAttributes {
+                map: number(self.fd.as_fd()),
+                unused: 0,
+                key: before,
+                value: address(&raw mut next),
+                flags: 0,
+            };
+            // SAFETY: BPF_MAP_GET_NEXT_KEY; `new` checked that keys have the size that the kernel reads, where there is one before, and
+            // writes, and every pattern of bytes is a `K`.
+            match unsafe { bpf::call(Command::MapNextKey, &mut attributes) } {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(keys),
+                outcome => outcome?,
+            };
+            if keys.len() >= self.info.max_entries as usize {
+                // Somebody does change it, and it begins anew.
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            keys.push(next);
+        }
+    }
+
     /// Inserts or replaces.
     pub fn set(&self, key: &K, value: &V) -> io::Result<()> {
         let mut attributes = self.element(key, address(value));
@@ -233,7 +263,7 @@ impl<V: Plain> PerCpuArray<V> {
 }
 
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct CreateAttributes {
     kind: u32,
     key_size: u32,
@@ -243,8 +273,25 @@ struct CreateAttributes {
     inner: u32,
 }
 
+/// A new array whose values are so many 64-bit words each, to be mapped by [`SharedWords`](super::shared::SharedWords).
+pub fn shared_array(words: usize, entries: u32) -> io::Result<OwnedFd> {
+    let value_size = u32::try_from(words * size_of::<u64>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    create_with(CreateAttributes {
+        kind: TYPE_ARRAY,
+        value_size,
+        max_entries: entries,
+        flags: MMAPABLE,
+        ..Default::default()
+    })
+}
+
 fn create(kind: u32, value_size: u32, max_entries: u32, inner: u32) -> io::Result<OwnedFd> {
-    let mut attributes = CreateAttributes { kind, key_size: 4, value_size, max_entries, flags: 0, inner };
+    create_with(CreateAttributes { kind, value_size, max_entries, inner, ..Default::default() })
+}
+
+/// All of them have numbers for keys.
+fn create_with(attributes: CreateAttributes) -> io::Result<OwnedFd> {
+    let mut attributes = CreateAttributes { key_size: 4, ..attributes };
     // SAFETY: the first fields of BPF_MAP_CREATE, which has no addresses among them.
     unsafe { bpf::call_for_fd(Command::MapCreate, &mut attributes) }
 }

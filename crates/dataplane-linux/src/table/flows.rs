@@ -7,8 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use opof_session::types::{Counters, DirectionCounters, Moment};
 
 use super::index::Word;
-use crate::abi::{FLOW_WORDS, STAMP, last_tick};
+use crate::abi::{FLOW_WORDS, KEY_WORDS, STAMP, has_v6_tail, last_tick};
 use crate::limits::READ_TRIES;
+
+/// All words of a flow, each as it is at some moment.
+pub(crate) fn words(flow: &[impl Word]) -> [u64; FLOW_WORDS] {
+    std::array::from_fn(|at| flow[at].load(Ordering::Relaxed))
+}
 
 /// The words of one flow.
 pub(crate) fn flow<W>(flows: &[W], number: u32) -> &[W] {
@@ -16,10 +21,24 @@ pub(crate) fn flow<W>(flows: &[W], number: u32) -> &[W] {
     &flows[at..at + FLOW_WORDS]
 }
 
+/// The last word of a key, which says of what it is.
+const TAIL: usize = KEY_WORDS - 1;
+
+/// True when the flow's key is of IPv6.
+pub(crate) fn is_v6(flow: &[impl Word]) -> bool {
+    has_v6_tail(flow[TAIL].load(Ordering::Relaxed))
+}
+
 /// Writes a flow that no program can reach. What leads to it is to be published behind this.
+///
+/// Where this process may end in the middle of it, no half of an address is to be taken for a note: IPv6 addresses come behind the
+/// word that says so, the zeros of IPv4 in front of it.
 pub(crate) fn write(flow: &[impl Word], words: &[u64; FLOW_WORDS]) {
+    if has_v6_tail(words[TAIL]) {
+        flow[TAIL].store(words[TAIL], Ordering::Release);
+    }
     for (shared, word) in flow.iter().zip(words) {
-        shared.store(*word, Ordering::Relaxed);
+        shared.store(*word, Ordering::Release);
     }
 }
 

@@ -128,6 +128,42 @@ pub(crate) fn insert(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -
     Ok(())
 }
 
+/// True when keys with this hash are led to a flow.
+pub(crate) fn leads_to(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -> bool {
+    let entry = entry(hash, flow);
+    shape.buckets_of(hash).any(|bucket| place(index, bucket, entry).is_some())
+}
+
+/// Leads nobody to flows that `is_wanted` does not want, and counts anew who has passed which bucket: a writer that ended in the middle of
+/// a change may have left either. `hash_of` is the hash of a flow's key. A program that searches meanwhile may miss a key.
+pub(crate) fn mend(index: &[impl Word], shape: &Shape, is_wanted: impl Fn(u32) -> bool, hash_of: impl Fn(u32) -> u64) {
+    let mut passed = vec![0_u64; shape.buckets() as usize];
+    for bucket in (0..shape.words()).step_by(BUCKET_WORDS) {
+        for place in &index[bucket + 1..=bucket + ENTRIES] {
+            let entry = place.load(Ordering::Relaxed);
+            let Some(flow) = low(entry).checked_sub(1) else {
+                // Nothing, or nothing that was ever written.
+                place.store(0, Ordering::Release);
+                continue;
+            };
+            let hash = if is_wanted(flow) { Some(hash_of(flow)) } else { None };
+            let hash = hash.filter(|hash| self::entry(*hash, flow) == entry);
+            let before =
+                hash.and_then(|hash| shape.buckets_of(hash).position(|own| own == bucket).map(|at| (hash, at)));
+            let Some((hash, before)) = before else {
+                place.store(0, Ordering::Release);
+                continue;
+            };
+            for passed_by in shape.buckets_of(hash).take(before) {
+                passed[passed_by / BUCKET_WORDS] += 1;
+            }
+        }
+    }
+    for (bucket, passed) in (0..).step_by(BUCKET_WORDS).zip(passed) {
+        index[bucket].store(passed, Ordering::Relaxed);
+    }
+}
+
 /// Leads nobody to this flow any more; programs that were led there may still be at work. False when it was not there.
 pub(crate) fn remove(index: &[impl Word], shape: &Shape, hash: u64, flow: u32) -> bool {
     let entry = entry(hash, flow);

@@ -1,6 +1,6 @@
 //! Index and flows together, without the kernel: against a model, and in every order in which a writer and a program can meet.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -37,17 +37,21 @@ fn has_key(flows: &[impl Word], number: u32, key: &Key) -> bool {
     word(KEY_WORDS - 1) & TAIL_MASK == key.0[KEY_WORDS - 1] && (0..key.address_words()).all(|at| word(at) == key.0[at])
 }
 
-/// The key of an IPv4 flow with this source.
-fn key(source: u32) -> Key {
-    let addresses = opof_wire::Addresses::V4 { source: source.to_be_bytes(), destination: [192, 0, 2, 1] };
-    let flow = opof_wire::FlowKey {
+/// An IPv4 flow with this source.
+fn flow_of(source: u32) -> opof_wire::FlowKey {
+    opof_wire::FlowKey {
         vlan: opof_wire::Vid::UNTAGGED,
         tunnel: opof_wire::Tunnel::None,
-        addresses,
+        addresses: opof_wire::Addresses::V4 { source: source.to_be_bytes(), destination: [192, 0, 2, 1] },
         source_port: 1,
         destination_port: 2,
         transport: opof_wire::Transport::Udp,
-    };
+    }
+}
+
+/// Its key.
+fn key(source: u32) -> Key {
+    let flow = flow_of(source);
     Key::new(&opof_session::types::MatchKey { lif: opof_session::types::Lif::new(1).unwrap(), flow }, 0)
 }
 
@@ -66,6 +70,11 @@ impl World {
     fn insert(&self, key: &Key, flow: u32) -> Result<(), Full> {
         flows::write(flows::flow(&self.flows, flow), &new_flow(key, None));
         index::insert(&self.index, &self.shape, self.shape.hash(key), flow)
+    }
+
+    fn insert_session(&self, slot: Slot, directions: &[NewFlow; 2]) -> Result<(), Full> {
+        write(&self.flows, slot, directions);
+        publish(&self.index, &self.shape, slot, directions)
     }
 
     fn remove(&self, key: &Key, flow: u32) -> bool {
@@ -202,11 +211,110 @@ fn no_half_session_is_kept() {
         assert_eq!(world.insert(&key(number), number), Ok(()));
     }
     let directions = [(key(6), None), (key(7), None)];
-    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &directions), Err(Full));
+    assert_eq!(world.insert_session(Slot(3), &directions), Err(Full));
     assert_eq!((world.find(&key(6)), world.find(&key(7)), world.find(&key(5))), (None, None, Some(5)));
     assert!(world.remove(&key(0), 0));
-    assert_eq!(insert(&world.index, &world.flows, &world.shape, Slot(3), &directions), Ok(()));
+    assert_eq!(world.insert_session(Slot(3), &directions), Ok(()));
     assert_eq!((world.find(&key(6)), world.find(&key(7))), (Some(6), Some(7)));
+}
+
+/// Memory whose writer ends after so many stores.
+struct Ending<'a> {
+    word: &'a AtomicU64,
+    left: &'a Cell<u32>,
+}
+
+impl Word for Ending<'_> {
+    fn load(&self, order: Ordering) -> u64 {
+        self.word.load(order)
+    }
+
+    fn store(&self, value: u64, order: Ordering) {
+        if self.left.get() > 0 {
+            self.left.set(self.left.get() - 1);
+            self.word.store(value, order);
+        }
+    }
+}
+
+/// A session takes the slot of another, of the same or of the other family, and its writer ends after each store: there is the older
+/// session as it was, or none, or the newer one.
+#[test]
+fn a_note_is_of_the_flows_that_are_there_whenever_its_writer_ends() {
+    let v6 = |number: u8| {
+        let addresses = opof_wire::Addresses::V6 { source: [number; 16], destination: [0xFD; 16] };
+        let flow = opof_wire::FlowKey { addresses, ..flow_of(7) };
+        Key::new(&opof_session::types::MatchKey { lif: opof_session::types::Lif::new(1).unwrap(), flow }, 0)
+    };
+    let session = |number: u8, is_v6: bool| {
+        let keys = [number, number + 1].map(|number| if is_v6 { v6(number) } else { key(number.into()) });
+        (keys.map(|key| (key, None)), Note([number.into(), u64::MAX, 1 << 56 | u64::from(number)]))
+    };
+    let (older, newer) = (10, 20);
+    for families in [[false, false], [false, true], [true, false], [true, true]] {
+        let (before, after) = (session(older, families[0]), session(newer, families[1]));
+        let mut seen = [0; 3];
+        for stores in 0_u32.. {
+            let words: Vec<AtomicU64> = (0..2 * FLOW_WORDS + 3).map(|_| AtomicU64::new(0)).collect();
+            let left = Cell::new(u32::MAX);
+            let shared: Vec<_> = words.iter().map(|word| Ending { word, left: &left }).collect();
+            let (flows, beside) = shared.split_at(2 * FLOW_WORDS);
+            put(flows, Some(beside), Slot(0), &before.0, before.1);
+            left.set(stores);
+            put(flows, Some(beside), Slot(0), &after.0, after.1);
+            let note = place_of_note(flows, Some(beside), Slot(0)).and_then(notes::read);
+            let found = [0, 1].map(|number| parts(&flows::words(flows::flow(flows, number))));
+            match note {
+                Some(note) if note == before.1 => assert_eq!((stores, found), (0, before.0), "{families:?}"),
+                Some(note) => assert_eq!((found, note), after, "{families:?} after {stores} stores"),
+                None => {}
+            }
+            seen[note.map_or(1, |note| if note == before.1 { 0 } else { 2 })] += 1;
+            if left.get() > 0 {
+                break;
+            }
+        }
+        assert!(seen[0] == 1 && seen[1] > 2 && seen[2] > 0, "{families:?}: {seen:?}");
+    }
+}
+
+/// A writer that ended anywhere leaves entries to nothing, half sessions, and buckets that count too many.
+#[test]
+fn an_index_is_mended() {
+    const FLOWS: u32 = 90;
+    // So full that many a key passes a bucket by.
+    let shape = Shape::new(1, draw_multipliers().unwrap());
+    let key = |number: u32| key(number << 24 | number);
+    let filled = || {
+        let world = World::new(shape, FLOWS as usize);
+        for number in 0..FLOWS {
+            assert_eq!(world.insert(&key(number), number), Ok(()));
+        }
+        world
+    };
+    let passed = |world: &World| -> Vec<u64> {
+        world.index.iter().step_by(BUCKET_WORDS).map(|word| word.load(Ordering::Relaxed)).collect()
+    };
+    let (world, expected) = (filled(), filled());
+    for number in (1..FLOWS).step_by(2) {
+        assert!(expected.remove(&key(number), number));
+    }
+    for bucket in (0..shape.words()).step_by(BUCKET_WORDS) {
+        world.index[bucket].store(world.index[bucket].load(Ordering::Relaxed) + 3, Ordering::Relaxed);
+    }
+    let odd = [0xDEAD_BEEF_0000_0000, u64::from(u32::MAX), index::entry(shape.hash(&key(2)), 4)];
+    let free = (0..shape.words()).filter(|at| world.index[*at].load(Ordering::Relaxed) == 0);
+    for (at, odd) in free.collect::<Vec<_>>().into_iter().zip(odd) {
+        world.index[at].store(odd, Ordering::Relaxed);
+    }
+    let hash_of = |number: u32| shape.hash(&key(number));
+    index::mend(&world.index, &shape, |number| number < FLOWS && number.is_multiple_of(2), hash_of);
+    assert_eq!(passed(&world), passed(&expected));
+    for number in 0..FLOWS {
+        let found = number.is_multiple_of(2).then_some(number);
+        assert_eq!(world.find(&key(number)), found);
+        assert_eq!(index::leads_to(&world.index, &shape, hash_of(number), number), found.is_some());
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use opof_dataplane::{FirewallTunnel, TunnelPath};
 use opof_dataplane_linux::{
     AttachMode, Firewall, LifPorts, OpenError, TunnelConfig, UplinkConfig, XdpConfig, XdpPlane,
 };
-use opof_session::plane::{Command, Completion, FastAction, PacketChange, Rule, Slot};
+use opof_session::plane::{Command, Completion, FastAction, Note, PacketChange, Rule, Slot};
 use opof_session::types::{Counters, Lif, MatchKey, Moment};
 use opof_testkit::netns::{NetNs, Port, PortOptions, run, veth};
 use opof_testkit::require;
@@ -258,12 +258,12 @@ pub fn command(plane: &mut XdpPlane, commands: &[Command]) -> Vec<Completion> {
 
 pub fn install(plane: &mut XdpPlane, slot: u32, rules: [Rule; 2]) {
     let slot = Slot(slot);
-    let answers = command(plane, &[Command::Install { slot, rules }]);
+    let answers = command(plane, &[Command::Install { slot, rules, note: Note::default() }]);
     assert_eq!(answers, [Completion::Installed { slot, result: Ok(()) }]);
 }
 
 pub fn remove(plane: &mut XdpPlane, slot: u32, rules: &[Rule; 2]) -> Counters {
-    let command_ = Command::Remove { slot: Slot(slot), keys: rules.map(|rule| rule.key) };
+    let command_ = Command::Remove { slot: Slot(slot), keys: rules.map(|rule| rule.key), note: Note::default() };
     match command(plane, &[command_])[..] {
         [Completion::Removed { slot: Slot(found), result: Ok(counters) }] if found == slot => counters,
         ref answers => panic!("{answers:?}"),

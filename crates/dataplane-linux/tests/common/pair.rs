@@ -10,7 +10,8 @@ use opof_dataplane_linux::probe::{CopyProbe, DROPPED, PortRunner, Probe, REDIREC
 use opof_dataplane_linux::{AttachMode, XdpPlane};
 use opof_session::l3::{Family, NextHop, NextHopId, VlanFlow};
 use opof_session::plane::{
-    Command, Completion, CopyMoment, FastAction, PacketChange, PacketCopy, ReadToken, Route, RouteToken, Rule, Slot,
+    Command, Completion, CopyMoment, FastAction, Note, PacketChange, PacketCopy, ReadToken, Route, RouteToken, Rule,
+    Slot,
 };
 use opof_session::types::{Counters, Direction, Lif, MatchKey};
 use opof_testkit::frames::{self, Rng};
@@ -192,7 +193,10 @@ impl Pair {
             keys.entry(hit.slot).or_default()[hit.direction as usize] = Some(key);
         }
         for (slot, keys) in keys {
-            let answers = command(&mut self.plane, &[Command::Remove { slot, keys: keys.map(Option::unwrap) }]);
+            let answers = command(
+                &mut self.plane,
+                &[Command::Remove { slot, keys: keys.map(Option::unwrap), note: Note::default() }],
+            );
             let [Completion::Removed { result: Ok(counters), .. }] = answers[..] else { panic!("{answers:?}") };
             assert_eq!(counters.inward, self.records[&slot].inward, "{slot:?}");
         }

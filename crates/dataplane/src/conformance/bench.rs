@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use opof_session::l3::NextHopId;
-use opof_session::plane::{Capabilities, Command, Completion, ReadToken, Route, RouteToken, Rule, Slot, Subject};
+use opof_session::plane::{Capabilities, Command, Completion, Note, ReadToken, Route, RouteToken, Rule, Slot, Subject};
 use opof_session::types::{Counters, DirectionCounters, Lif, MatchKey, Moment};
 use opof_wire::SlowPath;
 
@@ -218,7 +218,7 @@ impl<'a> Bench<'a> {
             if taken == 0 && unanswered.count == 0 {
                 return Err(Failure::TookNothing { offered: rest.len() });
             }
-            rest[..taken].iter().for_each(|command| unanswered.push(*command));
+            rest[..taken].iter().for_each(|command| unanswered.push(command));
             rest = &rest[taken..];
             self.wait(unanswered.count)?;
             self.poll(&mut unanswered, &mut answers)?;
@@ -263,7 +263,7 @@ impl<'a> Bench<'a> {
         match answer {
             Completion::Installed { slot, result: Ok(()) } => {
                 let keys = commands.iter().rev().find_map(|command| match command {
-                    Command::Install { slot: of, rules } if of == slot => Some(rules.map(|rule| rule.key)),
+                    Command::Install { slot: of, rules, .. } if of == slot => Some(rules.map(|rule| rule.key)),
                     _ => None,
                 });
                 self.installed.insert(*slot, keys.expect("an answer that fits has its command"));
@@ -276,7 +276,7 @@ impl<'a> Bench<'a> {
     }
 
     pub(super) fn install(&mut self, slot: Slot, rules: [Rule; 2]) -> Result<(), Failure> {
-        for answer in self.command(&[Command::Install { slot, rules }])? {
+        for answer in self.command(&[Command::Install { slot, rules, note: Note::default() }])? {
             check_installed(&answer)?;
         }
         Ok(())
@@ -300,7 +300,7 @@ impl<'a> Bench<'a> {
     /// The final counters.
     pub(super) fn remove(&mut self, slot: Slot) -> Result<Counters, Failure> {
         let keys = *self.installed.get(&slot).expect("a case removes what it installed");
-        match self.command(&[Command::Remove { slot, keys }])?[0] {
+        match self.command(&[Command::Remove { slot, keys, note: Note::default() }])?[0] {
             Completion::Removed { result: Ok(counters), .. } => Ok(counters),
             Completion::Removed { slot, result: Err(error) } => Err(Failure::NotRemoved { slot, error }),
             answer => Err(Failure::WrongAnswer { answer: Box::new(answer), command: None }),
@@ -398,8 +398,8 @@ struct Unanswered {
 }
 
 impl Unanswered {
-    fn push(&mut self, command: Command) {
-        self.by_subject.entry(command.subject()).or_default().push_back(command);
+    fn push(&mut self, command: &Command) {
+        self.by_subject.entry(command.subject()).or_default().push_back(*command);
         self.count += 1;
     }
 
@@ -408,6 +408,7 @@ impl Unanswered {
         let fits = match (command, answer) {
             (Some(Command::Install { .. }), Completion::Installed { .. })
             | (Some(Command::Remove { .. }), Completion::Removed { .. })
+            | (Some(Command::Forget { .. }), Completion::Forgotten { .. })
             | (Some(Command::Route { .. }), Completion::Routed { .. }) => true,
             (Some(Command::Read { token: asked, .. }), Completion::Read { token, .. }) => asked == *token,
             _ => false,

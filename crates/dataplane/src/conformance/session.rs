@@ -2,7 +2,7 @@
 //!
 //! What must not be here: frames, expectations.
 
-use opof_session::plane::{Command, FastAction, PacketChange, Rule, Slot};
+use opof_session::plane::{Command, FastAction, Note, PacketChange, Rule, Slot};
 use opof_session::types::{Lif, MatchKey};
 use opof_wire::{FlowKey, Vid};
 
@@ -58,10 +58,10 @@ impl Session {
     }
 
     pub(super) fn install(&self) -> Command {
-        Command::Install { slot: self.slot, rules: self.rules() }
+        Command::Install { slot: self.slot, rules: self.rules(), note: Note::default() }
     }
 
     pub(super) fn remove(&self) -> Command {
-        Command::Remove { slot: self.slot, keys: self.keys() }
+        Command::Remove { slot: self.slot, keys: self.keys(), note: Note::default() }
     }
 }

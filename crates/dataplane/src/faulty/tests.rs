@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Wake;
 
 use opof_session::l3::VlanFlow;
-use opof_session::plane::{FastAction, PacketChange, ReadToken, Route, RouteToken, Rule};
+use opof_session::plane::{FastAction, Note, PacketChange, ReadToken, Route, RouteToken, Rule};
 use opof_session::types::Lif;
 use opof_wire::{Transport, Vid};
 use proptest::prelude::*;
@@ -39,11 +39,11 @@ fn rules(n: u32) -> [Rule; 2] {
 }
 
 fn install(slot: u32, n: u32) -> Command {
-    Command::Install { slot: Slot(slot), rules: rules(n) }
+    Command::Install { slot: Slot(slot), rules: rules(n), note: Note::default() }
 }
 
 fn remove(slot: u32, n: u32) -> Command {
-    Command::Remove { slot: Slot(slot), keys: rules(n).map(|rule| rule.key) }
+    Command::Remove { slot: Slot(slot), keys: rules(n).map(|rule| rule.key), note: Note::default() }
 }
 
 fn faulty(rates: FaultRates, seed: u64) -> (Faulty<SimPlane>, SimPorts) {
@@ -135,12 +135,12 @@ impl Owner {
             let slot = slot_of(&answer).0;
             let command =
                 self.unanswered.get_mut(&slot).and_then(VecDeque::pop_front).expect("an answer has a command");
-            self.settle(slot, command, answer);
+            self.settle(slot, &command, answer);
             self.trace.push(answer);
         }
     }
 
-    fn settle(&mut self, slot: u32, command: Command, answer: Completion) {
+    fn settle(&mut self, slot: u32, command: &Command, answer: Completion) {
         let state = self.slots.get(&slot).copied();
         match (command, answer, state) {
             (Command::Install { .. }, Completion::Installed { result: Ok(()), .. }, Some(State::Installing(n))) => {
@@ -157,7 +157,7 @@ impl Owner {
                 assert!(forwards(&self.ports, n), "not removed, so still there");
                 self.slots.insert(slot, State::Installed(n));
             }
-            (Command::Read { token: asked, .. }, Completion::Read { token, .. }, _) => assert_eq!(asked, token),
+            (Command::Read { token: asked, .. }, Completion::Read { token, .. }, _) => assert_eq!(*asked, token),
             wrong => panic!("{wrong:?}"),
         }
     }

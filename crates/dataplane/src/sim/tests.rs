@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
-use opof_session::plane::{PacketChange, ReadToken};
+use opof_session::plane::{Note, PacketChange, ReadToken};
 use opof_wire::{SlowPath, Transport, Vid, classify};
 use proptest::prelude::*;
 
@@ -35,11 +35,11 @@ fn poll(plane: &mut SimPlane) -> Vec<Completion> {
 }
 
 fn install(slot: u32, n: u32) -> Command {
-    Command::Install { slot: Slot(slot), rules: rules(n, 0, forward(None)) }
+    Command::Install { slot: Slot(slot), rules: rules(n, 0, forward(None)), note: Note::default() }
 }
 
 fn remove(slot: u32, n: u32) -> Command {
-    Command::Remove { slot: Slot(slot), keys: rules(n, 0, forward(None)).map(|rule| rule.key) }
+    Command::Remove { slot: Slot(slot), keys: rules(n, 0, forward(None)).map(|rule| rule.key), note: Note::default() }
 }
 
 /// Everything that can be done to the device.
@@ -117,13 +117,19 @@ impl Model {
                     self.table.insert(rule.key, (slot, direction, rule.action));
                 }
                 let slot = Slot(slot);
-                Some((Command::Install { slot, rules }, Completion::Installed { slot, result: Ok(()) }))
+                Some((
+                    Command::Install { slot, rules, note: Note::default() },
+                    Completion::Installed { slot, result: Ok(()) },
+                ))
             }
             Step::Remove { slot } => {
                 let (keys, counters) = self.sessions.remove(&slot)?;
                 self.table.retain(|_, (of, _, _)| *of != slot);
                 let slot = Slot(slot);
-                Some((Command::Remove { slot, keys }, Completion::Removed { slot, result: Ok(counters) }))
+                Some((
+                    Command::Remove { slot, keys, note: Note::default() },
+                    Completion::Removed { slot, result: Ok(counters) },
+                ))
             }
             Step::Read { slot } => {
                 let (_, counters) = self.sessions.get(&slot)?;
@@ -265,8 +271,39 @@ fn a_key_that_is_taken() {
 
 #[test]
 #[should_panic(expected = "removal of Slot(0), which is not installed")]
-fn a_removal_twice() {
-    run(&[install(0, 1), remove(0, 1), remove(0, 1)]);
+fn a_removal_of_what_is_forgotten() {
+    run(&[install(0, 1), remove(0, 1), Command::Forget { slot: Slot(0) }, remove(0, 1)]);
+}
+
+#[test]
+#[should_panic(expected = "Slot(0) is forgotten, and was not removed")]
+fn a_session_that_is_forgotten_too_early() {
+    run(&[install(0, 1), Command::Forget { slot: Slot(0) }]);
+}
+
+#[test]
+fn the_next_owner_finds_what_is_kept() {
+    let (mut plane, ports) = SimPlane::new(&[A, B], 8);
+    let kept =
+        |slot, n, note| Command::Install { slot: Slot(slot), rules: rules(n, 0, forward(None)), note: Note([note; 3]) };
+    let Command::Remove { keys, .. } = remove(1, 2) else { unreachable!("a removal") };
+    let leaving = Command::Remove { slot: Slot(1), keys, note: Note([9; 3]) };
+    let commands = [kept(0, 1, 1), kept(1, 2, 2), kept(2, 3, 3), leaving, kept(3, 4, 4), remove(2, 3)];
+    assert_eq!(plane.submit(Moment(0), &commands), commands.len());
+    plane.submit(Moment(0), &[Command::Forget { slot: Slot(2) }]);
+    let mut plane = ports.next_plane();
+    let found = |plane: &mut SimPlane| {
+        let mut all = Vec::new();
+        plane.found(&mut |found| all.push((found.slot.0, found.note.0[0], found.is_whole)));
+        all
+    };
+    assert_eq!(found(&mut plane), [(0, 1, true), (1, 9, false), (3, 4, true)]);
+    assert_eq!(plane.poll(&mut Context::from_waker(Waker::noop()), &mut Vec::new()), Poll::Pending);
+    plane.purge(&[Slot(0)]);
+    assert_eq!(found(&mut plane), [(1, 9, false), (3, 4, true)]);
+    // Its keys are free, and so is its slot.
+    plane.submit(Moment(0), &[kept(0, 1, 5)]);
+    assert_eq!(found(&mut plane), [(0, 5, true), (1, 9, false), (3, 4, true)]);
 }
 
 #[test]
@@ -284,7 +321,7 @@ fn a_read_of_nothing() {
 #[test]
 #[should_panic(expected = "a tag is rewritten only")]
 fn a_rewrite_of_no_tag() {
-    run(&[Command::Install { slot: Slot(0), rules: rules(1, 0, forward(Some(5))) }]);
+    run(&[Command::Install { slot: Slot(0), rules: rules(1, 0, forward(Some(5))), note: Note::default() }]);
 }
 
 #[test]

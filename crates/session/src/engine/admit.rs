@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::lifecycle::Session;
+use super::note::{self, Fate};
 use super::routing::Routing;
 use super::{Engine, EngineConfig, Event};
 use crate::index::Hashed;
@@ -41,7 +42,7 @@ impl Policy {
     }
 
     /// What this device can't do, whatever else is in the table.
-    fn check(&self, spec: &SessionSpec, keys: &[Hashed; 2], routing: &Routing) -> Result<(), AddError> {
+    pub(super) fn check(&self, spec: &SessionSpec, keys: &[Hashed; 2], routing: &Routing) -> Result<(), AddError> {
         for (field, lif) in [("inLif", spec.in_lif), ("outLif", spec.out_lif)] {
             if !self.has_lif(lif) {
                 return Err(AddError::UnknownLif { field, lif });
@@ -90,6 +91,11 @@ impl Policy {
     #[expect(clippy::unused_self, reason = "reads as what it is: a demand of the policy")]
     const fn must(&self, can: bool, field: &'static str, what: &'static str) -> Result<(), AddError> {
         if can { Ok(()) } else { Err(AddError::Unsupported { field, what }) }
+    }
+
+    /// A timeout that was in force, as it is with this engine.
+    pub(super) fn clamp(&self, seconds: u32) -> u32 {
+        seconds.min(self.max_timeout)
     }
 
     /// The timeout in force, and whether it was clamped.
@@ -147,6 +153,11 @@ pub(super) struct BatchPlace {
     index: u32,
 }
 
+impl BatchPlace {
+    /// Of one that came with none: it is accepted already.
+    pub(super) const NONE: Self = Self { batch: u32::MAX, index: 0 };
+}
+
 impl Engine {
     pub(super) fn add(&mut self, now: Moment, ticket: Ticket, sessions: Vec<SessionSpec>, same_tuple: SameTuple) {
         debug_assert!(sessions.len() <= limits::ADD_BATCH, "the caller keeps to the batch size");
@@ -195,12 +206,13 @@ impl Engine {
         }
         spec.timeout_seconds = timeout;
         let rules = rules(&spec, &keys);
+        let note = note::write(&spec, now, Fate::Lives);
         let links = if let Action::Route(links) = &spec.action { Some(**links) } else { None };
         let slot = self.table.insert(Session::installing(now, spec, place), &keys);
         if let Some(links) = links {
             self.routing.refer(slot, &links);
         }
-        self.commands.push_back(Command::Install { slot, rules });
+        self.commands.push_back(Command::Install { slot, rules, note });
         Ok(())
     }
 
@@ -254,12 +266,13 @@ impl Engine {
         let Some(session) = self.table.get(slot) else { return };
         let keys = released
             .unwrap_or_else(|| [Direction::In, Direction::Out].map(|direction| session.packed.match_key(direction)));
-        self.commands.push_back(Command::Remove { slot, keys });
+        let note = note::write(&session.packed.spec(session.timeout_seconds), session.started, session.fate());
+        self.commands.push_back(Command::Remove { slot, keys, note });
     }
 }
 
 /// NAT towards `in_lif` is implied by that towards `out_lif`: it may be told, but not otherwise.
-fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
+pub(super) fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
     if spec.flow.tunnel != Tunnel::None {
         return Ok(());
     }
@@ -278,7 +291,7 @@ fn check_way_back(spec: &SessionSpec, links: &Links) -> Result<(), AddError> {
 }
 
 /// A session as two rules, one for each direction.
-fn rules(spec: &SessionSpec, keys: &[Hashed; 2]) -> [Rule; 2] {
+pub(super) fn rules(spec: &SessionSpec, keys: &[Hashed; 2]) -> [Rule; 2] {
     let (changes, copy) = (changes(spec), copy(spec));
     [(keys[0].key, spec.out_lif, changes[0]), (keys[1].key, spec.in_lif, changes[1])].map(|(key, to, change)| {
         let action = match spec.action {

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::Engine;
 use super::admit::BatchPlace;
+use super::note::Fate;
 use crate::index::Keyed;
 use crate::limits;
 use crate::packed::Packed;
@@ -21,7 +22,7 @@ use super::sweep::SweepId;
 pub(super) struct Session {
     pub(super) packed: Packed,
     /// The timeout in force.
-    timeout_seconds: u32,
+    pub(super) timeout_seconds: u32,
     pub(super) state: State,
     place: BatchPlace,
     pub(super) started: Moment,
@@ -75,6 +76,12 @@ impl Session {
         }
     }
 
+    /// One that an engine before this one has taken in.
+    pub(super) fn adopted(spec: SessionSpec, started: Moment, state: State, outcome: Outcome) -> Self {
+        let ending = (outcome != Outcome::Silent).then(|| Box::new(Ending { outcome, ..Ending::default() }));
+        Self { state, started, ending, ..Self::installing(started, spec, BatchPlace::NONE) }
+    }
+
     /// Nothing, as long as it does not end.
     pub(super) fn ending(&self) -> Ending {
         self.ending.as_deref().copied().unwrap_or_default()
@@ -84,8 +91,20 @@ impl Session {
         self.ending.get_or_insert_default()
     }
 
+    /// What is to become of it, should this engine end before it does.
+    pub(super) fn fate(&self) -> Fate {
+        match (self.state, self.ending().outcome) {
+            (State::Installing | State::Established, _) => Fate::Lives,
+            (State::Overtaken | State::Detaching | State::Detached, _) => Fate::Waits,
+            (State::Closing, Outcome::Silent) => Fate::Goes,
+            (State::Closing, Outcome::Closed(reason)) => Fate::Closes(reason),
+            // Whoever deletes it may not get the answer any more.
+            (State::Closing, Outcome::Deleted { .. }) => Fate::Closes(CloseReason::Deleted),
+        }
+    }
+
     /// When it closes if no packet comes after those that `counters` know of.
-    fn deadline(&self, counters: &Counters) -> Moment {
+    pub(super) fn deadline(&self, counters: &Counters) -> Moment {
         let last = counters.last_seen.map_or(self.started, |seen| seen.max(self.started));
         last.saturating_add(Duration::from_secs(u64::from(self.timeout_seconds)))
     }
@@ -123,6 +142,7 @@ impl Engine {
                 self.answer_parked(slot, counters);
             }
             Completion::Removed { slot, result: Err(_) } => self.apply(now, slot, state::Event::RemoveFailed),
+            Completion::Forgotten { .. } => {}
             Completion::Read { slot, token, counters } if token == AGING => self.age(now, slot, &counters),
             Completion::Read { slot: _, token, counters } => self.answer_read(token, counters),
             Completion::Routed { token, result } => self.handle_routed(now, token, result),
@@ -217,6 +237,10 @@ impl Engine {
                 self.wheel.cancel(slot);
                 let gone = self.table.remove(slot);
                 if let Some(gone) = gone {
+                    // Of one that was not installed nothing is kept.
+                    if gone.ending().install_error.is_none() {
+                        self.commands.push_back(Command::Forget { slot });
+                    }
                     self.forget_links(slot, gone.packed.links());
                     self.settle_sweep(&gone);
                 }
@@ -249,14 +273,19 @@ impl Engine {
             }
             Outcome::Closed(reason) => {
                 let record = record(reason);
-                match reason {
-                    CloseReason::Timeout => self.statistics.timed_out += 1,
-                    CloseReason::Deleted => self.statistics.deleted += 1,
-                    CloseReason::Reset | CloseReason::NextHopGone => self.statistics.withdrawn += 1,
-                }
-                self.append_closed(record);
+                self.close(record);
             }
         }
+    }
+
+    /// Counts a session that is gone, and reports it.
+    pub(super) fn close(&mut self, record: ClosedRecord) {
+        match record.reason {
+            CloseReason::Timeout => self.statistics.timed_out += 1,
+            CloseReason::Deleted => self.statistics.deleted += 1,
+            CloseReason::Reset | CloseReason::NextHopGone => self.statistics.withdrawn += 1,
+        }
+        self.append_closed(record);
     }
 }
 

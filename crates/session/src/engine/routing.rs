@@ -78,6 +78,22 @@ impl Routing {
         Self { next_hops_max, ..Self::default() }
     }
 
+    /// Has these, as the plane does.
+    pub(super) fn adopt(
+        &mut self,
+        next_hops: impl IntoIterator<Item = NextHop>,
+        vlan_flows: impl IntoIterator<Item = VlanFlow>,
+    ) {
+        for hop in next_hops {
+            if self.next_hops.len() < self.next_hops_max {
+                self.next_hops.insert(hop.id, hop);
+            } else {
+                self.doomed.single.push_back(hop.id);
+            }
+        }
+        self.vlan_flows.extend(vlan_flows.into_iter().map(|flow| (flow.vlan, flow.lif)));
+    }
+
     /// True for one that takes packets of `family`, where that is known.
     pub(super) fn has_next_hop(&self, id: NextHopId, family: Option<Family>) -> bool {
         self.next_hops.get(&id).is_some_and(|hop| family.is_none_or(|family| hop.family == family))

@@ -1,7 +1,8 @@
 //! The engine against a plane of a few lines that answers when it is told to.
 
+mod adopt;
 mod model;
 mod nat;
-mod plane;
+pub(super) mod plane;
 mod routing;
 mod stories;

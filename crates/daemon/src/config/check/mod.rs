@@ -12,7 +12,9 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::fields::Fields;
-use super::model::{ClientLimits, Config, DataPlaneConfig, LogConfig, LogFormat, SessionsConfig, XdpMode};
+use super::model::{
+    AtStop, ClientLimits, Config, DataPlaneConfig, LogConfig, LogFormat, PIN_DIR, SessionsConfig, XdpMode,
+};
 use super::source::{Document, Mistake, Place, Section};
 use crate::limits;
 
@@ -58,7 +60,9 @@ fn data_plane(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<DataPl
     let mut fields = Fields::of(section, mistakes);
     let modes = [("auto", XdpMode::Auto), ("native", XdpMode::Native), ("generic", XdpMode::Generic)];
     let mode = fields.choice("mode", &modes).unwrap_or_default();
-    let pin_dir = PathBuf::from(fields.text("pin_dir").unwrap_or("/sys/fs/bpf/opof"));
+    let stops = [("keep", AtStop::Keep), ("remove", AtStop::Remove)];
+    let at_stop = fields.choice("at_stop", &stops).unwrap_or_default();
+    let pin_dir = PathBuf::from(fields.text("pin_dir").unwrap_or(PIN_DIR));
     if !pin_dir.is_absolute() {
         fields.wrong("pin_dir", "must be an absolute path on a BPF file system, such as \"/sys/fs/bpf/opof\"");
     }
@@ -70,7 +74,7 @@ fn data_plane(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<DataPl
         return None;
     }
     let is_xdp = fields.choice("kind", &[("xdp", true), ("sim", false)])?;
-    Some(if is_xdp { DataPlaneConfig::Xdp { mode, pin_dir } } else { DataPlaneConfig::Sim })
+    Some(if is_xdp { DataPlaneConfig::Xdp { mode, pin_dir, at_stop } } else { DataPlaneConfig::Sim })
 }
 
 fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
 
-use opof_session::plane::{Capabilities, Command, Completion, ReadToken, Rule, Slot};
+use opof_session::plane::{Capabilities, Command, Completion, Note, ReadToken, Rule, Slot};
 use opof_session::types::{Counters, MatchKey, Moment};
 use opof_wire::SlowPath;
 
@@ -218,8 +218,8 @@ struct Clinging {
 }
 
 impl Clinging {
-    fn execute(&mut self, now: Moment, command: Command) -> Completion {
-        assert_eq!(self.plane.submit(now, &[command]), 1);
+    fn execute(&mut self, now: Moment, command: &Command) -> Completion {
+        assert_eq!(self.plane.submit(now, &[*command]), 1);
         let mut answers = Vec::new();
         assert!(self.plane.poll(&mut Context::from_waker(Waker::noop()), &mut answers).is_ready());
         answers[0]
@@ -228,12 +228,12 @@ impl Clinging {
     fn remove(&mut self, now: Moment, slot: Slot, keys: [MatchKey; 2]) -> Completion {
         if self.removal == Removal::Pretended {
             self.left.insert(slot, keys);
-            return match self.execute(now, Command::Read { slot, token: ReadToken(0) }) {
+            return match self.execute(now, &Command::Read { slot, token: ReadToken(0) }) {
                 Completion::Read { counters, .. } => Completion::Removed { slot, result: Ok(counters) },
                 other => panic!("{other:?}"),
             };
         }
-        let answer = self.execute(now, Command::Remove { slot, keys });
+        let answer = self.execute(now, &Command::Remove { slot, keys, note: Note::default() });
         if let Completion::Removed { result: Ok(counters), .. } = answer {
             add(self.kept.0.entry(slot).or_default(), &counters);
             add(self.kept.1.entry(keys[0]).or_default(), &counters);
@@ -247,13 +247,13 @@ impl Clinging {
         let in_the_way = |of: &Slot, keys: &[MatchKey; 2]| *of == slot || keys.iter().any(|key| wanted.contains(key));
         let gone: Vec<_> = self.left.extract_if(|of, keys| in_the_way(of, keys)).collect();
         for (slot, keys) in gone {
-            self.execute(now, Command::Remove { slot, keys });
+            self.execute(now, &Command::Remove { slot, keys, note: Note::default() });
         }
-        self.execute(now, Command::Install { slot, rules })
+        self.execute(now, &Command::Install { slot, rules, note: Note::default() })
     }
 
     fn read(&mut self, now: Moment, slot: Slot, token: ReadToken) -> Completion {
-        let mut answer = self.execute(now, Command::Read { slot, token });
+        let mut answer = self.execute(now, &Command::Read { slot, token });
         let kept = match self.removal {
             Removal::Pretended => None,
             Removal::CountersStayWithSlot => self.kept.0.get(&slot),
@@ -282,10 +282,10 @@ impl DataPlane for Clinging {
     fn submit(&mut self, now: Moment, commands: &[Command]) -> usize {
         for command in commands {
             let answer = match *command {
-                Command::Remove { slot, keys } => self.remove(now, slot, keys),
-                Command::Install { slot, rules } => self.install(now, slot, rules),
+                Command::Remove { slot, keys, .. } => self.remove(now, slot, keys),
+                Command::Install { slot, rules, .. } => self.install(now, slot, rules),
                 Command::Read { slot, token } => self.read(now, slot, token),
-                Command::Route { .. } => self.execute(now, *command),
+                Command::Forget { .. } | Command::Route { .. } => self.execute(now, command),
             };
             self.answers.push(answer);
         }

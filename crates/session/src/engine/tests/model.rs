@@ -8,8 +8,9 @@ use proptest::prelude::*;
 
 use super::nat::behind;
 use super::plane::{SECOND, World, config, next_hop, one_armed, routed_by, spec};
+use crate::engine::EngineConfig;
 use crate::l3::L3Error;
-use crate::plane::{InstallError, RouteError};
+use crate::plane::{InstallError, Note, RouteError};
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
 use crate::types::{Direction, SessionId, SessionSpec};
 
@@ -28,6 +29,7 @@ enum Act {
     RouteFault(bool),
     Collect,
     List,
+    Restart,
 }
 
 /// What sessions and packets of the histories are like.
@@ -87,6 +89,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => any::<bool>().prop_map(Act::RouteFault),
         1 => Just(Act::Collect),
         1 => Just(Act::List),
+        1 => Just(Act::Restart),
     ];
     proptest::collection::vec(act, 1..80)
 }
@@ -139,6 +142,23 @@ impl Ledger {
             if let Some(view) = view.filter(|_| !recorded) {
                 self.end(view.spec.id.0, view.counters.inward.packets + view.counters.outward.packets);
             }
+        }
+    }
+
+    /// The engine is gone. What it has not answered is never answered; what the plane has of it goes on, promised or not.
+    fn restart(&mut self, world: &mut World, config: &EngineConfig) {
+        // A log that outlives it is another subject.
+        self.collect(world);
+        assert_eq!(world.restart(config), [], "there is nothing that it can't go on with");
+        self.adds.clear();
+        self.deletes.clear();
+        self.sweeps.clear();
+        self.hops.clear();
+        for found in world.found() {
+            let Note([id, ..]) = found.note;
+            let ended = self.ended.get(&id).copied().unwrap_or_default();
+            let accepted = self.accepted.entry(id).or_default();
+            *accepted = (*accepted).max(ended + 1);
         }
     }
 
@@ -195,6 +215,7 @@ proptest! {
                         ledger.collect(&mut world);
                     }
                 }
+                Act::Restart => ledger.restart(&mut world, &config),
                 Act::List => {
                     let rows = NonZeroU32::new(100).unwrap();
                     let ticket = world.send(RequestBody::List { from: SessionId(0), skip: 0, rows });

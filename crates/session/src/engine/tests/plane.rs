@@ -8,9 +8,11 @@ use core::time::Duration;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
-use crate::engine::{Engine, EngineConfig, Event, Input};
-use crate::l3::{Family, Link, Links, NextHop, NextHopId, Tunnel};
-use crate::plane::{Capabilities, Command, Completion, InstallError, RemoveError, Route, RouteError, Rule, Slot};
+use crate::engine::{Engine, EngineConfig, Event, Input, Unadoptable};
+use crate::l3::{Family, Link, Links, NextHop, NextHopId, Tunnel, VlanFlow};
+use crate::plane::{
+    Capabilities, Command, Completion, Found, InstallError, Note, RemoveError, Route, RouteError, Rule, Slot,
+};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, SameTuple, Ticket};
 use crate::types::{Action, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
 
@@ -30,7 +32,7 @@ pub(super) fn config() -> EngineConfig {
 }
 
 /// A UDP session from port `port` with 10 s of idle time.
-pub(super) fn spec(id: u64, port: u16) -> SessionSpec {
+pub(in crate::engine) fn spec(id: u64, port: u16) -> SessionSpec {
     let addresses = Addresses::V4 { source: [10, 0, 0, 1], destination: [10, 1, 0, 3] };
     let (source_port, destination_port, transport) = (port, 53, Transport::Udp);
     SessionSpec {
@@ -79,9 +81,12 @@ pub(super) fn routed_by(id: u32) -> Action {
 /// Engine, plane and time in one, driven as a daemon would.
 pub(super) struct World {
     pub(super) engine: Engine,
+    capabilities: Capabilities,
     pub(super) now: Moment,
     pub(super) table: HashMap<MatchKey, Slot>,
     pub(super) counters: HashMap<Slot, Counters>,
+    /// With each slot, until it is forgotten.
+    pub(super) kept: HashMap<Slot, (Note, [Rule; 2])>,
     /// Answers are held back while this is set.
     pub(super) hold: bool,
     pub(super) install_faults: VecDeque<InstallError>,
@@ -110,9 +115,11 @@ impl World {
     pub(super) fn over(config: &EngineConfig, capabilities: Capabilities) -> Self {
         Self {
             engine: Engine::new(config, capabilities),
+            capabilities,
             now: Moment(1000 * SECOND),
             table: HashMap::new(),
             counters: HashMap::new(),
+            kept: HashMap::new(),
             hold: false,
             install_faults: VecDeque::new(),
             remove_faults: 0,
@@ -233,7 +240,7 @@ impl World {
     fn run(&mut self) {
         loop {
             while let Some(command) = self.engine.poll_command() {
-                let completion = self.execute(command);
+                let completion = self.execute(&command);
                 self.held.push_back(completion);
             }
             self.replies.extend(std::iter::from_fn(|| self.engine.poll_reply()));
@@ -246,9 +253,9 @@ impl World {
         }
     }
 
-    fn execute(&mut self, command: Command) -> Completion {
-        match command {
-            Command::Install { slot, rules } => {
+    fn execute(&mut self, command: &Command) -> Completion {
+        match *command {
+            Command::Install { slot, rules, note } => {
                 assert!(!self.counters.contains_key(&slot), "a slot is free when it is installed");
                 if let Some(error) = self.install_faults.pop_front() {
                     return Completion::Installed { slot, result: Err(error) };
@@ -258,10 +265,14 @@ impl World {
                     assert!(taken.is_none_or(|old| self.stuck.contains(&old)), "a key is free when it is installed");
                 }
                 self.counters.insert(slot, Counters::default());
+                self.kept.insert(slot, (note, rules));
                 self.rules = Some(rules);
                 Completion::Installed { slot, result: Ok(()) }
             }
-            Command::Remove { slot, keys } => {
+            Command::Remove { slot, keys, note } => {
+                if let Some((kept, _)) = self.kept.get_mut(&slot) {
+                    *kept = note;
+                }
                 if self.remove_faults > 0 {
                     self.remove_faults -= 1;
                     self.stuck.insert(slot);
@@ -273,7 +284,14 @@ impl World {
                         self.table.remove(&key);
                     }
                 }
-                Completion::Removed { slot, result: Ok(self.counters.remove(&slot).unwrap_or_default()) }
+                Completion::Removed { slot, result: Ok(self.counters.get(&slot).copied().unwrap_or_default()) }
+            }
+            Command::Forget { slot } => {
+                let removed =
+                    self.kept.remove(&slot).is_some_and(|(_, rules)| !self.leads_to(slot, &rules).contains(&true));
+                assert!(removed, "what is forgotten was kept, and is removed");
+                self.counters.remove(&slot);
+                Completion::Forgotten { slot }
             }
             Command::Read { slot, token } => Completion::Read { slot, token, counters: self.counters[&slot] },
             Command::Route { route, token } => {
@@ -284,6 +302,46 @@ impl World {
                 Completion::Routed { token, result }
             }
         }
+    }
+
+    /// Which of the rules' keys are the slot's.
+    fn leads_to(&self, slot: Slot, rules: &[Rule; 2]) -> [bool; 2] {
+        rules.map(|rule| self.table.get(&rule.key) == Some(&slot))
+    }
+
+    /// Everything as the plane has it.
+    pub(super) fn found(&self) -> Vec<Found> {
+        let found = self.kept.iter().map(|(slot, (note, rules))| Found {
+            slot: *slot,
+            rules: *rules,
+            note: *note,
+            counters: self.counters[slot],
+            is_whole: self.leads_to(*slot, rules) == [true; 2],
+        });
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable_by_key(|found| found.slot);
+        found
+    }
+
+    /// The engine is gone, with everything that it has not said and every answer that it was not given. Another one goes on with
+    /// what the plane has.
+    pub(super) fn restart(&mut self, config: &EngineConfig) -> Vec<(Slot, Unadoptable)> {
+        self.held.clear();
+        self.stuck.clear();
+        self.engine = Engine::new(config, self.capabilities);
+        let vlan_flows = self.vlan_flows.iter().map(|(vlan, lif)| VlanFlow { vlan: *vlan, lif: *lif });
+        self.engine.adopt_routes(self.next_hops.values().copied(), vlan_flows);
+        let left = self.adopt(&self.found());
+        self.run();
+        left
+    }
+
+    /// What the engine can't go on with.
+    pub(super) fn adopt(&mut self, found: &[Found]) -> Vec<(Slot, Unadoptable)> {
+        let left = found.iter().filter_map(|found| Some((found.slot, self.engine.adopt(found).err()?)));
+        let left = left.collect();
+        self.engine.end_adoption();
+        left
     }
 
     fn route(&mut self, route: Route) {
