@@ -37,6 +37,11 @@ impl Bench {
         Ok(Self { opofd: Opofd::start(&net.device, &lifs("[\"wire1\", \"wire1b\"]", bond))?, net })
     }
 
+    /// The daemon, for something to be done to it, and what is around it.
+    pub fn parts(&mut self) -> (&mut Opofd, &Topology) {
+        (&mut self.opofd, &self.net)
+    }
+
     /// Waits until `port` has received `packets` since `before`, and then that it receives no more. Returns how much it
     /// did receive, be it too little.
     pub fn arrived(&self, port: &Port, before: &LinkCounters, packets: u64) -> Result<LinkCounters, Error> {

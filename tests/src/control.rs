@@ -73,6 +73,16 @@ impl Opofd {
         self.add_in(Dialect::V1, session)
     }
 
+    /// Offloads many sessions; an error when one was refused.
+    pub fn add_all(&self, sessions: Vec<SessionSpec>) -> Result<(), Error> {
+        let sessions = sessions.into_iter().map(Into::into);
+        let outcome = self.call("add sessions", async |client| Ok(client.add(sessions).await?))?;
+        match outcome.refused.first() {
+            None => Ok(()),
+            Some(refused) => Err(self.error("add sessions", &refused.reason.to_string())),
+        }
+    }
+
     /// The same in one of the published dialects.
     pub fn add_in(&self, dialect: Dialect, session: SessionSpec) -> Result<(), Error> {
         let outcome =

@@ -15,6 +15,8 @@ pub const UDP_PAYLOAD: u64 = 1400;
 pub const UDP_GREETING: u64 = 4;
 /// Below what a veth pair carries without a loss on a busy machine.
 const UDP_RATE: &str = "50M";
+/// Of a connection beside other traffic.
+const PACED_RATE: &str = "100M";
 
 const SERVER_BOUND: Duration = Duration::from_secs(10);
 /// What a test may take beyond its own duration.
@@ -28,21 +30,25 @@ const SLOWEST: u64 = 12_500_000;
 pub enum Amount {
     /// As much as fits into this time.
     Seconds(u32),
+    /// For this time, of which TCP takes [`PACED_RATE`] as well: rings that hold other frames too have room.
+    Paced(u32),
     /// This much payload.
     Bytes(u64),
 }
 
 impl Amount {
-    fn arguments(self) -> [String; 2] {
+    fn arguments(self) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         match self {
-            Self::Seconds(seconds) => ["--time".to_owned(), seconds.to_string()],
-            Self::Bytes(bytes) => ["--bytes".to_owned(), bytes.to_string()],
+            Self::Seconds(seconds) => words(&["--time", &seconds.to_string()]),
+            Self::Paced(seconds) => words(&["--time", &seconds.to_string(), "--bitrate", PACED_RATE]),
+            Self::Bytes(bytes) => words(&["--bytes", &bytes.to_string()]),
         }
     }
 
     fn bound(self) -> Duration {
         let own = match self {
-            Self::Seconds(seconds) => seconds.into(),
+            Self::Seconds(seconds) | Self::Paced(seconds) => seconds.into(),
             Self::Bytes(bytes) => bytes / SLOWEST,
         };
         Duration::from_secs(own) + SLACK

@@ -34,6 +34,8 @@ pub struct Opofd {
     process: Process,
     directory: tempfile::TempDir,
     pins: PathBuf,
+    /// What is started.
+    binary: PathBuf,
 }
 
 impl Opofd {
@@ -49,8 +51,9 @@ impl Opofd {
         for (name, text) in [("server.crt", cert), ("server.key", key), ("opofd.toml", config)] {
             fs::write(directory.path().join(name), text).map_err(Error::io("write the daemon's files"))?;
         }
-        let process = spawn(device, directory.path())?;
-        let mut opofd = Self { namespace: Arc::clone(device), process, directory, pins };
+        let binary = binary()?;
+        let process = spawn(&binary, device, directory.path())?;
+        let mut opofd = Self { namespace: Arc::clone(device), process, directory, pins, binary };
         opofd.wait_until_ready()?;
         Ok(opofd)
     }
@@ -61,9 +64,25 @@ impl Opofd {
         Ok(())
     }
 
+    /// An orderly stop, by a signal.
+    pub fn stop(&mut self) -> Result<(), Error> {
+        let status = self.process.terminate(STOP_BOUND)?;
+        if status.success() { Ok(()) } else { Err(Error::Opofd { what: format!("ended: {status}"), log: self.log() }) }
+    }
+
+    /// What is started from now on.
+    pub fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
+    }
+
+    /// What is started now.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Starts it again after its end, with the same configuration.
     pub fn start_again(&mut self) -> Result<(), Error> {
-        self.process = spawn(&self.namespace, self.directory.path())?;
+        self.process = spawn(&self.binary, &self.namespace, self.directory.path())?;
         self.wait_until_ready()
     }
 
@@ -108,11 +127,11 @@ impl Drop for Opofd {
     }
 }
 
-fn spawn(namespace: &NetNs, directory: &Path) -> Result<Process, Error> {
+fn spawn(binary: &Path, namespace: &NetNs, directory: &Path) -> Result<Process, Error> {
     let log =
         File::options().create(true).append(true).open(log_file(directory)).map_err(Error::io("make a log file"))?;
     let errors = log.try_clone().map_err(Error::io("share the log file"))?;
-    let mut command = namespace.command(&binary()?.to_string_lossy());
+    let mut command = namespace.command(&binary.to_string_lossy());
     command.arg("--config").arg(directory.join("opofd.toml"));
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     Ok(Process::start("opofd", &mut command)?)
