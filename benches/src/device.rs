@@ -49,8 +49,9 @@ impl Device {
         Ok(Self { namespace, ports, wires, _firewall: firewall, pins: format!("{PINS}{process}") })
     }
 
-    /// opofd's flags for these ports.
+    /// opofd's flags for these ports, on which nothing is left of one before: it would go on with that.
     pub(crate) fn flags(&self) -> Vec<String> {
+        self.clear();
         let mut flags =
             ["--data-plane", "xdp", "--xdp-mode", "native", "--pin-dir", &self.pins].map(str::to_owned).to_vec();
         for (lif, wire) in LIFS.into_iter().zip(&self.ports) {
@@ -68,7 +69,7 @@ impl Device {
         XdpConfig { lifs, sessions, next_hops: 1, mode, pin_dir, copies: None, uplink: None }
     }
 
-    /// Takes off what a killed opofd has left on the ports: it goes on forwarding.
+    /// Takes off what a killed opofd has left on the ports: that goes on forwarding.
     pub(crate) fn clear(&self) {
         // Without one there is nothing.
         let _ = std::fs::remove_dir_all(&self.pins);

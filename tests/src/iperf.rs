@@ -30,7 +30,7 @@ const SLOWEST: u64 = 12_500_000;
 pub enum Amount {
     /// As much as fits into this time.
     Seconds(u32),
-    /// For this time, of which TCP takes [`PACED_RATE`] as well: rings that hold other frames too have room.
+    /// For this time, at 100 Mbit/s also over TCP: so rings that hold other frames have room.
     Paced(u32),
     /// This much payload.
     Bytes(u64),
