@@ -1,5 +1,6 @@
 //! A device of two LIFs on veth ports, in a network namespace of its own, and the far ends of its ports in others.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -54,6 +55,7 @@ impl Device {
         self.clear();
         let mut flags =
             ["--data-plane", "xdp", "--xdp-mode", "native", "--pin-dir", &self.pins].map(str::to_owned).to_vec();
+        flags.extend(["--closed-log".to_owned(), closed_log().display().to_string()]);
         for (lif, wire) in LIFS.into_iter().zip(&self.ports) {
             let value = format!("id={lif},wire={},firewall={}", wire.name, firewall_port(lif));
             flags.extend(["--lif".to_owned(), value]);
@@ -69,11 +71,17 @@ impl Device {
         XdpConfig { lifs, sessions, next_hops: 1, mode, pin_dir, copies: None, uplink: None }
     }
 
-    /// Takes off what a killed opofd has left on the ports: that goes on forwarding.
+    /// Takes off what a killed opofd has left on the ports: that goes on forwarding. And what it has not reported.
     pub(crate) fn clear(&self) {
         // Without one there is nothing.
         let _ = std::fs::remove_dir_all(&self.pins);
+        let _ = std::fs::remove_file(closed_log());
     }
+}
+
+/// Where opofd stores closed sessions.
+fn closed_log() -> PathBuf {
+    std::env::temp_dir().join(format!("opof-bench-{}.redb", std::process::id()))
 }
 
 /// The two LIFs.

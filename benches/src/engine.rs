@@ -108,6 +108,7 @@ impl Bench {
             max_sessions: sessions,
             max_next_hops: 1,
             max_closed: closed as usize,
+            stores_closed: false,
             tcp_timeout: Duration::from_secs(7_440),
             udp_timeout: Duration::from_secs(300),
             max_timeout: Duration::from_secs(LONG.into()),

@@ -1,6 +1,7 @@
 //! A bench with a running device on it, and frames through it.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::time::Duration;
 
 use opof_testkit::netns::{FirewallMode, LinkCounters, Port, Topology, counters};
@@ -28,6 +29,14 @@ impl Bench {
         require(NETWORK)?;
         let net = Topology::new(mode)?;
         Ok(Self { opofd: Opofd::start(&net.device, &lifs("\"wire1\"", "active-standby"))?, net })
+    }
+
+    /// With a closed log that is somewhere else.
+    pub fn with_closed_log(mode: FirewallMode, closed_log: &Path) -> Result<Self, Error> {
+        require(NETWORK)?;
+        let net = Topology::new(mode)?;
+        let lifs = lifs("\"wire1\"", "active-standby");
+        Ok(Self { opofd: Opofd::start_with(&net.device, &lifs, Some(closed_log))?, net })
     }
 
     /// As with a bridge for a firewall, with two cables between client and device that LIF 1 uses like this.

@@ -41,13 +41,19 @@ pub struct Opofd {
 impl Opofd {
     /// Starts it on XDP in `device` with these `[[lif]]` sections, and waits until it answers.
     pub fn start(device: &Arc<NetNs>, lifs: &str) -> Result<Self, Error> {
+        Self::start_with(device, lifs, None)
+    }
+
+    /// The same with its closed log elsewhere than beside its configuration.
+    pub fn start_with(device: &Arc<NetNs>, lifs: &str, closed_log: Option<&Path>) -> Result<Self, Error> {
         require_bpffs()?;
         remove_leftovers();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let pins = Path::new(BPFFS).join(format!("{PIN_PREFIX}{}-{number}", std::process::id()));
         let directory = tempfile::tempdir().map_err(Error::io("make a temporary directory"))?;
         let (cert, key) = certificate()?;
-        let config = config(directory.path(), &pins) + lifs;
+        let beside = directory.path().join("closed.redb");
+        let config = config(directory.path(), &pins, closed_log.unwrap_or(&beside)) + lifs;
         for (name, text) in [("server.crt", cert), ("server.key", key), ("opofd.toml", config)] {
             fs::write(directory.path().join(name), text).map_err(Error::io("write the daemon's files"))?;
         }
@@ -141,13 +147,15 @@ fn log_file(directory: &Path) -> PathBuf {
     directory.join("opofd.log")
 }
 
-fn config(directory: &Path, pins: &Path) -> String {
-    let (directory, pins) = (directory.display(), pins.display());
+fn config(directory: &Path, pins: &Path, closed_log: &Path) -> String {
+    let (directory, pins, closed_log) = (directory.display(), pins.display(), closed_log.display());
     format!(
         r#"[[listener]]
 address = "{ADDRESS}"
 tls = {{ cert = "{directory}/server.crt", key = "{directory}/server.key" }}
 profile = "spec"
+[sessions]
+closed_log = "{closed_log}"
 [data_plane]
 kind = "xdp"
 pin_dir = "{pins}"

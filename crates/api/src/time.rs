@@ -15,9 +15,9 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// The time of day at `moment`, before or after the anchor.
+    /// The time of day at `moment`, before or after the anchor; of one that is before the clock's zero in two's complement.
     pub fn timestamp(&self, moment: Moment) -> Timestamp {
-        let unix = i128::from(self.unix_nanos) + i128::from(moment.0) - i128::from(self.moment.0);
+        let unix = i128::from(self.unix_nanos) + i128::from(moment.0.cast_signed()) - i128::from(self.moment.0);
         let seconds = i64::try_from(unix.div_euclid(NANOS)).expect("two u64 of nanoseconds are less than 2^36 seconds");
         let nanos = i32::try_from(unix.rem_euclid(NANOS)).expect("a remainder of 10^9");
         Timestamp { seconds, nanos }
@@ -51,7 +51,7 @@ mod tests {
             let stamp = WallClock { moment: Moment(anchor), unix_nanos }.timestamp(Moment(moment));
             prop_assert!((0..1_000_000_000).contains(&stamp.nanos));
             let unix = i128::from(stamp.seconds) * NANOS + i128::from(stamp.nanos);
-            prop_assert_eq!(unix - i128::from(unix_nanos), i128::from(moment) - i128::from(anchor));
+            prop_assert_eq!(unix - i128::from(unix_nanos), i128::from(moment.cast_signed()) - i128::from(anchor));
         }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn adopt(engine: &mut Engine, plane: &mut dyn DataPlane, now: Moment)
     let (mut found, mut left) = (0_u64, Vec::new());
     plane.found(&mut |session| {
         found += 1;
-        if let Err(error) = engine.adopt(session) {
+        if let Err(error) = engine.adopt(now, session) {
             if left.len() < limits::UNADOPTED_LOGGED {
                 tracing::error!(slot = session.slot.0, %error, "can't go on with a session of the daemon before this one");
             }
@@ -31,7 +31,7 @@ pub(crate) fn adopt(engine: &mut Engine, plane: &mut dyn DataPlane, now: Moment)
     if !left.is_empty() {
         plane.purge(&left);
     }
-    engine.end_adoption();
+    engine.end_adoption(now);
     if found > 0 {
         let adopted = engine.statistics().adopted;
         let (taken_out, closing) = (left.len(), found - adopted - left.len() as u64);

@@ -15,12 +15,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::access::Role;
 use crate::clock::Clock;
-use crate::config::{Address, AtStop, Config, DataPlaneConfig, Listener, Security};
+use crate::config::{Address, AtStop, ClosedLogConfig, Config, DataPlaneConfig, Listener, Security};
 use crate::driver::{DriverHandle, RunningDriver, Seat};
 use crate::error::StartError;
 use crate::listen::Listening;
 use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
+use crate::store::{ClosedStore, Restored, StoreError};
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
 use crate::{adopt, limits, plane};
 
@@ -39,17 +40,23 @@ impl Daemon {
         for listener in &config.listeners {
             open.push(Open::new(listener, certificate.as_ref(), &clock).await?);
         }
+        let stored = closed_log(config)?.map(|path| ClosedStore::open(&path, &clock)).transpose()?;
         let (mut plane, ports) = plane::open(config)?;
         // Not before everything is open: a start that fails says so in one line and nothing else.
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
-        let mut engine = Engine::new(&engine_config(config), plane.capabilities());
+        let engine_config = EngineConfig { stores_closed: stored.is_some(), ..engine_config(config) };
+        let mut engine = Engine::new(&engine_config, plane.capabilities());
+        let (store, restored) = stored.unzip();
+        if let Some(Restored { records, last }) = restored {
+            engine.restore_closed(records, last);
+        }
         adopt::adopt(&mut engine, plane.as_mut(), clock.now());
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
-        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat)
+        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
         let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
         let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
@@ -111,10 +118,27 @@ fn self_signed(config: &Config, clock: &Clock) -> Result<Option<SelfSigned>, Sta
     Ok(Some(SelfSigned::in_folder(&state.join("self-signed"), clock.time_of_day())?))
 }
 
+/// Where closed records are stored; `None` where they are kept in memory alone.
+fn closed_log(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    match (&config.sessions.closed_log, &config.data_plane) {
+        (ClosedLogConfig::Memory, _) | (ClosedLogConfig::Default, DataPlaneConfig::Sim) => Ok(None),
+        (ClosedLogConfig::File(path), _) => Ok(Some(path.clone())),
+        (ClosedLogConfig::Default, DataPlaneConfig::Xdp { pin_dir, .. }) => {
+            let Some(state) = tls::state_folder(|name| std::env::var_os(name)) else {
+                return Err(StoreError::NoFolder.into());
+            };
+            // Each opofd of a machine has a pin directory of its own.
+            let name = pin_dir.file_name().unwrap_or_default().to_string_lossy();
+            Ok(Some(state.join(format!("closed-{name}.redb"))))
+        }
+    }
+}
+
 fn engine_config(config: &Config) -> EngineConfig {
     EngineConfig {
         max_sessions: config.sessions.max,
         max_closed: config.sessions.closed_max,
+        stores_closed: false,
         max_next_hops: config.sessions.next_hops_max as usize,
         tcp_timeout: config.sessions.tcp_timeout,
         udp_timeout: config.sessions.udp_timeout,

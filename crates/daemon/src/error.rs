@@ -5,6 +5,7 @@ use std::io;
 use opof_dataplane_linux::OpenError;
 
 use crate::config::{Address, ConfigError};
+use crate::store::StoreError;
 use crate::tls::TlsError;
 
 /// Why a daemon did not start.
@@ -24,6 +25,9 @@ pub enum StartError {
     /// A certificate or key can't be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
+    /// The closed log can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The data plane could not be opened.
     #[error("data plane: {0}")]
     Plane(#[from] OpenError),
@@ -45,6 +49,7 @@ impl StartError {
             Self::Listen { .. } => 3,
             Self::Tls(_) => 4,
             Self::Plane(_) => 5,
+            Self::Store(_) => 7,
             Self::System { .. } => EXIT_FAILED,
         }
     }

@@ -20,7 +20,9 @@ pub mod rate;
 mod serve;
 pub mod service;
 pub mod shutdown;
+mod store;
 pub mod tls;
 
 pub use self::daemon::{Daemon, Notice, RunningDaemon};
 pub use self::error::{EXIT_FAILED, StartError};
+pub use self::store::StoreError;

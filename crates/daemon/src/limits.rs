@@ -51,6 +51,10 @@ pub const CLAMPS_LOGGED: u32 = 5;
 pub const UNADOPTED_LOGGED: usize = 10;
 /// Closed records that are logged at once when the daemon ends before anybody collected them.
 pub const LEFTOVERS: u32 = 1024;
+/// Closed records that are stored together, and as many that no longer are: 1.5 MiB.
+pub const STORE_BATCH: usize = 16_384;
+/// How long after a failure the closed log is tried again.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// Settled loans that wait for the driver. Each loan is settled once, so this never overflows.
 pub const SETTLES: usize = opof_session::limits::LOANS;
 /// How long requests under way may take to finish when the daemon stops.

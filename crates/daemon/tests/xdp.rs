@@ -19,6 +19,7 @@ const ADDRESS: &str = "127.0.0.1:3443";
 struct Device {
     topology: Topology,
     pins: PathBuf,
+    state: tempfile::TempDir,
     client: RawSocket,
     at_server: Capture,
     at_firewall: Capture,
@@ -33,7 +34,8 @@ impl Device {
         let at_server = Capture::start(&topology.server.port).unwrap();
         let at_firewall = Capture::start(&topology.firewall_a).unwrap();
         let pins = PathBuf::from(format!("/sys/fs/bpf/{}", topology.device.name()));
-        Self { topology, pins, client, at_server, at_firewall }
+        let state = tempfile::tempdir().unwrap();
+        Self { topology, pins, state, client, at_server, at_firewall }
     }
 
     fn start(&self, sessions: u32, at_stop: &str) -> Process {
@@ -42,6 +44,7 @@ impl Device {
         command.args(["--data-plane", "xdp", "--max-sessions", &sessions, "--pin-dir", pins, "--at-stop", at_stop]);
         command.args(["--lif", "id=1,wire=wire1,firewall=fw1", "--lif", "id=2,wire=wire2,firewall=fw2"]);
         command.args(["--listener", &format!("address={ADDRESS},plaintext=true"), "--log-level", "warn"]);
+        command.arg("--closed-log").arg(self.state.path().join("closed.redb"));
         Process::start("opofd", command.stdin(Stdio::null())).unwrap()
     }
 

@@ -80,8 +80,8 @@ pub(crate) struct Table {
 pub(crate) struct Kept {
     pub(crate) note: Note,
     pub(crate) directions: [NewFlow; 2],
-    /// Both directions are led here.
-    pub(crate) is_whole: bool,
+    /// Which directions programs are led to.
+    pub(crate) forwarded: [bool; 2],
 }
 
 /// The numbers of a session's flows.
@@ -176,10 +176,10 @@ impl Table {
         let note = self.note(slot)?;
         let numbers = numbers(slot);
         let directions = numbers.map(|number| parts(&flows::words(flows::flow(self.flows.words(), number))));
-        let leads = |(number, (key, _)): (u32, &NewFlow)| {
-            index::leads_to(self.index.words(), &self.shape, self.shape.hash(key), number)
+        let leads = |at: usize| {
+            index::leads_to(self.index.words(), &self.shape, self.shape.hash(&directions[at].0), numbers[at])
         };
-        Some(Kept { note, directions, is_whole: numbers.into_iter().zip(&directions).all(leads) })
+        Some(Kept { note, directions, forwarded: [leads(0), leads(1)] })
     }
 
     /// Leads nobody to a slot without a note, and puts the rest of the index in order: the process before may have ended in the middle of

@@ -127,13 +127,13 @@ fn what_a_plane_leaves_the_next_one_finds() {
     let all = found(&mut plane);
     for (slot, rules) in (0..).zip(&sessions) {
         let found = all[slot as usize];
-        assert_eq!((found.slot, found.note, found.is_whole), (Slot(slot), note(slot), true));
+        assert_eq!((found.slot, found.note, found.forwarded), (Slot(slot), note(slot), [true; 2]));
         assert_eq!(found.rules, *rules, "slot {slot}");
         let packets = found.counters.inward.packets + found.counters.outward.packets;
         assert_eq!(packets, if slot == 0 { 3 } else { 0 });
     }
     let [.., left] = all[..] else { panic!("{all:?}") };
-    assert_eq!((left.slot, left.note, left.rules, left.is_whole), (Slot(20), note(99), leaving, false));
+    assert_eq!((left.slot, left.note, left.rules, left.forwarded), (Slot(20), note(99), leaving, [false; 2]));
     assert_eq!((left.counters.inward.packets, all.len()), (1, sessions.len() + 1));
     let (mut next_hops, vlan_flows) = plane.found_routes();
     next_hops.sort_unstable_by_key(|hop| hop.id);

@@ -102,7 +102,7 @@ impl DataPlane for SimPlane {
         let device = lock(&self.shared);
         for (slot, kept) in (0..).map(Slot).zip(&device.lookups.installed) {
             if let Some(Installed { rules, counters, note, is_out }) = kept.as_ref().copied() {
-                each(&Found { slot, rules, note, counters, is_whole: !is_out });
+                each(&Found { slot, rules, note, counters, forwarded: [!is_out; 2] });
             }
         }
     }

@@ -2,50 +2,162 @@
 //!
 //! Bounded and in memory. A record is waiting, or lent to one reader; it is gone only when that reader says so, or when
 //! the log is full, and then the caller is given what was lost.
+//!
+//! Where somebody stores the log, a record waits for that first, and then until the plane keeps nothing of its session any more: so
+//! after whatever end, what is still kept has been shown to nobody, and what is stored is all that can have been.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::limits;
+use crate::plane::Slot;
 use crate::request::Loan;
-use crate::types::ClosedRecord;
+use crate::types::{ClosedRecord, Moment, SessionId};
 
 #[derive(Debug)]
 pub(crate) struct ClosedLog {
     capacity: usize,
+    /// Somebody stores it.
+    is_stored: bool,
     next_sequence: u64,
+    /// Not known to be stored, in the order of their sequences, each with the slot in which the plane keeps its session.
+    unstored: VecDeque<(ClosedRecord, Option<Slot>)>,
+    /// How many of these, from the front, are being stored.
+    told: usize,
+    /// Stored. The plane is to forget their sessions.
+    forgetting: HashMap<Slot, ClosedRecord>,
     /// By sequence, so that a returned record finds its old place.
     waiting: BTreeMap<u64, ClosedRecord>,
     lent: HashMap<Loan, Vec<ClosedRecord>>,
     lent_records: usize,
     next_loan: u64,
+    /// Delivered or lost, and still stored.
+    ended: VecDeque<u64>,
+    /// Whose records were there when the log was restored.
+    restored: HashSet<(SessionId, Moment)>,
+}
+
+/// What became of an appended record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Appended {
+    /// The record that had to go for it.
+    pub(crate) lost: Option<ClosedRecord>,
+    /// The plane has to keep its session until it is stored.
+    pub(crate) holds: bool,
 }
 
 impl ClosedLog {
-    /// Room for `capacity` records, lent ones included.
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// Room for `capacity` records, those included that are lent or not yet stored.
+    pub(crate) fn new(capacity: usize, is_stored: bool) -> Self {
         assert!((1..=limits::CLOSED_RECORDS).contains(&capacity), "a closed log holds 1 to 2^26 records");
         Self {
             capacity,
+            is_stored,
             next_sequence: 1,
+            unstored: VecDeque::new(),
+            told: 0,
+            forgetting: HashMap::new(),
             waiting: BTreeMap::new(),
             lent: HashMap::new(),
             lent_records: 0,
             next_loan: 1,
+            ended: VecDeque::new(),
+            restored: HashSet::new(),
         }
     }
 
-    /// Records that are waiting or lent.
+    /// Goes on with what was stored, in any order; `last` is the last sequence that was ever given.
+    pub(crate) fn restore(&mut self, records: impl IntoIterator<Item = ClosedRecord>, last: u64) {
+        for record in records {
+            self.restored.insert((record.id, record.started));
+            self.waiting.insert(record.sequence, record);
+        }
+        let newest = self.waiting.last_key_value().map_or(0, |(sequence, _)| *sequence);
+        self.next_sequence = last.max(newest) + 1;
+    }
+
+    /// True when the record of this session was among those that were restored.
+    pub(crate) fn was_restored(&self, id: SessionId, started: Moment) -> bool {
+        self.restored.contains(&(id, started))
+    }
+
+    /// From here on nobody asks for that any more.
+    pub(crate) fn end_restoring(&mut self) {
+        self.restored = HashSet::new();
+    }
+
+    /// Records that are in it, in whatever way.
     pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.lent_records + self.unstored.len() + self.forgetting.len()
+    }
+
+    /// Records that wait or are lent.
+    pub(crate) fn ready(&self) -> usize {
         self.waiting.len() + self.lent_records
     }
 
-    /// Gives the record its sequence number and keeps it. Returns the record that had to go for it: the oldest that
-    /// waits, or, with all of them lent, the new one itself.
-    pub(crate) fn append(&mut self, mut record: ClosedRecord) -> Option<ClosedRecord> {
+    /// True while there is something to be stored, or no longer to be.
+    pub(crate) fn has_unstored(&self) -> bool {
+        self.is_stored && !(self.unstored.is_empty() && self.ended.is_empty())
+    }
+
+    /// Gives the record its sequence number and keeps it. When there is no room the oldest goes that waits, or else the new one itself.
+    pub(crate) fn append(&mut self, mut record: ClosedRecord, slot: Option<Slot>) -> Appended {
         record.sequence = self.next_sequence;
         self.next_sequence += 1;
+        let mut lost = None;
+        if self.len() >= self.capacity {
+            lost = self.waiting.pop_first().map(|(_, lost)| lost);
+            let Some(lost) = lost else { return Appended { lost: Some(record), holds: false } };
+            self.end(lost.sequence);
+        }
+        if self.is_stored {
+            self.unstored.push_back((record, slot));
+        } else {
+            self.waiting.insert(record.sequence, record);
+        }
+        Appended { lost, holds: self.is_stored && slot.is_some() }
+    }
+
+    /// The next record that is to be stored.
+    pub(crate) fn poll_unstored(&mut self) -> Option<ClosedRecord> {
+        let (record, _) = self.unstored.get(self.told)?;
+        self.told += 1;
+        Some(*record)
+    }
+
+    /// All records up to this sequence are stored; the slots whose sessions can be forgotten now. Others are ready to be lent.
+    pub(crate) fn stored(&mut self, through: u64) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        while self.told > 0 && self.unstored.front().is_some_and(|(record, _)| record.sequence <= through) {
+            let Some((record, slot)) = self.unstored.pop_front() else { break };
+            self.told -= 1;
+            match slot {
+                Some(slot) => {
+                    self.forgetting.insert(slot, record);
+                    slots.push(slot);
+                }
+                None => drop(self.waiting.insert(record.sequence, record)),
+            }
+        }
+        slots
+    }
+
+    /// The plane has forgotten what was in this slot; false when no record waited for that.
+    pub(crate) fn forgotten(&mut self, slot: Slot) -> bool {
+        let Some(record) = self.forgetting.remove(&slot) else { return false };
         self.waiting.insert(record.sequence, record);
-        if self.len() > self.capacity { self.waiting.pop_first().map(|(_, lost)| lost) } else { None }
+        true
+    }
+
+    /// The sequence of a record that need not be stored any longer.
+    pub(crate) fn poll_ended(&mut self) -> Option<u64> {
+        self.ended.pop_front()
+    }
+
+    fn end(&mut self, sequence: u64) {
+        if self.is_stored {
+            self.ended.push_back(sequence);
+        }
     }
 
     /// Lends the oldest waiting records; `None` when none waits or too many loans are out.
@@ -80,6 +192,9 @@ impl ClosedLog {
         let Some(records) = self.lent.remove(&loan) else { return 0 };
         self.lent_records -= records.len();
         let delivered = delivered.min(records.len());
+        for record in &records[..delivered] {
+            self.end(record.sequence);
+        }
         self.waiting.extend(records[delivered..].iter().map(|record| (record.sequence, *record)));
         delivered
     }
@@ -101,11 +216,15 @@ mod tests {
     }
 
     fn log_of(capacity: usize, records: u64) -> ClosedLog {
-        let mut log = ClosedLog::new(capacity);
+        let mut log = ClosedLog::new(capacity, false);
         for id in 1..=records {
-            assert_eq!(log.append(record(id)), None);
+            assert_eq!(log.append(record(id), Some(Slot(0))), Appended::default());
         }
         log
+    }
+
+    fn appended(log: &mut ClosedLog, id: u64) -> Option<u64> {
+        log.append(record(id), None).lost.map(|record| record.id.0)
     }
 
     #[test]
@@ -149,7 +268,7 @@ mod tests {
         let mut log = log_of(3, 3);
         let (_, lent) = log.lend(1).unwrap();
         assert_eq!(ids(&lent), [1]);
-        assert_eq!(log.append(record(4)).map(|r| r.id.0), Some(2));
+        assert_eq!(appended(&mut log, 4), Some(2));
         assert_eq!(log.len(), 3);
     }
 
@@ -157,7 +276,7 @@ mod tests {
     fn with_everything_lent_the_new_record_is_the_one_lost() {
         let mut log = log_of(2, 2);
         let (loan, _) = log.lend(2).unwrap();
-        assert_eq!(log.append(record(3)).map(|r| r.id.0), Some(3));
+        assert_eq!(appended(&mut log, 3), Some(3));
         log.settle(loan, 0);
         assert_eq!(ids(&log.lend(9).unwrap().1), [1, 2]);
     }
@@ -165,9 +284,48 @@ mod tests {
     #[test]
     fn sequence_numbers_count_every_record_lost_ones_too() {
         let mut log = log_of(1, 1);
-        log.append(record(2));
-        log.append(record(3));
+        appended(&mut log, 2);
+        appended(&mut log, 3);
         assert_eq!(log.lend(1).unwrap().1[0].sequence, 3);
+    }
+
+    #[test]
+    fn where_it_is_stored_a_record_is_lent_when_it_is_stored_and_its_session_forgotten() {
+        let mut log = ClosedLog::new(4, true);
+        let holds = Appended { holds: true, lost: None };
+        assert_eq!([1, 2].map(|n| log.append(record(n.into()), Some(Slot(n)))), [holds; 2]);
+        assert_eq!(log.append(record(3), None), Appended::default());
+        assert_eq!(log.stored(9), [], "nobody has been told to store anything");
+        let told: Vec<u64> = std::iter::from_fn(|| log.poll_unstored()).map(|record| record.sequence).collect();
+        assert_eq!((told, log.lend(9)), (vec![1, 2, 3], None));
+        assert_eq!(log.stored(1), [Slot(1)]);
+        assert_eq!(log.lend(9), None, "the plane still has it");
+        assert!(log.forgotten(Slot(1)) && !log.forgotten(Slot(1)));
+        assert_eq!(log.stored(3), [Slot(2)]);
+        let (loan, lent) = log.lend(9).unwrap();
+        assert_eq!((ids(&lent), log.len()), (vec![1, 3], 3));
+        log.settle(loan, 1);
+        assert_eq!([log.poll_ended(), log.poll_ended()], [Some(1), None]);
+        // Full: what waits goes, and out of the store as well; then the new one itself, which holds nothing.
+        log.append(record(4), None);
+        log.append(record(5), None);
+        assert_eq!((appended(&mut log, 6), log.poll_ended()), (Some(3), Some(3)));
+        assert_eq!(
+            log.append(record(7), Some(Slot(7))),
+            Appended { lost: Some(ClosedRecord { sequence: 7, ..record(7) }), holds: false }
+        );
+    }
+
+    #[test]
+    fn a_restored_log_goes_on_where_it_was() {
+        let mut log = ClosedLog::new(4, true);
+        log.restore([8, 5].map(|n| ClosedRecord { sequence: n, ..record(n) }), 11);
+        assert!(log.was_restored(SessionId(8), Moment(1)) && !log.was_restored(SessionId(8), Moment(2)));
+        assert_eq!(ids(&log.lend(9).unwrap().1), [5, 8]);
+        log.append(record(1), None);
+        assert_eq!(log.poll_unstored().unwrap().sequence, 12);
+        log.end_restoring();
+        assert!(!log.was_restored(SessionId(8), Moment(1)));
     }
 
     #[test]

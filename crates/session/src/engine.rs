@@ -13,11 +13,11 @@ mod tests;
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use crate::closed::ClosedLog;
+use crate::closed::{Appended, ClosedLog};
 use crate::index::Table;
 use crate::l3::VlanFlow;
 use crate::limits;
-use crate::plane::{Capabilities, Command, Completion};
+use crate::plane::{Capabilities, Command, Completion, Found, Slot};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
 use crate::types::{ClosedRecord, Lif, Moment, SessionId};
 use crate::wheel::Wheel;
@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub max_sessions: u32,
     /// Closed records that wait for a reader at most.
     pub max_closed: usize,
+    /// Somebody stores closed records: [`Engine::poll_unstored`].
+    pub stores_closed: bool,
     /// Next hops at most; no more than the plane has room for.
     pub max_next_hops: usize,
     /// Idle timeout of a TCP session that asks for the default.
@@ -58,6 +60,11 @@ pub enum Input {
     Request(Request),
     /// The plane answers.
     Completion(Completion),
+    /// All closed records up to this sequence are stored.
+    Stored {
+        /// Of the last of them.
+        through: u64,
+    },
     /// Time has passed: [`Engine::poll_timeout`] is due.
     Tick,
 }
@@ -101,7 +108,7 @@ pub struct Statistics {
     pub superseded: u64,
     /// Timeouts that were clamped.
     pub clamped: u64,
-    /// Closed records waiting or lent.
+    /// Closed records that are kept: waiting, lent or not yet stored.
     pub closed_waiting: u64,
     /// Closed records delivered.
     pub closed_delivered: u64,
@@ -130,6 +137,8 @@ pub struct Engine {
     sweeps: Sweeps,
     /// Reads that aging waits for.
     aging_reads: usize,
+    /// What is adopted behind all others.
+    late: Vec<Found>,
     commands: VecDeque<Command>,
     replies: VecDeque<Reply>,
     events: VecDeque<Event>,
@@ -148,12 +157,13 @@ impl Engine {
             table: Table::new(policy.capacity, config.hash_seed),
             policy,
             wheel: Wheel::new(),
-            closed: ClosedLog::new(config.max_closed),
+            closed: ClosedLog::new(config.max_closed, config.stores_closed),
             batches: Batches::default(),
             queries: Queries::default(),
             routing: Routing::new(config.max_next_hops),
             sweeps: Sweeps::default(),
             aging_reads: 0,
+            late: Vec::new(),
             commands: VecDeque::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),
@@ -175,6 +185,10 @@ impl Engine {
         match input {
             Input::Request(Request { ticket, body }) => self.handle_request(now, ticket, body),
             Input::Completion(completion) => self.handle_completion(now, completion),
+            Input::Stored { through } => {
+                let slots = self.closed.stored(through);
+                self.commands.extend(slots.into_iter().map(|slot| Command::Forget { slot }));
+            }
             Input::Tick => self.handle_tick(now),
         }
         self.finish_sweeps();
@@ -210,6 +224,32 @@ impl Engine {
         self.events.pop_front()
     }
 
+    /// The next closed record to be stored, in the order of their sequences; that it is stored is told by [`Input::Stored`]. Until then it
+    /// is lent to nobody, and the plane keeps its session.
+    pub fn poll_unstored(&mut self) -> Option<ClosedRecord> {
+        self.closed.poll_unstored()
+    }
+
+    /// Closed records that can be collected, or are lent.
+    pub fn closed_ready(&self) -> usize {
+        self.closed.ready()
+    }
+
+    /// True while a record is not known to be stored, or one that need not be has not been asked for.
+    pub fn has_unstored(&self) -> bool {
+        self.closed.has_unstored()
+    }
+
+    /// The next sequence of a record that need not be stored any longer: it was delivered, or lost for want of room.
+    pub fn poll_ended(&mut self) -> Option<u64> {
+        self.closed.poll_ended()
+    }
+
+    /// Goes on with closed records that were stored, before anything else; `last` is the last sequence that was ever stored.
+    pub fn restore_closed(&mut self, records: impl IntoIterator<Item = ClosedRecord>, last: u64) {
+        self.closed.restore(records, last);
+    }
+
     /// When to come back with [`Input::Tick`] at the latest; in the past when more is due already.
     pub fn poll_timeout(&self) -> Option<Moment> {
         if self.sweeps.are_due() {
@@ -239,11 +279,14 @@ impl Engine {
         }
     }
 
-    fn append_closed(&mut self, record: ClosedRecord) {
-        if let Some(lost) = self.closed.append(record) {
+    /// True when the plane has to keep the session until its record is stored.
+    fn append_closed(&mut self, record: ClosedRecord, slot: Option<Slot>) -> bool {
+        let Appended { lost, holds } = self.closed.append(record, slot);
+        if let Some(lost) = lost {
             self.statistics.closed_lost += 1;
             self.events.push_back(Event::RecordLost(lost));
         }
+        holds
     }
 
     fn reply(&mut self, ticket: Ticket, body: ReplyBody) {

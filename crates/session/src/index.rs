@@ -31,6 +31,10 @@ pub(crate) trait Keyed {
 pub(crate) struct Table<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
+    /// Slots without an entry that are not free.
+    held: usize,
+    /// Of them those that are held while entries are put where they belong.
+    held_at: Vec<u32>,
     ids: Ids,
     /// Owners are slots with the direction in the lowest bit.
     keys: KeyIndex,
@@ -45,6 +49,8 @@ impl<T: Keyed> Table<T> {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
+            held: 0,
+            held_at: Vec::new(),
             ids: Ids::new(),
             keys: KeyIndex::new(2 * capacity as usize),
             owning: Vec::new(),
@@ -55,6 +61,11 @@ impl<T: Keyed> Table<T> {
     /// Sessions in the table.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Slots that are not free.
+    pub(crate) fn taken(&self) -> usize {
+        self.ids.len() + self.held
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&T> {
@@ -130,10 +141,22 @@ impl<T: Keyed> Table<T> {
         }
     }
 
+    /// Sees to it that this slot, which has no entry, is not used until it is [`free`](Self::free). Before [`find_free`](Self::find_free).
+    pub(crate) fn hold_at(&mut self, slot: Slot) {
+        let index = slot.0 as usize;
+        if self.entries.len() <= index {
+            self.entries.resize_with(index + 1, || None);
+        }
+        self.held_at.push(slot.0);
+        self.held += 1;
+    }
+
     /// Slots that are not taken, after entries were put where they belong. The lowest come first.
     pub(crate) fn find_free(&mut self) {
+        let mut held = std::mem::take(&mut self.held_at);
+        held.sort_unstable();
         let empty = (0..).zip(&self.entries).filter(|(_, entry)| entry.is_none()).map(|(slot, _)| slot);
-        self.free = empty.collect();
+        self.free = empty.filter(|slot| held.binary_search(slot).is_err()).collect();
         self.free.reverse();
     }
 
@@ -165,11 +188,24 @@ impl<T: Keyed> Table<T> {
 
     /// Takes the entry out, its id and the keys it may still own with it.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
+        let entry = self.remove_and_hold(slot)?;
+        self.free(slot);
+        Some(entry)
+    }
+
+    /// The same, but that its slot is not to be used until it is [`free`](Self::free).
+    pub(crate) fn remove_and_hold(&mut self, slot: Slot) -> Option<T> {
         self.release_keys(slot);
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
         self.ids.remove(entry.id().0);
-        self.free.push(slot.0);
+        self.held += 1;
         Some(entry)
+    }
+
+    /// A slot that was held can be used again.
+    pub(crate) fn free(&mut self, slot: Slot) {
+        self.held -= 1;
+        self.free.push(slot.0);
     }
 
     fn key_of(&self, owner: u32) -> MatchKey {

@@ -182,8 +182,9 @@ pub struct Found {
     pub note: Note,
     /// As far as they have come.
     pub counters: Counters,
-    /// False where not both directions are forwarded: it was being installed, or removed, or is removed.
-    pub is_whole: bool,
+    /// Which of its directions are forwarded. Not both: it was being installed, or removed; none: it may be removed, and then its counters
+    /// are final.
+    pub forwarded: [bool; 2],
 }
 
 /// One change of what packets are sent by.

@@ -32,7 +32,8 @@ Examples:
 
 Exit codes:
   0 stopped in order   1 mistake in the configuration   2 mistake on the command line   3 a listener could not be opened
-  4 certificate or key not usable   5 the data plane could not be opened   6 failed while running";
+  4 certificate or key not usable   5 the data plane could not be opened   6 failed while running
+  7 the closed log could not be opened";
 
 /// opofd: forwards the sessions that a firewall offloads.
 #[derive(Parser, Debug)]
@@ -126,6 +127,9 @@ pub struct SettingFlags {
     /// Closed sessions that wait to be collected, at most
     #[arg(long, value_name = "N", global = true)]
     pub max_closed: Option<String>,
+    /// Where closed sessions are stored until they are collected: a file, or memory
+    #[arg(long, value_name = "PATH", global = true)]
+    pub closed_log: Option<String>,
     /// Next hops of L3 sessions at most
     #[arg(long, value_name = "N", global = true)]
     pub max_next_hops: Option<String>,
@@ -189,6 +193,7 @@ impl SettingFlags {
             ("--tunnel-answers", "tunnel", "answers", &self.tunnel_answers),
             ("--max-sessions", "sessions", "max", &self.max_sessions),
             ("--max-closed", "sessions", "closed_max", &self.max_closed),
+            ("--closed-log", "sessions", "closed_log", &self.closed_log),
             ("--max-next-hops", "sessions", "next_hops_max", &self.max_next_hops),
             ("--tcp-timeout", "sessions", "tcp_timeout", &self.tcp_timeout),
             ("--udp-timeout", "sessions", "udp_timeout", &self.udp_timeout),

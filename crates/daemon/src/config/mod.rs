@@ -22,8 +22,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::flags::SettingFlags;
 pub use self::model::{
-    Address, AtStop, BondMode, ClientLimits, Config, DataPlaneConfig, FirewallConfig, KnownClient, LifConfig, Listener,
-    LogConfig, LogFormat, PIN_DIR, Security, SessionsConfig, TlsVersion, TunnelConfig, UplinkConfig, XdpMode,
+    Address, AtStop, BondMode, ClientLimits, ClosedLogConfig, Config, DataPlaneConfig, FirewallConfig, KnownClient,
+    LifConfig, Listener, LogConfig, LogFormat, PIN_DIR, Security, SessionsConfig, TlsVersion, TunnelConfig,
+    UplinkConfig, XdpMode,
 };
 use self::source::{Document, Mistake, Place};
 use crate::limits;

@@ -181,6 +181,18 @@ impl Default for ClientLimits {
     }
 }
 
+/// Where closed sessions are stored until they are collected.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ClosedLogConfig {
+    /// With XDP in a file in the daemon's state folder, else in memory.
+    #[default]
+    Default,
+    /// Nowhere: they go with the daemon.
+    Memory,
+    /// In this file.
+    File(PathBuf),
+}
+
 /// What forwards the packets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DataPlaneConfig {
@@ -256,12 +268,14 @@ pub enum FirewallConfig {
 }
 
 /// Bounds of the session table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionsConfig {
     /// Sessions at most.
     pub max: u32,
     /// Closed sessions that wait to be collected, at most.
     pub closed_max: usize,
+    /// Where closed sessions are stored until they are collected.
+    pub closed_log: ClosedLogConfig,
     /// Next hops at most.
     pub next_hops_max: u32,
     /// Idle timeout of a TCP session that names none.
@@ -279,6 +293,7 @@ impl Default for SessionsConfig {
         Self {
             max: 262_144,
             closed_max: 262_144,
+            closed_log: ClosedLogConfig::Default,
             next_hops_max: 262_144,
             // RFC 5382, REQ-5: established connections live at least 2 hours 4 minutes.
             tcp_timeout: Duration::from_secs(7_440),

@@ -186,7 +186,7 @@ pub const SHAPES: &[Shape] = &[
     Shape {
         name: "sessions",
         list: false,
-        keys: &["max", "closed_max", "next_hops_max", "tcp_timeout", "udp_timeout", "max_timeout"],
+        keys: &["max", "closed_max", "closed_log", "next_hops_max", "tcp_timeout", "udp_timeout", "max_timeout"],
     },
     Shape {
         name: "limits",

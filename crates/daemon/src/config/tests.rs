@@ -236,6 +236,11 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[sessions]\nnext_hops_max = 2097153\n[data_plane]",
         &[":7: next_hops_max: 2097153 is not within 1 to 2097152"],
     ),
+    (
+        "[data_plane]",
+        "[sessions]\nclosed_log = \"closed.redb\"\n[data_plane]",
+        &[":7: closed_log: must be \"memory\" or an absolute path, such as \"/var/lib/opof/closed.redb\""],
+    ),
     ("[data_plane]", "[sessions]\nclosed_max = 0\n[data_plane]", &[":7: closed_max: 0 is not within 1 to 67108864"]),
     ("[data_plane]", "[sessions]\nudp_timeout = 0\n[data_plane]", &[":7: udp_timeout: 0 is not within 1 to 31536000"]),
     (
@@ -392,6 +397,7 @@ fn plaintext_off_the_loopback_must_be_asked_for() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of all flags")]
 fn flags_lie_over_the_file() {
     let arguments = [
         "--data-plane",
@@ -440,6 +446,8 @@ fn flags_lie_over_the_file() {
         "16",
         "--idle-timeout",
         "17",
+        "--closed-log",
+        "/c/log.redb",
         "--client",
         "name=fw1.example,role=firewall",
         "--log-level",
@@ -464,7 +472,9 @@ fn flags_lie_over_the_file() {
     assert_eq!(config.uplink, Some(UplinkConfig { tunnel, answers: 22 }));
     assert_eq!(config.lifs[1].firewall, FirewallConfig::Tunnel("192.0.2.10".parse().unwrap()));
     let [tcp_timeout, udp_timeout, max_timeout] = [7, 6, 10].map(Duration::from_secs);
-    let expected = SessionsConfig { max: 9, closed_max: 8, next_hops_max: 23, tcp_timeout, udp_timeout, max_timeout };
+    let closed_log = ClosedLogConfig::File("/c/log.redb".into());
+    let expected =
+        SessionsConfig { max: 9, closed_max: 8, closed_log, next_hops_max: 23, tcp_timeout, udp_timeout, max_timeout };
     assert_eq!(config.sessions, expected);
     assert_eq!((config.log.level.as_str(), config.log.format), ("debug", LogFormat::Json));
     let expected = ClientLimits {

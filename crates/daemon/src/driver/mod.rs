@@ -24,6 +24,7 @@ pub use self::loan::Lent;
 use self::run::Driver;
 use crate::clock::Clock;
 use crate::limits;
+use crate::store::ClosedStore;
 
 /// Why the driver did not answer.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,11 +194,12 @@ impl RunningDriver {
     ///
     /// # Panics
     /// With [`Seat::Task`] outside of a runtime.
-    pub fn start(
+    pub(crate) fn start(
         engine: Engine,
         plane: Box<dyn DataPlane>,
         clock: Clock,
         seat: Seat,
+        store: Option<ClosedStore>,
     ) -> io::Result<(Self, DriverHandle)> {
         let (questions, inbox) = mpsc::channel(limits::REQUESTS);
         let (closings_sender, closings) = watch::channel(0);
@@ -206,7 +208,7 @@ impl RunningDriver {
         let work = async move {
             // Dropped when it ends, in order or not: that closes the channel.
             let _alive = alive;
-            Driver::new(engine, plane, clock, inbox, closings_sender).run(stopping).await;
+            Driver::new(engine, plane, clock, inbox, closings_sender, store).run(stopping).await;
         };
         let worker = match seat {
             Seat::Task => Worker::Task(tokio::spawn(work)),

@@ -20,6 +20,7 @@ use super::{Answer, Question};
 use crate::clock::Clock;
 use crate::limits;
 use crate::log::RateLimit;
+use crate::store::ClosedStore;
 
 pub(super) struct Driver {
     engine: Engine,
@@ -30,8 +31,12 @@ pub(super) struct Driver {
     /// Goes along with each loan.
     settle: mpsc::Sender<Settle>,
     closings: watch::Sender<u64>,
-    /// Closed records ever made, as last told to `closings`.
+    /// Closed records that could ever be collected, as last told to `closings`.
     closed_ever: u64,
+    /// Where closed records are stored, if they are.
+    store: Option<ClosedStore>,
+    /// The last record that the engine knows to be stored.
+    stored: u64,
     /// Taken from `questions`, not yet asked.
     inbox: VecDeque<Question>,
     /// Asked, not yet answered.
@@ -41,6 +46,14 @@ pub(super) struct Driver {
     clamps: RateLimit,
 }
 
+/// Waits until the store gets on.
+async fn stored(store: &mut Option<ClosedStore>) {
+    match store {
+        Some(store) => store.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Driver {
     pub(super) fn new(
         engine: Engine,
@@ -48,6 +61,7 @@ impl Driver {
         clock: Clock,
         questions: mpsc::Receiver<Question>,
         closings: watch::Sender<u64>,
+        store: Option<ClosedStore>,
     ) -> Self {
         let (settle, settles) = mpsc::channel(limits::SETTLES);
         Self {
@@ -59,6 +73,8 @@ impl Driver {
             settle,
             closings,
             closed_ever: 0,
+            store,
+            stored: 0,
             inbox: VecDeque::new(),
             waiting: HashMap::new(),
             next_ticket: 0,
@@ -78,16 +94,24 @@ impl Driver {
         // Requests that are already in the channel are still answered; new ones find it closed.
         self.questions.close();
         let end = Instant::now() + stopping.borrow().unwrap_or(limits::STOP_GRACE);
-        while !(self.inbox.is_empty() && self.waiting.is_empty() && self.questions.is_empty()) {
+        while !(self.inbox.is_empty() && self.waiting.is_empty() && self.questions.is_empty() && self.is_stored()) {
             tokio::select! {
                 () = sleep_until(end) => {
-                    tracing::warn!(unanswered = self.waiting.len(), "stopped before everybody had an answer");
+                    let unstored = !self.is_stored();
+                    tracing::warn!(unanswered = self.waiting.len(), unstored, "stopped before everything was done");
                     break;
                 }
                 () = self.step() => {}
             }
         }
-        self.log_leftovers();
+        if self.store.is_none() {
+            self.log_leftovers();
+        }
+    }
+
+    /// True when nothing is left to be stored.
+    fn is_stored(&self) -> bool {
+        self.store.as_ref().is_none_or(|store| !store.is_busy()) && !self.engine.has_unstored()
     }
 
     /// Closed records that nobody has collected go with the daemon; the log has them.
@@ -136,6 +160,7 @@ impl Driver {
             () = poll_fn(|context| self.plane.poll(context, &mut self.completions)) => {}
             Some(settle) = self.settles.recv() => self.settle(settle),
             _ = self.questions.recv_many(&mut batch, limits::REQUEST_BATCH), if takes_more => {}
+            () = stored(&mut self.store) => {}
             () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
             () = std::future::ready(()), if is_ready => {}
         }
@@ -157,7 +182,24 @@ impl Driver {
             self.ask(now, question);
         }
         self.exchange(now);
+        self.store_records(now);
         self.tell_closings(false);
+    }
+
+    /// What is stored lets the plane forget its sessions; then the next batch is given.
+    fn store_records(&mut self, now: Moment) {
+        let Some(store) = self.store.as_mut().filter(|store| !store.is_busy()) else { return };
+        let through = store.through();
+        let records: Vec<_> = std::iter::from_fn(|| self.engine.poll_unstored()).take(limits::STORE_BATCH).collect();
+        let ended: Vec<_> = std::iter::from_fn(|| self.engine.poll_ended()).take(limits::STORE_BATCH).collect();
+        if !records.is_empty() || !ended.is_empty() {
+            store.give(&records, ended);
+        }
+        if through > self.stored {
+            self.stored = through;
+            self.feed(now, Input::Stored { through });
+            self.exchange(now);
+        }
     }
 
     /// Gives the plane its commands, and takes the answers that are there at once. What it wants because of these goes to the plane,
@@ -241,7 +283,7 @@ impl Driver {
 
     fn tell_closings(&mut self, anyway: bool) {
         let statistics = self.engine.statistics();
-        let ever = statistics.closed_waiting + statistics.closed_delivered + statistics.closed_lost;
+        let ever = self.engine.closed_ready() as u64 + statistics.closed_delivered + statistics.closed_lost;
         if anyway || ever != self.closed_ever {
             self.closed_ever = ever;
             self.closings.send_modify(|generation| *generation = generation.wrapping_add(1));

@@ -46,6 +46,7 @@ pub(crate) fn config() -> EngineConfig {
         max_sessions: SESSIONS,
         max_next_hops: opof_session::limits::NEXT_HOPS,
         max_closed: SESSIONS as usize,
+        stores_closed: false,
         tcp_timeout: Duration::from_secs(60),
         udp_timeout: Duration::from_secs(60),
         max_timeout: Duration::from_secs(3600),
@@ -59,7 +60,7 @@ const SEATS: [Seat; 2] = [Seat::Thread, Seat::Task];
 
 fn start(plane: impl DataPlane + 'static, seat: Seat) -> (RunningDriver, DriverHandle) {
     let engine = Engine::new(&config(), plane.capabilities());
-    RunningDriver::start(engine, Box::new(plane), Clock::new(), seat).unwrap()
+    RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None).unwrap()
 }
 
 fn start_sim_in(seat: Seat) -> (RunningDriver, DriverHandle) {

@@ -15,13 +15,17 @@ use crate::visit::{self, Wait};
 impl XdpPlane {
     /// All sessions that it finds; what makes no sense is taken out.
     pub(super) fn found_sessions(&mut self, each: &mut dyn FnMut(&Found)) {
+        // Those that an earlier process removed count no more when all programs of its time have ended.
+        if let Err(error) = wait_for_programs() {
+            tracing::error!(%error, "could not wait for packets that are under way");
+        }
         let mut lost = Vec::new();
         for slot in (0..self.device.sessions).map(Slot) {
             let Some(kept) = self.table.kept(slot) else { continue };
             match self.rules(slot, &kept) {
                 Some(rules) => {
-                    let Kept { note, is_whole, .. } = kept;
-                    each(&Found { slot, rules, note, counters: self.table.read(slot), is_whole });
+                    let Kept { note, forwarded, .. } = kept;
+                    each(&Found { slot, rules, note, counters: self.table.read(slot), forwarded });
                 }
                 None => lost.push(slot),
             }

@@ -294,7 +294,7 @@ fn the_next_owner_finds_what_is_kept() {
     let mut plane = ports.next_plane();
     let found = |plane: &mut SimPlane| {
         let mut all = Vec::new();
-        plane.found(&mut |found| all.push((found.slot.0, found.note.0[0], found.is_whole)));
+        plane.found(&mut |found| all.push((found.slot.0, found.note.0[0], found.forwarded[0])));
         all
     };
     assert_eq!(found(&mut plane), [(0, 1, true), (1, 9, false), (3, 4, true)]);

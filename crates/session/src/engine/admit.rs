@@ -187,7 +187,7 @@ impl Engine {
         }
         let keys = self.table.keys_of(&spec);
         self.policy.check(&spec, &keys, &self.routing)?;
-        if self.table.len() >= self.policy.capacity as usize {
+        if self.table.taken() >= self.policy.capacity as usize {
             return Err(AddError::TableFull);
         }
         let owners = keys.each_ref().map(|key| self.table.owner(key));

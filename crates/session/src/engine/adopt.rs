@@ -9,7 +9,7 @@ use super::admit::rules;
 use super::lifecycle::{Outcome, Session};
 use super::note::{self, Fate};
 use crate::l3::{NextHop, VlanFlow};
-use crate::plane::{Found, Note};
+use crate::plane::{Command, Found, Note, Slot};
 use crate::state::State;
 use crate::types::{Action, CloseReason, ClosedRecord, Counters, Moment, SessionId};
 
@@ -44,7 +44,11 @@ impl Engine {
     /// Goes on with a session that a plane has found, behind [`adopt_routes`](Self::adopt_routes) and before anything else. One with
     /// which it can't is to be taken out by the plane before that is given a command. Behind the last one comes
     /// [`end_adoption`](Self::end_adoption).
-    pub fn adopt(&mut self, found: &Found) -> Result<(), Unadoptable> {
+    pub fn adopt(&mut self, now: Moment, found: &Found) -> Result<(), Unadoptable> {
+        self.adopt_one(now, found, false)
+    }
+
+    fn adopt_one(&mut self, now: Moment, found: &Found, is_last: bool) -> Result<(), Unadoptable> {
         let Found { slot, counters, .. } = *found;
         if slot.0 >= self.policy.capacity {
             return Err(Unadoptable::NoRoom);
@@ -54,15 +58,35 @@ impl Engine {
         if keys[0] == keys[1] || rules(&spec, &keys) != found.rules || self.table.get(slot).is_some() {
             return Err(Unadoptable::NoSession);
         }
+        let fate = match fate {
+            Fate::Lives if found.forwarded != [true; 2] => Fate::Goes,
+            // An interface has gone, or something that the plane could do.
+            Fate::Lives if self.policy.check(&spec, &keys, &self.routing).is_err() => Fate::Closes(CloseReason::Reset),
+            // Whoever reported it could not have it forgotten any more.
+            Fate::Closes(_) | Fate::Waits if self.closed.was_restored(spec.id, started) => Fate::Goes,
+            fate => fate,
+        };
+        if found.forwarded == [false; 2] {
+            match fate {
+                Fate::Goes | Fate::Closes(_) => {
+                    self.finish(now, slot, spec.id, started, counters, fate);
+                    return Ok(());
+                }
+                // Its number is another one's if its end was reported since, which its note does not say.
+                Fate::Waits if !is_last => {
+                    self.late.push(*found);
+                    return Ok(());
+                }
+                Fate::Waits if self.table.by_id(spec.id).is_some() => {
+                    self.finish(now, slot, spec.id, started, counters, Fate::Closes(CloseReason::Timeout));
+                    return Ok(());
+                }
+                Fate::Lives | Fate::Waits => {}
+            }
+        }
         if self.table.by_id(spec.id).is_some() {
             return Err(Unadoptable::IdExists(spec.id));
         }
-        let fate = match fate {
-            Fate::Lives if !found.is_whole => Fate::Goes,
-            // An interface has gone, or something that the plane could do.
-            Fate::Lives if self.policy.check(&spec, &keys, &self.routing).is_err() => Fate::Closes(CloseReason::Reset),
-            fate => fate,
-        };
         let owner = keys.iter().find_map(|key| self.table.owner(key));
         if let Some(owner) = owner.filter(|_| fate == Fate::Lives) {
             let owner = self.table.get(owner).expect("the index names entries");
@@ -91,6 +115,17 @@ impl Engine {
         Ok(())
     }
 
+    /// One that is removed already has no number any more: that may be another one's. Only what is left to be done is done.
+    fn finish(&mut self, now: Moment, slot: Slot, id: SessionId, started: Moment, counters: Counters, fate: Fate) {
+        let record = |reason| ClosedRecord { sequence: 0, id, counters, started, ended: now, reason };
+        let is_held = matches!(fate, Fate::Closes(reason) if self.close(record(reason), Some(slot)));
+        if is_held {
+            self.table.hold_at(slot);
+        } else {
+            self.commands.push_back(Command::Forget { slot });
+        }
+    }
+
     /// Reports a session that a plane has found and nobody can go on with, for it is forwarded no more: as closed, with its last counters.
     /// False when the note is none, or the session was never promised to anybody.
     pub fn report_departed(&mut self, now: Moment, note: &Note, counters: Counters) -> bool {
@@ -100,12 +135,19 @@ impl Engine {
             Fate::Closes(reason) => reason,
             Fate::Goes => return false,
         };
-        self.close(ClosedRecord { sequence: 0, id, counters, started, ended: now, reason });
+        if !self.closed.was_restored(id, started) {
+            self.close(ClosedRecord { sequence: 0, id, counters, started, ended: now, reason }, None);
+        }
         true
     }
 
     /// From here on this engine is like any other.
-    pub fn end_adoption(&mut self) {
+    pub fn end_adoption(&mut self, now: Moment) {
+        for found in core::mem::take(&mut self.late) {
+            let adopted = self.adopt_one(now, &found, true);
+            debug_assert!(adopted.is_ok(), "it was good enough before: {adopted:?}");
+        }
         self.table.find_free();
+        self.closed.end_restoring();
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Ending {
     /// Closes it as soon as that is possible, and waits until it is gone.
     pub(super) sweep: Option<SweepId>,
     install_error: Option<InstallError>,
+    /// Its record has to be stored before the plane may forget it.
+    is_held: bool,
 }
 
 /// Who is to know when a session is gone.
@@ -142,7 +144,11 @@ impl Engine {
                 self.answer_parked(slot, counters);
             }
             Completion::Removed { slot, result: Err(_) } => self.apply(now, slot, state::Event::RemoveFailed),
-            Completion::Forgotten { .. } => {}
+            Completion::Forgotten { slot } => {
+                if self.closed.forgotten(slot) {
+                    self.table.free(slot);
+                }
+            }
             Completion::Read { slot, token, counters } if token == AGING => self.age(now, slot, &counters),
             Completion::Read { slot: _, token, counters } => self.answer_read(token, counters),
             Completion::Routed { token, result } => self.handle_routed(now, token, result),
@@ -235,10 +241,11 @@ impl Engine {
             Step::Report => self.report(now, slot),
             Step::Forget => {
                 self.wheel.cancel(slot);
-                let gone = self.table.remove(slot);
+                let is_held = session.ending().is_held;
+                let gone = if is_held { self.table.remove_and_hold(slot) } else { self.table.remove(slot) };
                 if let Some(gone) = gone {
                     // Of one that was not installed nothing is kept.
-                    if gone.ending().install_error.is_none() {
+                    if gone.ending().install_error.is_none() && !is_held {
                         self.commands.push_back(Command::Forget { slot });
                     }
                     self.forget_links(slot, gone.packed.links());
@@ -267,25 +274,33 @@ impl Engine {
                 let record = is_recorded.then(|| record(CloseReason::Deleted));
                 self.statistics.deleted += 1;
                 if let Some(record) = record {
-                    self.append_closed(record);
+                    let is_held = self.append_closed(record, Some(slot));
+                    self.hold(slot, is_held);
                 }
                 self.reply(ticket, ReplyBody::Deleted(Some(view)));
             }
             Outcome::Closed(reason) => {
                 let record = record(reason);
-                self.close(record);
+                let is_held = self.close(record, Some(slot));
+                self.hold(slot, is_held);
             }
         }
     }
 
-    /// Counts a session that is gone, and reports it.
-    pub(super) fn close(&mut self, record: ClosedRecord) {
+    fn hold(&mut self, slot: Slot, is_held: bool) {
+        if is_held && let Some(session) = self.table.get_mut(slot) {
+            session.ending_mut().is_held = true;
+        }
+    }
+
+    /// Counts a session that is gone, and reports it. True when the plane has to keep it.
+    pub(super) fn close(&mut self, record: ClosedRecord, slot: Option<Slot>) -> bool {
         match record.reason {
             CloseReason::Timeout => self.statistics.timed_out += 1,
             CloseReason::Deleted => self.statistics.deleted += 1,
             CloseReason::Reset | CloseReason::NextHopGone => self.statistics.withdrawn += 1,
         }
-        self.append_closed(record);
+        self.append_closed(record, slot)
     }
 }
 

@@ -5,7 +5,7 @@ mod listener;
 mod tunnels;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::fields::Fields;
 use super::model::{
-    AtStop, ClientLimits, Config, DataPlaneConfig, LogConfig, LogFormat, PIN_DIR, SessionsConfig, XdpMode,
+    AtStop, ClientLimits, ClosedLogConfig, Config, DataPlaneConfig, LogConfig, LogFormat, PIN_DIR, SessionsConfig,
+    XdpMode,
 };
 use super::source::{Document, Mistake, Place, Section};
 use crate::limits;
@@ -87,6 +88,15 @@ fn sessions(document: &Document, mistakes: &mut Vec<Mistake>) -> SessionsConfig 
     let closed = u32::try_from(opof_session::limits::CLOSED_RECORDS).unwrap_or(u32::MAX);
     if let Some(max) = fields.whole("closed_max", 1..=closed) {
         settings.closed_max = max as usize;
+    }
+    match fields.text("closed_log") {
+        None => {}
+        Some("memory") => settings.closed_log = ClosedLogConfig::Memory,
+        Some(path) if Path::new(path).is_absolute() => settings.closed_log = ClosedLogConfig::File(path.into()),
+        Some(_) => {
+            let message = "must be \"memory\" or an absolute path, such as \"/var/lib/opof/closed.redb\"";
+            fields.wrong("closed_log", message);
+        }
     }
     let next_hops = u32::try_from(opof_session::limits::NEXT_HOPS).unwrap_or(u32::MAX);
     if let Some(max) = fields.whole("next_hops_max", 1..=next_hops) {

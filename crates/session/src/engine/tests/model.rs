@@ -1,6 +1,6 @@
 //! Random histories: the engine against a model of a few lines, with a plane that delays and fails.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use core::num::NonZeroU32;
 
@@ -10,7 +10,7 @@ use super::nat::behind;
 use super::plane::{SECOND, World, config, next_hop, one_armed, routed_by, spec};
 use crate::engine::EngineConfig;
 use crate::l3::L3Error;
-use crate::plane::{InstallError, Note, RouteError};
+use crate::plane::{Found, InstallError, Note, RouteError};
 use crate::request::{AddError, L3Request, ReplyBody, RequestBody, SameTuple, Ticket};
 use crate::types::{Direction, SessionId, SessionSpec};
 
@@ -30,6 +30,8 @@ enum Act {
     Collect,
     List,
     Restart,
+    HoldStore,
+    ReleaseStore,
 }
 
 /// What sessions and packets of the histories are like.
@@ -90,6 +92,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Collect),
         1 => Just(Act::List),
         1 => Just(Act::Restart),
+        1 => Just(Act::HoldStore),
+        2 => Just(Act::ReleaseStore),
     ];
     proptest::collection::vec(act, 1..80)
 }
@@ -147,18 +151,26 @@ impl Ledger {
 
     /// The engine is gone. What it has not answered is never answered; what the plane has of it goes on, promised or not.
     fn restart(&mut self, world: &mut World, config: &EngineConfig) {
-        // A log that outlives it is another subject.
-        self.collect(world);
+        if !config.stores_closed {
+            // What is only in memory goes with it.
+            self.collect(world);
+        }
         assert_eq!(world.restart(config), [], "there is nothing that it can't go on with");
         self.adds.clear();
         self.deletes.clear();
         self.sweeps.clear();
         self.hops.clear();
-        for found in world.found() {
-            let Note([id, ..]) = found.note;
+        // Sessions that are there or whose record is; of some both are.
+        let found = world.found().into_iter().map(|Found { note: Note([id, started, _]), .. }| (id, started));
+        let stored = world.store.values().map(|record| (record.id.0, record.started.0));
+        let mut open: BTreeMap<u64, u32> = BTreeMap::new();
+        for (id, _) in found.chain(stored).collect::<BTreeSet<_>>() {
+            *open.entry(id).or_default() += 1;
+        }
+        for (id, open) in open {
             let ended = self.ended.get(&id).copied().unwrap_or_default();
             let accepted = self.accepted.entry(id).or_default();
-            *accepted = (*accepted).max(ended + 1);
+            *accepted = (*accepted).max(ended + open);
         }
     }
 
@@ -173,8 +185,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_accepted_session_ends_once_and_every_hit_is_reported_once(acts in acts()) {
-        let mut config = config();
+    fn every_accepted_session_ends_once_and_every_hit_is_reported_once(acts in acts(), stores_closed in any::<bool>()) {
+        let mut config = EngineConfig { stores_closed, ..config() };
         config.max_closed = 1000;
         let mut world = World::new(&config);
         let mut ledger = Ledger::default();
@@ -185,6 +197,8 @@ proptest! {
                     if matches!(kind, Kind::Routed) {
                         ledger.hops.push(world.send(RequestBody::L3(L3Request::SetNextHop(next_hop(1)))));
                     }
+                    // Sessions are told apart by number and start.
+                    world.now.0 += 1;
                     let specs = sessions.iter().map(|(id, port)| kind.session(*id, *port)).collect();
                     let ticket = world.send(RequestBody::Add { sessions: specs, same_tuple });
                     ledger.adds.insert(ticket, sessions.iter().map(|(id, _)| *id).collect());
@@ -216,6 +230,8 @@ proptest! {
                     }
                 }
                 Act::Restart => ledger.restart(&mut world, &config),
+                Act::HoldStore => world.hold_store = true,
+                Act::ReleaseStore => world.release_store(),
                 Act::List => {
                     let rows = NonZeroU32::new(100).unwrap();
                     let ticket = world.send(RequestBody::List { from: SessionId(0), skip: 0, rows });
@@ -232,6 +248,7 @@ proptest! {
         world.remove_faults = 0;
         world.route_faults.clear();
         world.release();
+        world.release_store();
         for _ in 0..4 {
             world.advance(20 * SECOND);
             ledger.settle(&mut world);
@@ -240,7 +257,7 @@ proptest! {
         prop_assert!(ledger.adds.is_empty() && ledger.sweeps.is_empty() && ledger.deletes.is_empty());
         prop_assert!(ledger.hops.is_empty());
         prop_assert_eq!(world.engine.statistics().sessions, 0);
-        prop_assert!(world.table.is_empty() && world.counters.is_empty());
+        prop_assert!(world.table.is_empty() && world.counters.is_empty() && world.store.is_empty());
         prop_assert_eq!(ledger.reported_hits, ledger.hits);
         prop_assert_eq!(ledger.accepted, ledger.ended);
         prop_assert_eq!(world.engine.poll_timeout(), None);

@@ -1,6 +1,6 @@
 //! A plane for tests: a map of keys, answers held back until asked for, faults on demand.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -14,7 +14,7 @@ use crate::plane::{
     Capabilities, Command, Completion, Found, InstallError, Note, RemoveError, Route, RouteError, Rule, Slot,
 };
 use crate::request::{Reply, ReplyBody, Request, RequestBody, SameTuple, Ticket};
-use crate::types::{Action, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
+use crate::types::{Action, ClosedRecord, Counters, Direction, Lif, MatchKey, Moment, SessionId, SessionSpec};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
@@ -23,6 +23,7 @@ pub(super) fn config() -> EngineConfig {
         max_sessions: 8,
         max_next_hops: 1 << 12,
         max_closed: 4,
+        stores_closed: false,
         tcp_timeout: Duration::from_secs(100),
         udp_timeout: Duration::from_secs(30),
         max_timeout: Duration::from_secs(1000),
@@ -101,6 +102,12 @@ pub(super) struct World {
     /// Slots whose removal failed.
     stuck: HashSet<Slot>,
     held: VecDeque<Completion>,
+    /// Closed records that are stored, when the engine says them.
+    pub(super) store: BTreeMap<u64, ClosedRecord>,
+    /// Told, and not yet stored; they stay so while `hold_store` is set.
+    unstored: Vec<ClosedRecord>,
+    pub(super) hold_store: bool,
+    last_stored: u64,
     tickets: u64,
 }
 
@@ -131,6 +138,10 @@ impl World {
             events: Vec::new(),
             stuck: HashSet::new(),
             held: VecDeque::new(),
+            store: BTreeMap::new(),
+            unstored: Vec::new(),
+            hold_store: false,
+            last_stored: 0,
             tickets: 0,
         }
     }
@@ -187,7 +198,7 @@ impl World {
     }
 
     /// Closed records, taken for good.
-    pub(super) fn collect(&mut self) -> Vec<crate::types::ClosedRecord> {
+    pub(super) fn collect(&mut self) -> Vec<ClosedRecord> {
         match self.ask(RequestBody::Collect { records: NonZeroU32::new(1000).unwrap() }) {
             ReplyBody::Collected { loan, records } => {
                 if let Some(loan) = loan {
@@ -245,12 +256,37 @@ impl World {
             }
             self.replies.extend(std::iter::from_fn(|| self.engine.poll_reply()));
             self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+            if self.store_records() {
+                continue;
+            }
             if self.hold {
                 return;
             }
             let Some(completion) = self.held.pop_front() else { return };
             self.engine.handle(self.now, Input::Completion(completion));
         }
+    }
+
+    /// True when there was something to be stored, and was.
+    fn store_records(&mut self) -> bool {
+        self.unstored.extend(std::iter::from_fn(|| self.engine.poll_unstored()));
+        for ended in std::iter::from_fn(|| self.engine.poll_ended()) {
+            assert!(self.store.remove(&ended).is_some(), "what has ended was stored");
+        }
+        if self.hold_store || self.unstored.is_empty() {
+            return false;
+        }
+        for record in self.unstored.drain(..) {
+            self.last_stored = record.sequence;
+            assert!(self.store.insert(record.sequence, record).is_none(), "a sequence is given once");
+        }
+        self.engine.handle(self.now, Input::Stored { through: self.last_stored });
+        true
+    }
+
+    pub(super) fn release_store(&mut self) {
+        self.hold_store = false;
+        self.run();
     }
 
     fn execute(&mut self, command: &Command) -> Completion {
@@ -316,7 +352,7 @@ impl World {
             rules: *rules,
             note: *note,
             counters: self.counters[slot],
-            is_whole: self.leads_to(*slot, rules) == [true; 2],
+            forwarded: self.leads_to(*slot, rules),
         });
         let mut found: Vec<_> = found.collect();
         found.sort_unstable_by_key(|found| found.slot);
@@ -328,7 +364,11 @@ impl World {
     pub(super) fn restart(&mut self, config: &EngineConfig) -> Vec<(Slot, Unadoptable)> {
         self.held.clear();
         self.stuck.clear();
+        self.unstored.clear();
         self.engine = Engine::new(config, self.capabilities);
+        if config.stores_closed {
+            self.engine.restore_closed(self.store.values().copied(), self.last_stored);
+        }
         let vlan_flows = self.vlan_flows.iter().map(|(vlan, lif)| VlanFlow { vlan: *vlan, lif: *lif });
         self.engine.adopt_routes(self.next_hops.values().copied(), vlan_flows);
         let left = self.adopt(&self.found());
@@ -338,9 +378,9 @@ impl World {
 
     /// What the engine can't go on with.
     pub(super) fn adopt(&mut self, found: &[Found]) -> Vec<(Slot, Unadoptable)> {
-        let left = found.iter().filter_map(|found| Some((found.slot, self.engine.adopt(found).err()?)));
+        let left = found.iter().filter_map(|found| Some((found.slot, self.engine.adopt(self.now, found).err()?)));
         let left = left.collect();
-        self.engine.end_adoption();
+        self.engine.end_adoption(self.now);
         left
     }
 
