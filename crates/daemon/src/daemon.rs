@@ -21,7 +21,7 @@ use crate::error::StartError;
 use crate::listen::Listening;
 use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
-use crate::store::{ClosedStore, Restored, StoreError};
+use crate::store::{ClosedStore, Restored};
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
 use crate::{adopt, limits, plane};
 
@@ -40,7 +40,9 @@ impl Daemon {
         for listener in &config.listeners {
             open.push(Open::new(listener, certificate.as_ref(), &clock).await?);
         }
-        let stored = closed_log(config)?.map(|path| ClosedStore::open(&path, &clock)).transpose()?;
+        let stored = closed_log(config, tls::state_folder(|name| std::env::var_os(name)))
+            .map(|path| ClosedStore::open(&path, &clock))
+            .transpose()?;
         let (mut plane, ports) = plane::open(config)?;
         // Not before everything is open: a start that fails says so in one line and nothing else.
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
@@ -118,18 +120,16 @@ fn self_signed(config: &Config, clock: &Clock) -> Result<Option<SelfSigned>, Sta
     Ok(Some(SelfSigned::in_folder(&state.join("self-signed"), clock.time_of_day())?))
 }
 
-/// Where closed records are stored; `None` where they are kept in memory alone.
-fn closed_log(config: &Config) -> Result<Option<PathBuf>, StartError> {
+/// Where closed records are stored; `None` where they are kept in memory alone. `state` is the folder that the environment says.
+fn closed_log(config: &Config, state: Option<PathBuf>) -> Option<PathBuf> {
     match (&config.sessions.closed_log, &config.data_plane) {
-        (ClosedLogConfig::Memory, _) | (ClosedLogConfig::Default, DataPlaneConfig::Sim) => Ok(None),
-        (ClosedLogConfig::File(path), _) => Ok(Some(path.clone())),
+        (ClosedLogConfig::Memory, _) | (ClosedLogConfig::Default, DataPlaneConfig::Sim) => None,
+        (ClosedLogConfig::File(path), _) => Some(path.clone()),
         (ClosedLogConfig::Default, DataPlaneConfig::Xdp { pin_dir, .. }) => {
-            let Some(state) = tls::state_folder(|name| std::env::var_os(name)) else {
-                return Err(StoreError::NoFolder.into());
-            };
+            let state = state.unwrap_or_else(|| limits::STATE_FOLDER.into());
             // Each opofd of a machine has a pin directory of its own.
             let name = pin_dir.file_name().unwrap_or_default().to_string_lossy();
-            Ok(Some(state.join(format!("closed-{name}.redb"))))
+            Some(state.join(format!("closed-{name}.redb")))
         }
     }
 }
@@ -265,5 +265,32 @@ impl RunningDaemon {
         let in_order = self.table.stop(end.saturating_duration_since(Instant::now())).await;
         tracing::info!("opofd has stopped");
         in_order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::XdpMode;
+
+    #[test]
+    fn each_opofd_has_a_closed_log_of_its_own() {
+        let xdp = |pin_dir: &str| DataPlaneConfig::Xdp {
+            mode: XdpMode::Auto,
+            pin_dir: pin_dir.into(),
+            at_stop: AtStop::Keep,
+        };
+        let mut config = Config { data_plane: xdp("/sys/fs/bpf/opof"), ..Config::default() };
+        let of = |config: &Config, state: Option<&str>| closed_log(config, state.map(PathBuf::from));
+        assert_eq!(of(&config, Some("/s/opof")), Some("/s/opof/closed-opof.redb".into()));
+        assert_eq!(of(&config, None), Some("/var/lib/opof/closed-opof.redb".into()));
+        config.data_plane = xdp("/sys/fs/bpf/second");
+        assert_eq!(of(&config, None), Some("/var/lib/opof/closed-second.redb".into()));
+        config.sessions.closed_log = ClosedLogConfig::File("/a/b".into());
+        assert_eq!(of(&config, None), Some("/a/b".into()));
+        config.sessions.closed_log = ClosedLogConfig::Memory;
+        assert_eq!(of(&config, None), None);
+        let sim = Config::default();
+        assert_eq!(of(&sim, Some("/s/opof")), None);
     }
 }

@@ -51,6 +51,9 @@ pub const CLAMPS_LOGGED: u32 = 5;
 pub const UNADOPTED_LOGGED: usize = 10;
 /// Closed records that are logged at once when the daemon ends before anybody collected them.
 pub const LEFTOVERS: u32 = 1024;
+/// Where a daemon keeps what it has to, if its environment says nothing of it, as that of systemd's services (Filesystem Hierarchy
+/// Standard 3.0, 5.8).
+pub const STATE_FOLDER: &str = "/var/lib/opof";
 /// Closed records that are stored together, and as many that no longer are: 1.5 MiB.
 pub const STORE_BATCH: usize = 16_384;
 /// How long after a failure the closed log is tried again.

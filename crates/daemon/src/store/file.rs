@@ -33,11 +33,6 @@ pub enum StoreError {
         /// What it says.
         format: u64,
     },
-    /// Nothing says where it is to be.
-    #[error(
-        "neither XDG_STATE_HOME nor HOME says where the closed log is to be; set one of them, or give --closed-log"
-    )]
-    NoFolder,
     /// It can't be read or written.
     #[error("closed log {}: {source}", path.display())]
     Failed {

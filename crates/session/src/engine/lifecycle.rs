@@ -241,11 +241,13 @@ impl Engine {
             Step::Report => self.report(now, slot),
             Step::Forget => {
                 self.wheel.cancel(slot);
-                let is_held = session.ending().is_held;
+                let ending = session.ending.as_deref();
+                let is_held = ending.is_some_and(|ending| ending.is_held);
+                // Of one that was not installed nothing is kept.
+                let is_kept = ending.is_none_or(|ending| ending.install_error.is_none());
                 let gone = if is_held { self.table.remove_and_hold(slot) } else { self.table.remove(slot) };
                 if let Some(gone) = gone {
-                    // Of one that was not installed nothing is kept.
-                    if gone.ending().install_error.is_none() && !is_held {
+                    if is_kept && !is_held {
                         self.commands.push_back(Command::Forget { slot });
                     }
                     self.forget_links(slot, gone.packed.links());
