@@ -124,7 +124,10 @@ impl Engine {
                 let Some(session) = self.table.get_mut(slot) else { return };
                 match result {
                     Ok(()) => {
-                        session.started = now;
+                        // One that is superseded already is being removed, with a note that says when it was asked for.
+                        if session.state == State::Installing {
+                            session.started = now;
+                        }
                         self.apply(now, slot, state::Event::Installed);
                         self.close_if_swept(now, slot);
                     }

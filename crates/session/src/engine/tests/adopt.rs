@@ -1,10 +1,10 @@
 //! An engine that goes on with what a plane has kept from another one.
 
-use super::plane::{SECOND, World, config, next_hop, routed_by, spec};
-use crate::engine::Unadoptable;
+use super::plane::{SECOND, StoreFault, World, config, next_hop, routed_by, spec};
+use crate::engine::{EngineConfig, Unadoptable};
 use crate::l3::VlanFlow;
 use crate::plane::{Found, InstallError, Note, Slot};
-use crate::request::{L3Request, ReplyBody, RequestBody};
+use crate::request::{L3Request, ReplyBody, RequestBody, SameTuple};
 use crate::types::{CloseReason, Direction, Lif, SessionId, SessionSpec};
 use opof_wire::Vid;
 
@@ -197,4 +197,25 @@ fn an_install_that_failed_leaves_nothing() {
     assert!(world.found().is_empty());
     world.restart(&config());
     assert_eq!(world.add(&[spec(1, 1000)]), []);
+}
+
+/// A session that was superseded before the plane had it is known by the start that its note says.
+#[test]
+fn one_that_is_stored_and_was_superseded_at_once_is_not_reported_again() {
+    let config = EngineConfig { stores_closed: true, ..config() };
+    let mut world = World::new(&config);
+    world.hold = true;
+    world.send(RequestBody::Add { sessions: vec![spec(3, 2000)], same_tuple: SameTuple::Supersede });
+    world.now.0 += SECOND;
+    world.send(RequestBody::Add { sessions: vec![spec(4, 2000)], same_tuple: SameTuple::Supersede });
+    world.send(RequestBody::Reset);
+    // Both are closed and stored when the engine ends, which has not heard of it.
+    world.store_fault = StoreFault::SaysNothing;
+    world.release();
+    world.restart(&config);
+    world.release_store();
+    let mut ids: Vec<u64> = world.collect().iter().map(|record| record.id.0).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [3, 4]);
+    assert!(world.kept.is_empty());
 }

@@ -7,7 +7,7 @@ use core::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::nat::behind;
-use super::plane::{SECOND, World, config, next_hop, one_armed, routed_by, spec};
+use super::plane::{SECOND, StoreFault, World, config, next_hop, one_armed, routed_by, spec};
 use crate::engine::EngineConfig;
 use crate::l3::L3Error;
 use crate::plane::{Found, InstallError, Note, RouteError};
@@ -30,7 +30,7 @@ enum Act {
     Collect,
     List,
     Restart,
-    HoldStore,
+    StoreFault(bool),
     ReleaseStore,
 }
 
@@ -92,7 +92,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::Collect),
         1 => Just(Act::List),
         1 => Just(Act::Restart),
-        1 => Just(Act::HoldStore),
+        1 => any::<bool>().prop_map(Act::StoreFault),
         2 => Just(Act::ReleaseStore),
     ];
     proptest::collection::vec(act, 1..80)
@@ -230,7 +230,9 @@ proptest! {
                     }
                 }
                 Act::Restart => ledger.restart(&mut world, &config),
-                Act::HoldStore => world.hold_store = true,
+                Act::StoreFault(stores) => {
+                    world.store_fault = if stores { StoreFault::SaysNothing } else { StoreFault::StoresNothing };
+                }
                 Act::ReleaseStore => world.release_store(),
                 Act::List => {
                     let rows = NonZeroU32::new(100).unwrap();

@@ -79,6 +79,16 @@ pub(super) fn routed_by(id: u32) -> Action {
     Action::Route(Box::new(Links { towards_out, ..Links::default() }))
 }
 
+/// What is wrong with the store of closed records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StoreFault {
+    None,
+    /// Its disk is slow.
+    StoresNothing,
+    /// It stores, and its answers are late.
+    SaysNothing,
+}
+
 /// Engine, plane and time in one, driven as a daemon would.
 pub(super) struct World {
     pub(super) engine: Engine,
@@ -104,10 +114,12 @@ pub(super) struct World {
     held: VecDeque<Completion>,
     /// Closed records that are stored, when the engine says them.
     pub(super) store: BTreeMap<u64, ClosedRecord>,
-    /// Told, and not yet stored; they stay so while `hold_store` is set.
+    /// Told, and not yet stored.
     unstored: Vec<ClosedRecord>,
-    pub(super) hold_store: bool,
+    pub(super) store_fault: StoreFault,
     last_stored: u64,
+    /// The last record of which the engine knows that it is stored.
+    last_said: u64,
     tickets: u64,
 }
 
@@ -140,8 +152,9 @@ impl World {
             held: VecDeque::new(),
             store: BTreeMap::new(),
             unstored: Vec::new(),
-            hold_store: false,
+            store_fault: StoreFault::None,
             last_stored: 0,
+            last_said: 0,
             tickets: 0,
         }
     }
@@ -273,19 +286,22 @@ impl World {
         for ended in std::iter::from_fn(|| self.engine.poll_ended()) {
             assert!(self.store.remove(&ended).is_some(), "what has ended was stored");
         }
-        if self.hold_store || self.unstored.is_empty() {
+        if self.store_fault != StoreFault::StoresNothing {
+            for record in self.unstored.drain(..) {
+                self.last_stored = record.sequence;
+                assert!(self.store.insert(record.sequence, record).is_none(), "a sequence is given once");
+            }
+        }
+        if self.store_fault != StoreFault::None || self.last_said == self.last_stored {
             return false;
         }
-        for record in self.unstored.drain(..) {
-            self.last_stored = record.sequence;
-            assert!(self.store.insert(record.sequence, record).is_none(), "a sequence is given once");
-        }
+        self.last_said = self.last_stored;
         self.engine.handle(self.now, Input::Stored { through: self.last_stored });
         true
     }
 
     pub(super) fn release_store(&mut self) {
-        self.hold_store = false;
+        self.store_fault = StoreFault::None;
         self.run();
     }
 
@@ -365,6 +381,7 @@ impl World {
         self.held.clear();
         self.stuck.clear();
         self.unstored.clear();
+        self.last_said = self.last_stored;
         self.engine = Engine::new(config, self.capabilities);
         if config.stores_closed {
             self.engine.restore_closed(self.store.values().copied(), self.last_stored);
