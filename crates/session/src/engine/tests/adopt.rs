@@ -184,7 +184,7 @@ fn next_hops_and_vlan_flows_go_on_with_the_sessions_that_refer_to_them() {
     for id in 1..=3 {
         world.ask(RequestBody::L3(L3Request::SetNextHop(next_hop(id))));
     }
-    world.restart(&crate::engine::EngineConfig { max_next_hops: 2, ..config() });
+    world.restart(&EngineConfig { max_next_hops: 2, ..config() });
     world.advance(SECOND);
     assert_eq!(world.next_hops.len(), 2);
 }
