@@ -5,13 +5,14 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use opof_session::types::Moment;
 use rustix::time::{ClockId, clock_getres};
 
 use crate::abi::ClockReading;
 use crate::error::OpenError;
-use crate::limits::CLOCK_LOOK;
+use crate::limits::{CLOCK_LOOK, CLOCK_READINGS};
 use crate::loader::{self, Loaded};
 use crate::sys::bpf;
 
@@ -29,8 +30,14 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start() -> Result<Self, OpenError> {
         let loaded = loader::load_clock()?;
-        let last = read(&loaded).map_err(OpenError::system("reading the programs' clock"))?;
-        Ok(Self { loaded, tick: tick_length(), last, asked: Moment(last.time) })
+        let tick = tick_length();
+        let read = || read(&loaded).map_err(OpenError::system("reading the programs' clock"));
+        let mut last = read()?;
+        for _ in 1..CLOCK_READINGS {
+            a_while(tick);
+            last = the_better(&last, read()?, tick);
+        }
+        Ok(Self { loaded, tick, last, asked: Moment(last.time) })
     }
 
     /// Has both clocks read again if the last time is long ago: where the kernel counts interrupts instead of time, a tick that
@@ -41,7 +48,7 @@ impl Clock {
         }
         self.asked = now;
         match read(&self.loaded) {
-            Ok(reading) => self.last = reading,
+            Ok(reading) => self.last = the_better(&self.last, reading, self.tick),
             // What is known is still right but for lost ticks.
             Err(error) => tracing::debug!(%error, "could not read the programs' clock"),
         }
@@ -51,6 +58,19 @@ impl Clock {
     pub(crate) fn moment(&self, tick: u64) -> Moment {
         moment(&self.last, self.tick, tick)
     }
+}
+
+/// So long that the kernel has counted on.
+#[expect(clippy::disallowed_methods, reason = "the event is that time passes")]
+fn a_while(tick: i64) {
+    std::thread::sleep(Duration::from_nanos(tick.unsigned_abs()));
+}
+
+/// The kernel counts ticks, as many as have passed, a moment before it moves the coarse clock, and a processor may be taken away
+/// in between. A reading of then has the tick's time too early; what was known says so.
+fn the_better(known: &ClockReading, new: ClockReading, length: i64) -> ClockReading {
+    let behind = moment(known, length, new.tick).0.saturating_sub(new.time);
+    if (length.unsigned_abs() / 2..CLOCK_LOOK).contains(&behind) { *known } else { new }
 }
 
 fn moment(reading: &ClockReading, length: i64, tick: u64) -> Moment {
@@ -76,6 +96,23 @@ const PASS: u32 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reading_between_a_tick_and_its_time_is_not_taken() {
+        let known = ClockReading { tick: 1_000, time: 5_000_000_000 };
+        let taken = |tick, time| the_better(&known, ClockReading { tick, time }, 4_000_000).time == time;
+        // 250 ticks on, with the time of that tick or a little beside it.
+        for time in [6_000_000_000, 5_999_999_985, 6_000_000_015] {
+            assert!(taken(1_250, time), "{time}");
+        }
+        // The clock still stands one tick or some ticks before.
+        for time in [5_996_000_015, 5_992_000_000, 5_968_000_000] {
+            assert!(!taken(1_250, time), "{time}");
+        }
+        // Ticks were lost, and a clock that has nothing to do with what was known.
+        assert!(taken(1_250, 6_004_000_000));
+        assert!(taken(1_250, 4_000_000_000));
+    }
 
     #[test]
     fn a_tick_is_as_long_before_or_after_the_reading_as_ticks_are() {

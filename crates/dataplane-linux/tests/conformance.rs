@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use common::{COPIES_MACS, COPIES_MTU, Collected, Lab, lifs};
@@ -20,6 +21,7 @@ use opof_testkit::wait::{self, Stopwatch};
 use opof_wire::decap::{Decapsulated, TunnelEnd, decapsulate};
 use opof_wire::encap::{Template, Tunnel};
 use opof_wire::geneve::Metadata;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Frames that are on their way take less than this, whatever else this machine does.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -105,10 +107,9 @@ impl Rig for XdpRig {
         &mut self.plane
     }
 
-    /// The programs take the coarse monotonic clock, which is up to a tick behind the fine one.
-    fn now(&self) -> Moment {
-        let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-        Moment(u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap())
+    /// The programs count ticks, of which the coarse monotonic clock stands at the last one or is not there yet.
+    fn now(&self) -> RangeInclusive<Moment> {
+        moment_by(ClockId::MonotonicCoarse)..=moment_by(ClockId::Monotonic)
     }
 
     fn lifs(&self) -> [Lif; 2] {
@@ -169,6 +170,11 @@ impl Rig for XdpRig {
         let tagged = |frame: &[u8]| matches!(frame[12..14], [0x81, 0x00] | [0x88, 0xA8]);
         frame.len() >= 20 || (frame.len() >= 14 && !tagged(frame))
     }
+}
+
+fn moment_by(clock: ClockId) -> Moment {
+    let now = clock_gettime(clock);
+    Moment(u64::try_from(now.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap())
 }
 
 fn is_udp(frame: &[u8]) -> bool {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -171,7 +172,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The rig's clock.
-    pub(super) fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> RangeInclusive<Moment> {
         self.rig.now()
     }
 
@@ -210,7 +211,7 @@ impl<'a> Bench<'a> {
         let mut rest = commands;
         self.poll(&mut unanswered, &mut answers)?;
         while !rest.is_empty() || unanswered.count > 0 {
-            let now = self.rig.now();
+            let now = *self.rig.now().end();
             let taken = if rest.is_empty() { 0 } else { self.rig.plane().submit(now, rest) };
             if taken > rest.len() {
                 return Err(Failure::TookTooMany { offered: rest.len(), taken });

@@ -131,9 +131,9 @@ pub(super) fn last_seen_follows_the_packets(bench: &mut Bench<'_>) -> Result<Ver
             let frame = packet(&flow, 10);
             let drops = session == sessions[1];
             let step = if drops { Step::dropped(&what, lif, frame) } else { Step::hit(&what, lif, to, frame) };
-            let from = bench.now();
+            let from = *bench.now().start();
             bench.exchange(vec![step])?;
-            let until = bench.now();
+            let until = *bench.now().end();
             let found = bench.read(session.slot)?.last_seen;
             if !found.is_some_and(|found| found >= from && found <= until) {
                 return Err(Failure::LastSeen { what, found, from, to: until });

@@ -28,6 +28,7 @@ mod tunnel;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use opof_session::types::{Lif, Moment};
 
@@ -45,9 +46,9 @@ pub trait Rig {
     /// The plane, with at least [`crate::limits::CONFORMANCE_SESSIONS`] of room and nothing installed.
     fn plane(&mut self) -> &mut dyn DataPlane;
 
-    /// The clock with which the plane stamps packets. A packet that is sent after one call and received before another
-    /// is stamped with neither's past nor future.
-    fn now(&self) -> Moment;
+    /// What a packet of now may be stamped with, as exactly as the plane's clock is known. A packet that is sent after one call
+    /// and received before another is stamped from the first one's earliest to the second one's latest.
+    fn now(&self) -> RangeInclusive<Moment>;
 
     /// Two interfaces, all that there are.
     fn lifs(&self) -> [Lif; 2];

@@ -1,6 +1,7 @@
 //! The simulated device on the suite's bench, with a place to bend what the wire side does.
 
 use std::cell::{Cell, RefCell};
+use std::ops::RangeInclusive;
 
 use opof_session::types::{Lif, Moment};
 
@@ -107,6 +108,12 @@ impl SimRig {
         }
     }
 
+    /// Moves the clock on.
+    fn tick(&self) -> Moment {
+        self.clock.set(self.clock.get() + 1000);
+        Moment(self.clock.get())
+    }
+
     /// Firewalls behind tunnels that take frames of up to so many bytes.
     pub(super) fn behind_tunnels(plane: Box<dyn DataPlane>, ports: SimPorts, frame_len_max: [usize; 2]) -> Self {
         for ((lif, tunnel), frame_len_max) in lifs().into_iter().zip(tunnels()).zip(frame_len_max) {
@@ -125,9 +132,9 @@ impl Rig for SimRig {
         self.plane.as_mut()
     }
 
-    fn now(&self) -> Moment {
-        self.clock.set(self.clock.get() + 1000);
-        Moment(self.clock.get())
+    fn now(&self) -> RangeInclusive<Moment> {
+        let now = self.tick();
+        now..=now
     }
 
     fn lifs(&self) -> [Lif; 2] {
@@ -135,7 +142,7 @@ impl Rig for SimRig {
     }
 
     fn send(&mut self, port: Port, frame: &[u8]) {
-        let now = self.now();
+        let now = self.tick();
         self.out.extend((self.wire_side)(&self.ports, now, port, frame));
     }
 
