@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use opof_client::{Client, ClientConfig, CloseCode, Device, Dialect, DirectionCounters, SessionReport};
+use opof_client::{Client, ClientConfig, CloseCode, Device, Dialect, DirectionCounters, Health, SessionReport};
 use opof_session::l3::{NextHop, NextHopId, VlanFlow};
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_wire::{FlowKey, Vid};
@@ -132,6 +132,11 @@ impl Opofd {
     /// The device itself.
     pub fn device(&self) -> Result<Device, Error> {
         self.call("describe the device", async |client| client.device().await)
+    }
+
+    /// Whether it serves.
+    pub fn health(&self) -> Result<Health, Error> {
+        self.call("ask for the health", async |client| client.health().await)
     }
 
     /// In the first dialect, which has all that most tests need.

@@ -4,6 +4,7 @@
 
 mod bench;
 mod control;
+mod disk;
 pub mod dissect;
 mod error;
 pub mod frames;
@@ -18,6 +19,7 @@ mod yard;
 
 pub use bench::Bench;
 pub use control::{Closed, Counted, session};
+pub use disk::Disk;
 pub use error::Error;
 pub use geneve::GeneveFirewall;
 pub use opofd::Opofd;

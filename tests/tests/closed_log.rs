@@ -2,17 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use opof_client::Health;
 use opof_session::types::SessionSpec;
 use opof_testkit::frames::Rng;
-use opof_testkit::netns::{Capture, FirewallMode, run};
+use opof_testkit::netns::{Capture, FirewallMode};
 use opof_testkit::packet::Packet;
 use opof_testkit::wait::{self, Stopwatch};
-use opof_tests::{Bench, Closed, frames, session};
+use opof_tests::{Bench, Closed, Disk, frames, session};
 use opof_wire::{Addresses, FlowKey, Transport};
 
 /// Times that the daemon is killed; a number in its place in this variable.
@@ -84,52 +82,63 @@ fn every_closed_session_is_reported_once_whenever_the_daemon_is_killed() {
     }
 }
 
-/// A small disk of its own, for as long as this value is there.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "opof-test"]).arg(folder.path())).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
+/// In which way the disk fails.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    /// There is no room on it.
+    Full,
+    /// It can only be read.
+    ReadOnly,
+    /// It answers to nothing.
+    Slow,
 }
 
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = run(Command::new("umount").arg("--lazy").arg(self.path()));
-    }
-}
-
-/// As much as there is room for.
-fn fill(path: &Path) {
-    let mut bytes = vec![1; 1 << 20];
-    let mut file = fs::File::create(path).unwrap();
-    while !bytes.is_empty() {
-        if std::io::Write::write_all(&mut file, &bytes).is_err() {
-            bytes.truncate(bytes.len() / 2);
+impl Fault {
+    fn begin(self, disk: &Disk) {
+        match self {
+            Self::Full => disk.fill(),
+            Self::ReadOnly => disk.break_down(),
+            Self::Slow => disk.freeze(),
         }
+        .unwrap();
+    }
+
+    fn end(self, disk: &Disk) {
+        match self {
+            Self::Full => disk.clear(),
+            Self::ReadOnly => disk.repair(),
+            Self::Slow => disk.thaw(),
+        }
+        .unwrap();
     }
 }
 
-/// The disk is full, later it has room again. Meanwhile sessions are forwarded, added and closed, and no closed one is shown.
-fn survives_a_full_disk(is_killed: bool) {
+/// The disk fails, later it works again. Meanwhile sessions are forwarded, added and closed, no closed one is shown that is not stored,
+/// and the device says so.
+fn survives(fault: Fault, is_killed: bool) {
     const MANY: u64 = 20_000;
-    let disk = SmallDisk::new();
+    let disk = Disk::new().unwrap();
     let mut bench = Bench::with_closed_log(FirewallMode::Silent, &disk.path().join("closed.redb")).unwrap();
-    let filler = disk.path().join("filler");
-    fill(&filler);
+    assert_eq!(bench.opofd.health().unwrap(), Health::Serving);
+    fault.begin(&disk);
     let add = |bench: &Bench, ids: std::ops::RangeInclusive<u64>, timeout_seconds| {
         let specs: Vec<_> = ids.map(|id| SessionSpec { timeout_seconds, ..session(id, key(id)) }).collect();
         bench.opofd.add_all(specs).unwrap();
     };
     add(&bench, 1..=MANY, 1);
-    let said = || bench.opofd.log().contains("can't be stored").then_some(());
-    wait::until("the log to say that the disk is full", BOUND, said).unwrap();
+    let health_is = |bench: &Bench, health| {
+        let said = || (bench.opofd.health().unwrap() == health).then_some(());
+        wait::until("the health to tell of the disk", BOUND, said).unwrap();
+    };
+    health_is(&bench, Health::Degraded);
+    let faults = bench.opofd.device().unwrap().faults;
+    let [told] = faults.as_slice() else { panic!("{faults:?}") };
+    let why = match fault {
+        Fault::Full => "No space left on device",
+        Fault::ReadOnly => "Read-only file system",
+        Fault::Slow => "has not answered",
+    };
+    assert!(told.part == "closed log" && told.why.contains(why), "{told:?}");
 
     // More are added and forwarded as ever.
     add(&bench, MANY + 1..=MANY + 1, 300);
@@ -138,7 +147,7 @@ fn survives_a_full_disk(is_killed: bool) {
     socket.send(&frame).unwrap();
     assert_eq!(at_server.next(Duration::from_secs(5)).unwrap(), frame);
     assert_eq!(bench.opofd.get(MANY + 1).unwrap().unwrap().inward.packets, 1);
-    // What was stored before the disk was full may be shown; of what it has not, nothing.
+    // What was stored before the disk failed may be shown; of what it has not, nothing.
     let mut closed = Vec::new();
     closed.extend(bench.opofd.closed().unwrap());
     let shown = closed.len() as u64;
@@ -148,24 +157,36 @@ fn survives_a_full_disk(is_killed: bool) {
     if is_killed {
         bench.opofd.kill().unwrap();
     }
-    fs::remove_file(&filler).unwrap();
+    fault.end(&disk);
     if is_killed {
         bench.opofd.start_again().unwrap();
     }
     collect(&bench, &mut closed, MANY, BOUND);
+    health_is(&bench, Health::Serving);
+    assert_eq!(bench.opofd.device().unwrap().faults, []);
     assert_eq!(bench.opofd.get(MANY + 1).unwrap().unwrap().inward.packets, 1);
     let mut ids: Vec<u64> = closed.iter().map(|record| record.id).collect();
     ids.sort_unstable();
     assert!(ids.iter().copied().eq(1..=MANY), "each once: {} records", ids.len());
-    assert!(is_killed || bench.opofd.log().contains("are stored again"));
+    assert!(is_killed || fault == Fault::Slow || bench.opofd.log().contains("are stored again"));
 }
 
 #[test]
 fn a_full_disk_costs_nothing_but_time() {
-    survives_a_full_disk(false);
+    survives(Fault::Full, false);
 }
 
 #[test]
 fn neither_does_one_with_a_daemon_that_is_killed_meanwhile() {
-    survives_a_full_disk(true);
+    survives(Fault::Full, true);
+}
+
+#[test]
+fn neither_does_a_disk_that_can_only_be_read() {
+    survives(Fault::ReadOnly, false);
+}
+
+#[test]
+fn neither_does_a_disk_that_does_not_answer_for_a_while() {
+    survives(Fault::Slow, false);
 }

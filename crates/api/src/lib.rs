@@ -69,6 +69,10 @@ generated!(
 /// Every .proto file that this crate was made from, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+/// The name by which `grpc.health.v1` of an opofd is asked whether nothing has a fault: it does not serve while something has, even where
+/// the device as a whole does.
+pub const FAULTLESS: &str = "opof.faultless";
+
 pub use add::{FieldError, Inexpressible, session_request, session_spec};
 pub use dialect::Dialect;
 pub use profile::Profile;

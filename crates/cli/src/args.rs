@@ -106,7 +106,8 @@ pub(crate) enum Command {
     /// Show the device: version, data plane, ports, figures
     #[command(after_help = "Examples:\n  opof device\n  opof device --json --server https://dpu7:3443 --ca dpu7.pem")]
     Device,
-    /// Show whether the device serves; exit code 1 where it does not
+    /// Show whether the device serves: "serving", "degraded" when it does but a part has a fault ("opof device" tells which), exit code 1
+    /// where it does not
     #[command(after_help = "Examples:\n  opof health\n  opof health --json --server unix:/run/opof.sock")]
     Health,
     /// Show who made the device's server, and which version it is (v1beta1)

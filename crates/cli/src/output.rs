@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
 use comfy_table::{CellAlignment, Table, presets};
-use opof_client::{Device, Health, Port, Refused, ServiceVersion, SessionReport, Statistics, Tally, VlanFlow};
+use opof_client::{Device, Fault, Health, Port, Refused, ServiceVersion, SessionReport, Statistics, Tally, VlanFlow};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -249,6 +249,9 @@ fn device_text(device: &Device) -> String {
         device.data_plane,
         uptime(device.uptime)
     );
+    for Fault { part, why, age } in &device.faults {
+        text += &["fault     ", part, ", for ", &uptime(*age), ": ", why, "\n"].concat();
+    }
     if !device.ports.is_empty() {
         text += "\n";
         text += &table(&PORT_COLUMNS, &PORT_NUMBERS, device.ports.iter().map(port_row));
@@ -341,7 +344,12 @@ fn device_json(device: &Device) -> Value {
             "closed_lost": statistics.closed_lost,
         },
         "ports": device.ports.iter().map(port_json).collect::<Vec<_>>(),
+        "faults": device.faults.iter().map(fault_json).collect::<Vec<_>>(),
     })
+}
+
+fn fault_json(Fault { part, why, age }: &Fault) -> Value {
+    json!({"part": part, "why": why, "age_seconds": age.as_secs()})
 }
 
 fn port_json(port: &Port) -> Value {

@@ -18,6 +18,19 @@ pub struct Device {
     pub statistics: Statistics,
     /// For each LIF its wire ports, then its firewall port; then the uplink, where a firewall is behind a tunnel.
     pub ports: Vec<Port>,
+    /// What does not work as it should, the oldest first.
+    pub faults: Vec<Fault>,
+}
+
+/// A part of the device that does not work as it should, while the device goes on as far as it can.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fault {
+    /// Which part, such as `closed log`.
+    pub part: String,
+    /// One line for people.
+    pub why: String,
+    /// How long it has been so.
+    pub age: Duration,
 }
 
 /// What a port is for.
@@ -109,15 +122,25 @@ pub struct Tally {
 
 impl Device {
     pub(crate) fn from_message(response: device::GetDeviceResponse) -> Self {
-        let uptime = response.uptime.and_then(|uptime| Duration::try_from(uptime).ok());
         Self {
             version: response.version,
             data_plane: response.data_plane,
-            uptime: uptime.unwrap_or_default(),
+            uptime: duration(response.uptime),
             statistics: response.statistics.unwrap_or_default().into(),
             ports: response.ports.into_iter().map(Port::from_message).collect(),
+            faults: response.faults.into_iter().map(Fault::from_message).collect(),
         }
     }
+}
+
+impl Fault {
+    fn from_message(fault: device::Fault) -> Self {
+        Self { part: fault.part, why: fault.why, age: duration(fault.age) }
+    }
+}
+
+fn duration(duration: Option<impl TryInto<Duration>>) -> Duration {
+    duration.and_then(|duration| duration.try_into().ok()).unwrap_or_default()
 }
 
 impl Port {

@@ -126,7 +126,7 @@ pub use add::{AddFailed, AddOutcome, Adding, Refused};
 pub use client::Client;
 pub use closed::Closed;
 pub use config::ClientConfig;
-pub use device::{Device, Port, PortRole, RefusedTally, SlowPathTally, Tally};
+pub use device::{Device, Fault, Port, PortRole, RefusedTally, SlowPathTally, Tally};
 pub use error::Error;
 pub use health::Health;
 pub use opof_api::dialect::Method;

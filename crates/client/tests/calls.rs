@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use opof_client::{
-    Action, Client, ClientConfig, CloseCode, Error, PortRole, Profile, Refusal, Session, SessionId, SessionReport,
-    SessionState, Transport, limits,
+    Action, Client, ClientConfig, CloseCode, Error, Fault, PortRole, Profile, Refusal, Session, SessionId,
+    SessionReport, SessionState, Transport, limits,
 };
 use tokio::net::TcpListener;
 
@@ -125,6 +125,8 @@ async fn the_device_tells_about_itself() {
     assert_eq!((firewall.role, firewall.received.packets), (PortRole::Firewall, 0));
     assert_eq!((uplink.role, uplink.lif, uplink.role.name()), (PortRole::Uplink, 0, "uplink"));
     assert_eq!((uplink.refused[0].reason.as_str(), uplink.refused[0].tally.bytes), ("vni", 480));
+    let [Fault { part, why, age }] = device.faults.as_slice() else { panic!("one fault") };
+    assert_eq!((part.as_str(), why.as_str(), *age), ("closed log", "no room", Duration::from_millis(7500)));
 }
 
 #[tokio::test]

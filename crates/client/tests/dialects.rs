@@ -228,4 +228,10 @@ async fn health_is_what_the_device_says() {
         mock.state().health = Some(said);
         assert_eq!(client.health().await, Ok(meant));
     }
+    // One that tells of its faults.
+    mock.state().faultless = Some(ServingStatus::NotServing);
+    for (said, meant) in [(ServingStatus::Serving, Health::Degraded), (ServingStatus::NotServing, Health::NotServing)] {
+        mock.state().health = Some(said);
+        assert_eq!(client.health().await, Ok(meant));
+    }
 }

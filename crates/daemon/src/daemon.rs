@@ -23,7 +23,7 @@ use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
 use crate::store::{ClosedStore, Restored};
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
-use crate::{adopt, limits, plane};
+use crate::{adopt, limits, plane, supervise};
 
 /// A daemon that runs within this process. It needs a tokio runtime with timers and I/O.
 #[derive(Debug)]
@@ -57,6 +57,7 @@ impl Daemon {
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }
+        let gauge = store.as_ref().map(ClosedStore::gauge);
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
         let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
@@ -64,7 +65,7 @@ impl Daemon {
         let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
         let lifecycle = Lifecycle::default();
         let shared = Shared::new(driver, clock.clone(), started, lifecycle, config.limits, &config.clients);
-        shared.set_serving(true).await;
+        shared.health().set_takes_calls(true).await;
         let mut servers = JoinSet::new();
         for (listener, Open { listening, tls }) in config.listeners.iter().zip(open) {
             tracing::info!(
@@ -79,6 +80,10 @@ impl Daemon {
         let (reload, asked) = watch::channel(0);
         let mut background = JoinSet::new();
         background.spawn(tls::watch(certificates, clock, asked));
+        background.spawn(supervise::session_table(shared.driver().clone(), shared.health().clone()));
+        if let Some(gauge) = gauge {
+            background.spawn(supervise::closed_log(gauge, shared.health().clone()));
+        }
         Ok(RunningDaemon { addresses, ports, certificate, shared, table, servers, reload, _background: background })
     }
 }
@@ -235,7 +240,7 @@ impl RunningDaemon {
     /// for the end gives: of `within`, some is left for [`stop`](Self::stop). No new sessions are taken from here on.
     pub async fn drained(&self, within: Duration) {
         tracing::info!(seconds = within.as_secs(), "shutting down by request: no new sessions");
-        self.shared.set_serving(false).await;
+        self.shared.health().set_takes_calls(false).await;
         let collected = async {
             while self.driver().statistics().await.is_ok_and(|statistics| statistics.closed_waiting > 0) {
                 sleep(limits::DRAIN_POLL).await;
@@ -253,7 +258,7 @@ impl RunningDaemon {
     /// when something had failed.
     pub async fn stop_within(mut self, grace: Duration) -> bool {
         let end = Instant::now() + grace;
-        self.shared.set_serving(false).await;
+        self.shared.health().set_takes_calls(false).await;
         self.shared.lifecycle().stop();
         let drained = async { while self.servers.join_next().await.is_some() {} };
         // Half for the calls, half for what they asked of the driver.

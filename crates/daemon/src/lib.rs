@@ -12,6 +12,7 @@ pub mod config;
 mod daemon;
 pub mod driver;
 mod error;
+pub mod health;
 pub mod limits;
 mod listen;
 pub mod log;
@@ -21,6 +22,7 @@ mod serve;
 pub mod service;
 pub mod shutdown;
 mod store;
+mod supervise;
 pub mod tls;
 
 pub use self::daemon::{Daemon, Notice, RunningDaemon};

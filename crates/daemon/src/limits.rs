@@ -45,6 +45,11 @@ pub const PLANE_ROUNDS: usize = 3;
 pub const UNDER_WAY: usize = 4096;
 /// How long a request waits for a place in the driver's queue.
 pub const ADMISSION: Duration = Duration::from_secs(5);
+/// How long the session table may take for an answer before `grpc.health.v1` says that the device does not serve; less than
+/// [`ADMISSION`], after which calls fail.
+pub const UNANSWERED: Duration = Duration::from_secs(2);
+/// How long after an answer it is asked again.
+pub const LOOK_AT_TABLE: Duration = Duration::from_millis(500);
 /// Clamped timeouts that are logged in a second.
 pub const CLAMPS_LOGGED: u32 = 5;
 /// Sessions of a daemon before this one with which it can't go on, that are named in the log.
@@ -58,6 +63,10 @@ pub const STATE_FOLDER: &str = "/var/lib/opof";
 pub const STORE_BATCH: usize = 16_384;
 /// How long after a failure the closed log is tried again.
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How long storing a batch may take before the device is said to be degraded.
+pub const STORE_SLOW: Duration = Duration::from_secs(2);
+/// How often that is looked at.
+pub const LOOK_AT_LOG: Duration = Duration::from_millis(500);
 /// Settled loans that wait for the driver. Each loan is settled once, so this never overflows.
 pub const SETTLES: usize = opof_session::limits::LOANS;
 /// How long requests under way may take to finish when the daemon stops.
@@ -150,6 +159,7 @@ pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// Pause after accepting failed, for example for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const _: () = assert!(UNANSWERED.as_millis() < ADMISSION.as_millis(), "who watches is told first");
 const _: () = assert!(PENDING_COMMANDS >= 1 && REQUEST_BATCH >= 1 && FLUSH_RECORDS >= 1);
 const _: () = assert!(COLLECT_RECORDS as usize <= opof_session::limits::COLLECT_RECORDS);
 const _: () = assert!(CLIENT_FAILURES >= ADD_ERRORS, "a single call may name so many");

@@ -12,12 +12,13 @@ use opof_session::types::Moment;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
+use tonic_health::server::HealthService;
 
 use crate::account::Accounts;
 use crate::clock::Clock;
 use crate::config::{ClientLimits, KnownClient, Listener};
 use crate::driver::DriverHandle;
+use crate::health::Health;
 use crate::limits;
 use crate::listen::{self, Grants, Listening, Reception};
 use crate::log::RateLimit;
@@ -36,7 +37,7 @@ pub(crate) struct Shared {
     clients: Arc<[KnownClient]>,
     accounts: Arc<Accounts>,
     denials: Arc<Mutex<RateLimit>>,
-    health: HealthReporter,
+    health: Health,
 }
 
 impl Shared {
@@ -50,6 +51,7 @@ impl Shared {
     ) -> Self {
         Self {
             driver,
+            health: Health::new(clock.clone()),
             clock,
             started,
             lifecycle,
@@ -57,7 +59,6 @@ impl Shared {
             clients: clients.into(),
             accounts: Arc::new(Accounts::new(limits)),
             denials: Arc::new(Mutex::new(RateLimit::new(limits::DENIALS_LOGGED))),
-            health: HealthReporter::new(),
         }
     }
 
@@ -76,14 +77,9 @@ impl Shared {
         &self.lifecycle
     }
 
-    /// Tells those who watch the health whether sessions are taken: every dialect, and the server as a whole (the empty
-    /// name).
-    pub(crate) async fn set_serving(&self, serving: bool) {
-        use tonic_health::ServingStatus::{NotServing, Serving};
-        let status = if serving { Serving } else { NotServing };
-        for service in Dialect::ALL.map(Dialect::service).into_iter().chain(["opof.device.v1.Device", ""]) {
-            self.health.set_service_status(service, status).await;
-        }
+    /// How it is.
+    pub(crate) const fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Serves a listener until the daemon stops.
@@ -118,7 +114,7 @@ impl Shared {
         let table = Arc::new(table);
         let bytes = limits.message_bytes as usize;
         let dialect = |dialect| SessionTableService::new(Arc::clone(&table), dialect);
-        let device = DeviceService::new(driver.clone(), clock.clone(), self.started);
+        let device = DeviceService::new(driver.clone(), clock.clone(), self.started, self.health.clone());
         let mut routes = Routes::builder();
         routes
             .add_service(V1::new(dialect(Dialect::V1)).max_decoding_message_size(bytes))
@@ -127,7 +123,7 @@ impl Shared {
             .add_service(V2::new(dialect(Dialect::V2)).max_decoding_message_size(bytes))
             .add_service(DeviceServer::new(device).max_decoding_message_size(bytes))
             .add_service(
-                HealthServer::new(HealthService::from_health_reporter(self.health.clone()))
+                HealthServer::new(HealthService::from_health_reporter(self.health.reporter().clone()))
                     .max_decoding_message_size(bytes),
             );
         let reflection = || {

@@ -19,7 +19,7 @@ pub(super) async fn device(server: &ServerArgs, json: bool) -> Result<(), Failur
 pub(super) async fn health(server: &ServerArgs, json: bool) -> Result<(), Failure> {
     let health = server::connect(server, Dialect::V1).await?.health().await?;
     say(&output::health(health, json))?;
-    if health == Health::Serving { Ok(()) } else { Err(Failure::NotServing) }
+    if matches!(health, Health::Serving | Health::Degraded) { Ok(()) } else { Err(Failure::NotServing) }
 }
 
 pub(super) async fn version(server: &ServerArgs, json: bool) -> Result<(), Failure> {

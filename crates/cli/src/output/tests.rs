@@ -163,6 +163,7 @@ fn some_device() -> Device {
         uptime: Duration::from_secs(3 * 86_400 + 2 * 3600),
         statistics: Statistics { sessions: 5, capacity: 1000, added: 12, timed_out: 7, ..Statistics::default() },
         ports: vec![wire, firewall],
+        faults: vec![],
     }
 }
 
@@ -209,6 +210,23 @@ LIF  ROLE      PORT  MODE    RECEIVED  FORWARDED  DROPPED  TO FIREWALL
 ens0 to firewall: miss 9990, tcp_control 7
 ens0 copies: 50 sent to collectors, 2 lost";
     assert_eq!(device(&some_device(), false), expected);
+}
+
+#[test]
+fn a_device_with_a_fault() {
+    let why = "No space left on device (os error 28)".to_owned();
+    let fault = Fault { part: "closed log".to_owned(), why, age: Duration::from_secs(75) };
+    let ill = Device { faults: vec![fault], ..some_device() };
+    let line = "\nfault     closed log, for 1 min 15 s: No space left on device (os error 28)\n";
+    let text = device(&ill, false);
+    assert!(text.contains(line), "{text}");
+    let value: Value = serde_json::from_str(&device(&ill, true)).unwrap();
+    let expected = json!([{"part": "closed log", "why": "No space left on device (os error 28)", "age_seconds": 75}]);
+    assert_eq!(value["faults"], expected);
+    assert_eq!(
+        [health(Health::Degraded, false), health(Health::Degraded, true)],
+        ["degraded", r#"{"health":"degraded"}"#]
+    );
 }
 
 #[test]

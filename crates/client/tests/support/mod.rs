@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) capacity: Option<usize>,
     /// What `grpc.health.v1` says.
     pub(crate) health: Option<ServingStatus>,
+    /// The same, of what serves while nothing has a fault.
+    pub(crate) faultless: Option<ServingStatus>,
     /// Says in its own words what is wrong with sessions.
     pub(crate) speaks: bool,
     /// Keeps streams of closed sessions open where a client asks for it.

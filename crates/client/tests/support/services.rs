@@ -135,9 +135,11 @@ session_table!(v1beta1, Dialect::V1Beta1, getClosedSessionsStream, {
 
 #[tonic::async_trait]
 impl Health for Served {
-    async fn check(&self, _: Request<HealthCheckRequest>) -> Answer<HealthCheckResponse> {
+    async fn check(&self, request: Request<HealthCheckRequest>) -> Answer<HealthCheckResponse> {
         self.enter(None).await?;
-        let health = self.state().health.ok_or(Status::not_found("nothing is known of it"))?;
+        let state = self.state();
+        let health = if request.get_ref().service.is_empty() { state.health } else { state.faultless };
+        let health = health.ok_or(Status::not_found("nothing is known of it"))?;
         Ok(Response::new(HealthCheckResponse { status: health.into() }))
     }
 
@@ -200,6 +202,11 @@ impl Device for Served {
             uptime: Some(Duration { seconds: 3725, nanos: 0 }),
             statistics: Some(statistics),
             ports: vec![wire, firewall, uplink],
+            faults: vec![device::Fault {
+                part: "closed log".to_owned(),
+                why: "no room".to_owned(),
+                age: Some(Duration { seconds: 7, nanos: 500_000_000 }),
+            }],
         }))
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::clock::Clock;
 use crate::driver::DriverHandle;
+use crate::health::{Fault, Health};
 
 /// The device behind a driver.
 #[derive(Clone, Debug)]
@@ -20,16 +21,21 @@ pub struct DeviceService {
     driver: DriverHandle,
     clock: Clock,
     started: Moment,
+    health: Health,
 }
 
 impl DeviceService {
     /// The device behind `driver`, which was started at `started`.
-    pub const fn new(driver: DriverHandle, clock: Clock, started: Moment) -> Self {
-        Self { driver, clock, started }
+    pub const fn new(driver: DriverHandle, clock: Clock, started: Moment, health: Health) -> Self {
+        Self { driver, clock, started, health }
     }
 
-    fn uptime(&self) -> Duration {
-        self.clock.now().saturating_since(self.started)
+    fn since(&self, moment: Moment) -> Duration {
+        self.clock.now().saturating_since(moment)
+    }
+
+    fn fault(&self, Fault { part, why, since }: Fault) -> opof_api::device::Fault {
+        opof_api::device::Fault { part: part.name().to_owned(), why, age: self.since(since).try_into().ok() }
     }
 }
 
@@ -41,9 +47,10 @@ impl Device for DeviceService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             data_plane: description.kind.to_owned(),
             // It fails for more than 292 billion years.
-            uptime: self.uptime().try_into().ok(),
+            uptime: self.since(self.started).try_into().ok(),
             statistics: Some(self.driver.statistics().await?.into()),
             ports: description.ports.iter().map(port).collect(),
+            faults: self.health.faults().await.into_iter().map(|fault| self.fault(fault)).collect(),
         }))
     }
 }

@@ -7,6 +7,8 @@ mod file;
 mod record;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::{fs, io};
@@ -38,8 +40,8 @@ pub(crate) struct Progress {
     batches: u64,
     /// The last record that is.
     through: u64,
-    /// It is not getting on.
-    is_failing: bool,
+    /// Why it is not getting on.
+    failure: Option<String>,
 }
 
 struct Batch {
@@ -52,7 +54,7 @@ struct Batch {
 pub(crate) struct ClosedStore {
     batches: Option<SyncSender<Batch>>,
     progress: watch::Receiver<Progress>,
-    given: u64,
+    given: Arc<AtomicU64>,
     era: Era,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,22 +80,27 @@ impl ClosedStore {
         let writer = Writer { path: path.to_owned(), file: Some(file), told };
         let thread = thread::Builder::new().name("closed-log".to_owned()).spawn(move || writer.run(&to_store));
         let thread = Some(thread.map_err(failed)?);
-        Ok((Self { batches: Some(batches), progress, given: 0, era, thread }, Restored { records, last }))
+        Ok((Self { batches: Some(batches), progress, given: Arc::default(), era, thread }, Restored { records, last }))
     }
 
     /// True while a batch is under way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.progress.borrow().batches < self.given
+        self.progress.borrow().batches < self.given.load(Ordering::Relaxed)
     }
 
     /// Has these records stored, and these no longer. Not while it is busy.
     pub(crate) fn give(&mut self, records: &[ClosedRecord], ended: Vec<u64>) {
         let records = records.iter().map(|record| (record.sequence, record::encode(record, self.era))).collect();
-        self.given += 1;
+        self.given.fetch_add(1, Ordering::Relaxed);
         if let Some(batches) = &self.batches {
             // Its thread ends with this value.
             let _ = batches.send(Batch { records, ended });
         }
+    }
+
+    /// For somebody who watches it.
+    pub(crate) fn gauge(&self) -> Gauge {
+        Gauge { progress: self.progress.clone(), given: Arc::clone(&self.given) }
     }
 
     /// Waits until something has changed.
@@ -119,6 +126,30 @@ impl Drop for ClosedStore {
     }
 }
 
+/// How a [`ClosedStore`] gets on, for somebody who watches it.
+#[derive(Clone, Debug)]
+pub(crate) struct Gauge {
+    progress: watch::Receiver<Progress>,
+    given: Arc<AtomicU64>,
+}
+
+/// What a [`Gauge`] says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Reading {
+    /// The batch that is under way, if one is.
+    pub(crate) under_way: Option<u64>,
+    /// Why it was not stored yet, when it was tried.
+    pub(crate) failure: Option<String>,
+}
+
+impl Gauge {
+    pub(crate) fn read(&self) -> Reading {
+        let progress = self.progress.borrow();
+        let given = self.given.load(Ordering::Relaxed);
+        Reading { under_way: (given > progress.batches).then_some(given), failure: progress.failure.clone() }
+    }
+}
+
 /// What the moments of this run mean.
 fn era(clock: &Clock) -> io::Result<Era> {
     let text = fs::read_to_string(BOOT_ID)?;
@@ -140,10 +171,10 @@ impl Writer {
     fn run(mut self, batches: &Receiver<Batch>) {
         while let Ok(batch) = batches.recv() {
             while let Err(why) = self.store(&batch) {
-                if !self.told.borrow().is_failing {
+                if self.told.borrow().failure.is_none() {
                     tracing::error!(path = %self.path.display(), why, "closed sessions can't be stored, and are shown to nobody until they can");
                 }
-                self.told.send_modify(|progress| progress.is_failing = true);
+                self.told.send_modify(|progress| progress.failure = Some(why));
                 // No other batch comes before this one is stored. When whoever gave it has gone, what is not stored is still with the
                 // data plane.
                 if batches.recv_timeout(limits::STORE_RETRY).is_err_and(|error| error == RecvTimeoutError::Disconnected)
@@ -151,13 +182,13 @@ impl Writer {
                     return;
                 }
             }
-            if self.told.borrow().is_failing {
+            if self.told.borrow().failure.is_some() {
                 tracing::info!(path = %self.path.display(), "closed sessions are stored again");
             }
             self.told.send_modify(|progress| {
                 progress.batches += 1;
                 progress.through = batch.records.last().map_or(progress.through, |(sequence, _)| *sequence);
-                progress.is_failing = false;
+                progress.failure = None;
             });
         }
     }
