@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use opof_session::types::Moment;
 use rustix::time::{ClockId, clock_getres};
@@ -34,7 +33,6 @@ impl Clock {
         let read = || read(&loaded).map_err(OpenError::system("reading the programs' clock"));
         let mut last = read()?;
         for _ in 1..CLOCK_READINGS {
-            a_while(tick);
             last = the_better(&last, read()?, tick);
         }
         Ok(Self { loaded, tick, last, asked: Moment(last.time) })
@@ -58,12 +56,6 @@ impl Clock {
     pub(crate) fn moment(&self, tick: u64) -> Moment {
         moment(&self.last, self.tick, tick)
     }
-}
-
-/// So long that the kernel has counted on.
-#[expect(clippy::disallowed_methods, reason = "the event is that time passes")]
-fn a_while(tick: i64) {
-    std::thread::sleep(Duration::from_nanos(tick.unsigned_abs()));
 }
 
 /// The kernel counts ticks, as many as have passed, a moment before it moves the coarse clock, and a processor may be taken away
