@@ -65,5 +65,6 @@ pub(crate) const AREAS: &[Area] = &[
         what: "16 million sessions added, aged out and collected, twice",
         run: crate::lifecycle::run,
     },
+    Area { name: "overload", what: "ten times as many sessions as the device can take", run: crate::overload::run },
     Area { name: "memory", what: "bytes a session, of the kernel and of the daemon", run: crate::memory::run },
 ];

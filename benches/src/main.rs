@@ -14,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod machine;
 mod memory;
+mod overload;
 mod packet;
 mod progress;
 mod report;
