@@ -28,7 +28,7 @@ const STEPS: [&str; 3] = ["admit", "timer", "close"];
 const MEASURED: u32 = 100_000;
 /// How often the same is done with a small table, so that a turn is long enough to be measured.
 const LEAST: u32 = 50_000;
-const BATCH: usize = 4096;
+const BATCH: usize = opof_session::limits::ADD_BATCH;
 /// Timeouts in seconds: of the sessions that are measured, and of all others.
 const SHORT: u32 = 10;
 const LONG: u32 = 86_400;

@@ -32,13 +32,18 @@ pub const THREADS: u32 = 64;
 pub const THREADS_BY_DEFAULT: usize = 4;
 /// With no more processors than this, one thread does everything.
 pub const FEW_PROCESSORS: usize = 2;
-/// Requests that wait for the driver.
+/// Steps of other work, after which a thread looks for what has come from the network. Under load a step takes up to a millisecond.
+pub const EVENT_INTERVAL: u32 = 4;
+/// Calls that wait for the driver, and as many batches of sessions that are to be added.
 pub const REQUESTS: usize = 256;
+/// Sessions that were read from addSession streams and are not answered yet, of all streams together: some 4 MiB. A stream that finds no
+/// room is not read, and HTTP/2 makes its sender wait.
+pub const INTAKE: usize = 16_384;
 /// Requests that the driver takes at once.
 pub const REQUEST_BATCH: usize = 64;
-/// Commands that wait for the plane, from which on no further request is taken. One request can go past it by what it
-/// causes itself, at most a command or two for each session in it.
-pub const PENDING_COMMANDS: usize = 4096;
+/// Commands that wait for the plane, from which on no request is taken; and what the requests of one turn may cause, beside what aging
+/// has caused. One request can go past it by what it causes itself, at most a command or two for each session in it.
+pub const PENDING_COMMANDS: usize = 1024;
 /// How often commands are given to the plane before others have their turn; between two of these its answers are taken.
 pub const PLANE_ROUNDS: usize = 3;
 /// Requests that wait for the plane; no further one is taken while there are so many.
@@ -77,7 +82,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Sessions of one addSession stream that are handed to the driver together.
 pub const ADD_BATCH: usize = opof_session::limits::ADD_BATCH;
 /// Messages of a stream that are taken together when they are there already: others have their turn in between.
-pub const READ_AT_ONCE: usize = 256;
+pub const READ_AT_ONCE: usize = 64;
 /// Failed sessions that one addSession reply names: it must fit into a message that clients take by default, 4 MiB.
 pub const ADD_ERRORS: usize = 200_000;
 /// Sessions of one getAllSessions reply; the cursor leads on from there. Some 20 MB: clients take 4 MiB by default and
@@ -159,6 +164,7 @@ pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// Pause after accepting failed, for example for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+const _: () = assert!(INTAKE >= 2 * ADD_BATCH, "one stream fills a batch while another is under way");
 const _: () = assert!(UNANSWERED.as_millis() < ADMISSION.as_millis(), "who watches is told first");
 const _: () = assert!(PENDING_COMMANDS >= 1 && REQUEST_BATCH >= 1 && FLUSH_RECORDS >= 1);
 const _: () = assert!(COLLECT_RECORDS as usize <= opof_session::limits::COLLECT_RECORDS);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// Sessions in one [`crate::request::RequestBody::Add`].
-pub const ADD_BATCH: usize = 4096;
+pub const ADD_BATCH: usize = 1024;
 /// Sessions in one reply to [`crate::request::RequestBody::List`].
 pub const LIST_ROWS: usize = 1024;
 /// Sessions that one [`crate::request::RequestBody::List`] may pass over.
@@ -14,7 +14,7 @@ pub const COLLECT_RECORDS: usize = 1024;
 pub const LOANS: usize = 1024;
 /// Reads of the plane that aging has under way at once: a wave of deadlines is worked off in steps of this size, so
 /// that it never stands in the way of requests.
-pub const AGING_READS: usize = 4096;
+pub const AGING_READS: usize = 1024;
 /// Sessions that can be configured at most: slots are 32-bit numbers, and one is kept as "none".
 pub const SESSIONS: u32 = 1 << 26;
 /// Next hops that can be configured at most.

@@ -9,6 +9,7 @@ pub(crate) mod tests;
 
 use std::io;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use opof_session::engine::{Engine, Statistics};
 use opof_session::l3::{L3Error, VlanFlow};
 use opof_session::request::{L3Request, Refused, ReplyBody, RequestBody, SameTuple, SessionView};
 use opof_session::types::{SessionId, SessionSpec};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::loan::Lent;
@@ -64,14 +65,24 @@ pub struct Listed {
 /// else still happens, and records lent to it go back.
 #[derive(Clone, Debug)]
 pub struct DriverHandle {
-    questions: mpsc::Sender<Question>,
+    calls: mpsc::Sender<Question>,
+    adds: mpsc::Sender<Question>,
+    /// For sessions that were read and are not answered yet, of all streams together.
+    room: Arc<Semaphore>,
     closings: watch::Receiver<u64>,
 }
 
 impl DriverHandle {
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, DriverError> {
+        Self::ask_in(&self.calls, question).await
+    }
+
+    async fn ask_in<T>(
+        lane: &mpsc::Sender<Question>,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, DriverError> {
         let (sender, receiver) = oneshot::channel();
-        match tokio::time::timeout(limits::ADMISSION, self.questions.send(question(sender))).await {
+        match tokio::time::timeout(limits::ADMISSION, lane.send(question(sender))).await {
             Err(_) => return Err(DriverError::Busy),
             Ok(Err(_)) => return Err(DriverError::Stopped),
             Ok(Ok(())) => {}
@@ -83,9 +94,16 @@ impl DriverHandle {
         self.ask(|answer| Question::Session { body, answer }).await
     }
 
+    /// Room for sessions that wait to be offloaded, one permit each; whoever reads them from somewhere takes it first, and gives it back
+    /// when they are answered. So there are never more than [`limits::INTAKE`] of them.
+    pub fn room(&self) -> &Arc<Semaphore> {
+        &self.room
+    }
+
     /// Offloads at most [`opof_session::limits::ADD_BATCH`] sessions; those that were refused, by position.
     pub async fn add(&self, sessions: Vec<SessionSpec>, same_tuple: SameTuple) -> Result<Vec<Refused>, DriverError> {
-        match self.session(RequestBody::Add { sessions, same_tuple }).await? {
+        let body = RequestBody::Add { sessions, same_tuple };
+        match Self::ask_in(&self.adds, |answer| Question::Session { body, answer }).await? {
             Answer::Reply(ReplyBody::Added { refused }) => Ok(refused),
             other => unreachable!("the engine answers an add with its outcome, not {other:?}"),
         }
@@ -201,14 +219,14 @@ impl RunningDriver {
         seat: Seat,
         store: Option<ClosedStore>,
     ) -> io::Result<(Self, DriverHandle)> {
-        let (questions, inbox) = mpsc::channel(limits::REQUESTS);
+        let ((calls, to_answer), (adds, to_add)) = (mpsc::channel(limits::REQUESTS), mpsc::channel(limits::REQUESTS));
         let (closings_sender, closings) = watch::channel(0);
         let (stop, stopping) = watch::channel(None);
         let (alive, finished) = watch::channel(false);
         let work = async move {
             // Dropped when it ends, in order or not: that closes the channel.
             let _alive = alive;
-            Driver::new(engine, plane, clock, inbox, closings_sender, store).run(stopping).await;
+            Driver::new(engine, plane, clock, [to_answer, to_add], closings_sender, store).run(stopping).await;
         };
         let worker = match seat {
             Seat::Task => Worker::Task(tokio::spawn(work)),
@@ -218,7 +236,10 @@ impl RunningDriver {
                 Worker::Thread(builder.spawn(move || runtime.block_on(work))?)
             }
         };
-        Ok((Self { stop, finished, worker }, DriverHandle { questions, closings }))
+        Ok((
+            Self { stop, finished, worker },
+            DriverHandle { calls, adds, room: Arc::new(Semaphore::new(limits::INTAKE)), closings },
+        ))
     }
 
     /// Resolves when it has ended, be it by a panic.

@@ -26,7 +26,10 @@ pub(super) struct Driver {
     engine: Engine,
     plane: Box<dyn DataPlane>,
     clock: Clock,
-    questions: mpsc::Receiver<Question>,
+    /// What goes first: nobody waits long for it.
+    calls: Lane,
+    /// Sessions to be added, which may be very many.
+    adds: Lane,
     settles: mpsc::Receiver<Settle>,
     /// Goes along with each loan.
     settle: mpsc::Sender<Settle>,
@@ -37,13 +40,42 @@ pub(super) struct Driver {
     store: Option<ClosedStore>,
     /// The last record that the engine knows to be stored.
     stored: u64,
-    /// Taken from `questions`, not yet asked.
-    inbox: VecDeque<Question>,
     /// Asked, not yet answered.
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     next_ticket: u64,
     completions: Vec<Completion>,
     clamps: RateLimit,
+}
+
+/// Questions, in their order.
+struct Lane {
+    channel: mpsc::Receiver<Question>,
+    /// Taken from the channel, not yet asked.
+    taken: VecDeque<Question>,
+}
+
+impl Lane {
+    const fn new(channel: mpsc::Receiver<Question>) -> Self {
+        Self { channel, taken: VecDeque::new() }
+    }
+
+    /// Takes what is there, up to a batch.
+    fn fill(&mut self) {
+        while self.taken.len() < limits::REQUEST_BATCH {
+            let Ok(question) = self.channel.try_recv() else { return };
+            self.taken.push_back(question);
+        }
+    }
+
+    /// True when no question is left.
+    fn is_empty(&self) -> bool {
+        self.taken.is_empty() && self.channel.is_empty()
+    }
+
+    /// True when more can be taken, now or later.
+    fn takes_more(&self) -> bool {
+        self.taken.is_empty() && !(self.channel.is_closed() && self.channel.is_empty())
+    }
 }
 
 /// Waits until the store gets on.
@@ -59,7 +91,7 @@ impl Driver {
         engine: Engine,
         plane: Box<dyn DataPlane>,
         clock: Clock,
-        questions: mpsc::Receiver<Question>,
+        [calls, adds]: [mpsc::Receiver<Question>; 2],
         closings: watch::Sender<u64>,
         store: Option<ClosedStore>,
     ) -> Self {
@@ -68,14 +100,14 @@ impl Driver {
             engine,
             plane,
             clock,
-            questions,
+            calls: Lane::new(calls),
+            adds: Lane::new(adds),
             settles,
             settle,
             closings,
             closed_ever: 0,
             store,
             stored: 0,
-            inbox: VecDeque::new(),
             waiting: HashMap::new(),
             next_ticket: 0,
             completions: Vec::new(),
@@ -91,10 +123,11 @@ impl Driver {
                 () = self.step() => {}
             }
         }
-        // Requests that are already in the channel are still answered; new ones find it closed.
-        self.questions.close();
+        // Requests that are already in a channel are still answered; new ones find it closed.
+        self.calls.channel.close();
+        self.adds.channel.close();
         let end = Instant::now() + stopping.borrow().unwrap_or(limits::STOP_GRACE);
-        while !(self.inbox.is_empty() && self.waiting.is_empty() && self.questions.is_empty() && self.is_stored()) {
+        while !(self.calls.is_empty() && self.adds.is_empty() && self.waiting.is_empty() && self.is_stored()) {
             tokio::select! {
                 () = sleep_until(end) => {
                     let unstored = !self.is_stored();
@@ -152,38 +185,55 @@ impl Driver {
         let now = self.clock.now();
         let timeout = self.engine.poll_timeout().map(|due| due.saturating_since(now));
         let has_room = self.engine.commands_len() == 0 && self.waiting.len() < limits::UNDER_WAY;
-        let can_come = !(self.questions.is_closed() && self.questions.is_empty());
-        let takes_more = has_room && self.inbox.is_empty() && can_come;
-        let is_ready = has_room && !self.inbox.is_empty();
-        let mut batch = Vec::new();
+        let takes_calls = has_room && self.calls.takes_more();
+        let takes_adds = has_room && self.adds.takes_more();
+        let is_ready = has_room && !(self.calls.taken.is_empty() && self.adds.taken.is_empty());
+        let (mut calls, mut adds) = (Vec::new(), Vec::new());
         tokio::select! {
             () = poll_fn(|context| self.plane.poll(context, &mut self.completions)) => {}
             Some(settle) = self.settles.recv() => self.settle(settle),
-            _ = self.questions.recv_many(&mut batch, limits::REQUEST_BATCH), if takes_more => {}
+            _ = self.calls.channel.recv_many(&mut calls, limits::REQUEST_BATCH), if takes_calls => {}
+            _ = self.adds.channel.recv_many(&mut adds, limits::REQUEST_BATCH), if takes_adds => {}
             () = stored(&mut self.store) => {}
             () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
             () = std::future::ready(()), if is_ready => {}
         }
-        self.inbox.extend(batch);
+        self.calls.taken.extend(calls);
+        self.adds.taken.extend(adds);
     }
 
     fn advance(&mut self) {
         let now = self.clock.now();
+        let has_room = self.engine.commands_len() < limits::PENDING_COMMANDS;
         self.feed_completions(now);
-        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
-            self.feed(now, Input::Tick);
-        }
-        // Before the questions: one who gave records back and then asks is to see them.
+        self.calls.fill();
+        self.adds.fill();
+        // Between taking the questions and asking them: one who gave records back and then asks is to see them.
         while let Ok(settle) = self.settles.try_recv() {
             self.settle(settle);
         }
-        while self.engine.commands_len() < limits::PENDING_COMMANDS && self.waiting.len() < limits::UNDER_WAY {
-            let Some(question) = self.inbox.pop_front() else { break };
-            self.ask(now, question);
+        if has_room {
+            self.ask_some(now);
+        }
+        // Behind the questions: however many sessions are due, those who ask have their turn.
+        if self.engine.poll_timeout().is_some_and(|due| due <= now) {
+            self.feed(now, Input::Tick);
         }
         self.exchange(now);
         self.store_records(now);
         self.tell_closings(false);
+    }
+
+    /// Calls before sessions to be added, until they have caused as many commands as a turn may.
+    fn ask_some(&mut self, now: Moment) {
+        let most = self.engine.commands_len() + limits::PENDING_COMMANDS;
+        for _ in 0..limits::REQUEST_BATCH {
+            if self.engine.commands_len() >= most || self.waiting.len() >= limits::UNDER_WAY {
+                break;
+            }
+            let Some(question) = self.calls.taken.pop_front().or_else(|| self.adds.taken.pop_front()) else { break };
+            self.ask(now, question);
+        }
     }
 
     /// What is stored lets the plane forget its sessions; then the next batch is given.

@@ -74,8 +74,10 @@ pub(crate) fn start_sim() -> (RunningDriver, DriverHandle) {
 /// Adds `count` sessions that close after a second without packets, and waits until they have.
 pub(crate) async fn close_some(driver: &DriverHandle, count: u64) {
     let mut closings = driver.closings();
-    let sessions = (1..=count).map(|id| spec(id, 1)).collect();
-    assert_eq!(driver.add(sessions, SameTuple::Reject).await.unwrap(), []);
+    let sessions: Vec<_> = (1..=count).map(|id| spec(id, 1)).collect();
+    for batch in sessions.chunks(limits::ADD_BATCH) {
+        assert_eq!(driver.add(batch.to_vec(), SameTuple::Reject).await.unwrap(), []);
+    }
     let all_closed = async {
         while driver.statistics().await.unwrap().closed_waiting < count {
             closings.changed().await.unwrap();
@@ -154,7 +156,11 @@ async fn a_plane_with_bad_days_is_waited_for() {
     };
     for seat in SEATS {
         let (thread, driver) = start(Faulty::new(SimPlane::new(&lifs(), SESSIONS).0, rates, 42), seat);
-        let refused = driver.add((0..4000).map(|id| spec(id, 0)).collect(), SameTuple::Reject).await.unwrap();
+        let mut refused = Vec::new();
+        for first in (0..4000).step_by(1000) {
+            let sessions = (first..first + 1000).map(|id| spec(id, 0)).collect();
+            refused.extend(driver.add(sessions, SameTuple::Reject).await.unwrap());
+        }
         assert!((200..800).contains(&refused.len()), "a tenth of 4000, not {}", refused.len());
         for refused in &refused {
             assert_eq!(driver.get(refused.id).await.unwrap(), None);
@@ -220,6 +226,28 @@ async fn a_plane_that_takes_nothing_keeps_requests_out() {
             assert!(matches!(caller.await.unwrap(), Err(DriverError::Busy | DriverError::Stopped)));
         }
     }
+}
+
+/// All sessions fall due while the driver does not run, and then it does.
+#[tokio::test]
+async fn those_who_ask_have_their_turn_while_sessions_close() {
+    let (thread, driver) = start_sim_in(Seat::Task);
+    let sessions: Vec<_> = (1..u64::from(SESSIONS)).map(|id| spec(id, 1)).chain([spec(0, 0)]).collect();
+    for batch in sessions.chunks(limits::ADD_BATCH) {
+        assert_eq!(driver.add(batch.to_vec(), SameTuple::Reject).await.unwrap(), []);
+    }
+    opof_testkit::wait::pause(Duration::from_millis(2500));
+    // Another session to be added waits as little as a question does.
+    assert_eq!(driver.get(SessionId(0)).await.unwrap().unwrap().spec.id, SessionId(0));
+    assert_eq!(driver.delete(SessionId(0), false).await.unwrap().unwrap().spec.id, SessionId(0));
+    assert_eq!(driver.add(vec![spec(0, 0)], SameTuple::Reject).await.unwrap(), []);
+    let closed = driver.statistics().await.unwrap().timed_out;
+    let turns = 8 * opof_session::limits::AGING_READS as u64;
+    assert!(
+        closed <= turns && turns < u64::from(SESSIONS) / 2,
+        "{closed} of {SESSIONS} were closed before the answers"
+    );
+    assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
 #[tokio::test]

@@ -2,16 +2,19 @@
 //!
 //! One batch is with the driver at a time; meanwhile the next one fills. So a slow client's sessions are offloaded as they
 //! come, and a fast client's in large batches. The reply comes when the client half-closes and all are done. When the
-//! stream breaks off, what came before stays. A client that is faster than its rate is not read for a while:
-//! HTTP/2 makes it wait.
+//! stream breaks off, what came before stays. A client that is faster than its rate is not read for a while, and no client is while all
+//! streams together have as many sessions waiting as there is room for: HTTP/2 makes them wait.
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 
 use opof_api::{AddReport, FieldError, Refusal, session_spec, v1beta1};
 use opof_session::request::{AddError, Refused};
 use opof_session::types::{SessionId, SessionSpec};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream as _;
 use tonic::{Request, Response, Status, Streaming};
@@ -43,7 +46,8 @@ pub(super) async fn run(
     let mut under_way: Option<Outcome> = None;
     let mut ready = Vec::new();
     while is_open || under_way.is_some() || !intake.batch.is_empty() {
-        let may_read = is_open && intake.batch.len() < limits::ADD_BATCH && allowance.is_there();
+        let has_room = intake.room.is_enough_for(intake.batch.len());
+        let may_read = is_open && has_room && intake.batch.len() < limits::ADD_BATCH && allowance.is_there();
         let room = limits::READ_AT_ONCE.min(limits::ADD_BATCH - intake.batch.len()).min(allowance.left());
         tokio::select! {
             biased;
@@ -52,6 +56,7 @@ pub(super) async fn run(
                 intake.settle(&numbered, outcome)?;
             }
             end = take_ready(&mut stream, &mut ready, room), if may_read => {
+                let is_full = ready.len() == limits::READ_AT_ONCE;
                 for message in ready.drain(..) {
                     // One that ended the call; what is behind it counts as not read.
                     if !is_open {
@@ -69,9 +74,16 @@ pub(super) async fn run(
                         is_open = false;
                     }
                 }
+                intake.room.ask_for(intake.batch.len());
+                // More may be there, but others have their turn first.
+                if is_full {
+                    yield_now().await;
+                }
             }
+            () = intake.room.granted(), if !has_room => {}
             // Nothing more is there just now: off with what has come.
-            () = std::future::ready(()), if under_way.is_none() && !intake.batch.is_empty() => {
+            // Or all that there is room for: who waits for more while keeping what he has would wait for others that do the same.
+            () = std::future::ready(()), if under_way.is_none() && intake.room.len() > 0 => {
                 under_way = Some(intake.hand_over());
             }
             () = allowance.pause(), if is_open && !may_read => {}
@@ -168,11 +180,67 @@ impl Drop for Allowance<'_> {
     }
 }
 
+type Asked = Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send>>;
+
+/// Room with the driver for a batch that fills: never more than it has sessions.
+struct Room {
+    all: Arc<Semaphore>,
+    /// What the batch has of it.
+    taken: Option<OwnedSemaphorePermit>,
+    /// What it waits for.
+    asked: Option<Asked>,
+}
+
+impl Room {
+    const fn new(all: Arc<Semaphore>) -> Self {
+        Self { all, taken: None, asked: None }
+    }
+
+    fn len(&self) -> usize {
+        self.taken.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    fn is_enough_for(&self, sessions: usize) -> bool {
+        self.len() >= sessions
+    }
+
+    /// Takes what is missing, or gets into the queue for it.
+    fn ask_for(&mut self, sessions: usize) {
+        let missing = u32::try_from(sessions.saturating_sub(self.len())).expect("a batch is not that large");
+        if missing == 0 || self.asked.is_some() {
+            return;
+        }
+        match Arc::clone(&self.all).try_acquire_many_owned(missing) {
+            Ok(permit) => self.add(permit),
+            Err(_) => self.asked = Some(Box::pin(Arc::clone(&self.all).acquire_many_owned(missing))),
+        }
+    }
+
+    fn add(&mut self, permit: OwnedSemaphorePermit) {
+        match &mut self.taken {
+            Some(taken) => taken.merge(permit),
+            None => self.taken = Some(permit),
+        }
+    }
+
+    /// Waits until what was asked for is there.
+    async fn granted(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            let permit = asked.as_mut().await;
+            self.asked = None;
+            self.add(permit.expect("nobody closes it"));
+        } else {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 struct Intake<'a> {
     service: &'a SessionTableService,
     peer: String,
     position: u64,
     batch: Vec<SessionSpec>,
+    room: Room,
     /// Of each session in `batch`.
     numbered: Vec<Numbered>,
     report: AddReport,
@@ -192,6 +260,7 @@ impl<'a> Intake<'a> {
             peer: sessions::caller(request),
             position: 0,
             batch: Vec::new(),
+            room: Room::new(Arc::clone(service.table.driver.room())),
             numbered: Vec::new(),
             report: AddReport::new(limits::ADD_ERRORS.min(cap)),
             told: Vec::new(),
@@ -240,10 +309,17 @@ impl<'a> Intake<'a> {
     }
 
     fn hand_over(&mut self) -> Outcome {
-        let sessions = std::mem::take(&mut self.batch);
-        let numbered = std::mem::take(&mut self.numbered);
+        let rest = self.batch.split_off(self.room.len());
+        let sessions = std::mem::replace(&mut self.batch, rest);
+        let rest = self.numbered.split_off(self.room.len());
+        let numbered = std::mem::replace(&mut self.numbered, rest);
         let (driver, same_tuple) = (self.service.table.driver.clone(), self.service.table.same_tuple);
-        Box::pin(async move { (numbered, driver.add(sessions, same_tuple).await) })
+        let room = self.room.taken.take();
+        Box::pin(async move {
+            let outcome = driver.add(sessions, same_tuple).await;
+            drop(room);
+            (numbered, outcome)
+        })
     }
 
     fn settle(&mut self, numbered: &[Numbered], outcome: Result<Vec<Refused>, DriverError>) -> Result<(), Status> {

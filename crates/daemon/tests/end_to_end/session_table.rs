@@ -8,6 +8,7 @@ use opof_dataplane::pipeline::Port;
 use opof_session::types::SessionId;
 use opof_testkit::packet::Packet;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// And its answer.
@@ -58,6 +59,31 @@ async fn a_session_is_offloaded_when_the_reply_says_so_and_no_longer_when_delete
     assert_eq!(fixture.forward(1, &packet(7)), Some(Port::firewall(lif(1))));
     assert_eq!(crate::common::closed(&mut client, 0).await, [], "what was deleted is not reported as closed");
     assert!(fixture.daemon.stop().await);
+}
+
+/// Each keeps a part of the room while it waits for more.
+#[tokio::test]
+async fn streams_with_more_sessions_than_there_is_room_for_are_all_answered() {
+    const STREAMS: u64 = 200;
+    let length = 8 * opof_daemon::limits::INTAKE as u64 / STREAMS;
+    let fixture = start().await;
+    let mut calls = JoinSet::new();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(fixture.client().await);
+    }
+    for stream in 0..STREAMS {
+        let mut client = clients[(stream % 4) as usize].clone();
+        calls.spawn(async move {
+            let sessions: Vec<_> = (stream * length..(stream + 1) * length).map(session).collect();
+            length - add(&mut client, sessions).await.response_error.len() as u64
+        });
+    }
+    let all = tokio::time::timeout(Duration::from_secs(60), calls.join_all());
+    let accepted: u64 = all.await.expect("nobody waits for ever").into_iter().sum();
+    let device = fixture.device().await.get_device(opof_api::device::GetDeviceRequest {}).await.unwrap().into_inner();
+    let statistics = device.statistics.unwrap();
+    assert_eq!((statistics.added, statistics.added + statistics.refused), (accepted, STREAMS * length));
 }
 
 #[tokio::test]

@@ -102,7 +102,10 @@ fn a_large_reset_goes_in_steps_and_spares_what_comes_later() {
     let mut config = config();
     (config.max_sessions, config.max_closed) = (1 << 16, 1 << 16);
     let mut world = World::new(&config);
-    world.add(&(0..count).map(|id| spec(u64::from(id), id)).collect::<Vec<_>>());
+    let sessions: Vec<_> = (0..count).map(|id| spec(u64::from(id), id)).collect();
+    for batch in sessions.chunks(limits::ADD_BATCH) {
+        world.add(batch);
+    }
     world.now.0 += 1;
     world.hold = true;
     let reset = world.send(RequestBody::Reset);
