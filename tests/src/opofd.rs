@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use opof_testkit::halt::halt;
 use opof_testkit::netns::{NetNs, Process, run};
 use opof_testkit::wait;
 
@@ -90,6 +91,18 @@ impl Opofd {
     pub fn start_again(&mut self) -> Result<(), Error> {
         self.process = spawn(&self.binary, &self.namespace, self.directory.path())?;
         self.wait_until_ready()
+    }
+
+    /// Makes its session table hang: the thread that has it, and nothing else of the process.
+    pub fn hang(&self) -> Result<(), Error> {
+        let tasks = format!("/proc/{}/task", self.process.id());
+        let named = |name: &fs::DirEntry| {
+            fs::read_to_string(name.path().join("comm")).is_ok_and(|name| name.trim() == "opof-driver")
+        };
+        let entries = fs::read_dir(&tasks).map_err(Error::io("look at the daemon's threads"))?;
+        let driver = entries.flatten().find(named).and_then(|entry| entry.file_name().to_str()?.parse().ok());
+        // With few processors the only thread that serves anybody has it.
+        halt(driver.unwrap_or(self.process.id().cast_signed())).map_err(Error::io("halt a thread"))
     }
 
     /// The certificate that a client must trust.

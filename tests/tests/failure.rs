@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
+use opof_daemon::limits;
 use opof_testkit::netns::{FirewallMode, counters};
 use opof_testkit::packet::Packet;
-use opof_testkit::wait::Pacer;
+use opof_testkit::wait::{self, Pacer};
 use opof_tests::{Bench, frames, session};
 use opof_wire::FlowKey;
 
@@ -41,10 +43,8 @@ fn forwarding_goes_on_while_the_daemon_is_dead() {
         });
         let sent_more = |more| {
             let target = sent.load(Ordering::Relaxed) + more;
-            let bound = std::time::Duration::from_secs(30);
-            opof_testkit::wait::until("frames to be sent", bound, || {
-                (sent.load(Ordering::Relaxed) >= target).then_some(())
-            })
+            let bound = Duration::from_secs(30);
+            wait::until("frames to be sent", bound, || (sent.load(Ordering::Relaxed) >= target).then_some(()))
         };
         // Frames flow when it dies, and for a while after.
         let died = sent_more(500).map_err(Into::into).and_then(|()| bench.opofd.kill());
@@ -76,6 +76,26 @@ fn the_next_start_goes_on() {
     }
     assert_eq!(bench.opofd.delete(1).unwrap().unwrap().inward.packets, 4);
     expect(&bench, &frame, false);
+}
+
+#[test]
+fn a_session_table_that_hangs_is_started_anew_and_goes_on() {
+    let bench = Bench::new(FirewallMode::Silent).unwrap();
+    let key = frames::keys()[0];
+    let frame = build(Packet::with_key(&key));
+    bench.opofd.add(session(1, key)).unwrap();
+    expect(&bench, &frame, true);
+    bench.opofd.hang().unwrap();
+    // Meanwhile, too.
+    expect(&bench, &frame, true);
+    let bound = limits::WATCHDOG_LOOK * (limits::WATCHDOG_LOOKS + 10);
+    let said = || bench.opofd.log().contains("opofd starts anew").then_some(());
+    wait::until("the watchdog to see it", bound, said).unwrap();
+    let answers = || bench.opofd.get(1).ok();
+    let session = wait::until("an answer", bound, answers).unwrap();
+    assert_eq!(session.unwrap().inward.packets, 2);
+    expect(&bench, &frame, true);
+    assert_eq!(bench.opofd.delete(1).unwrap().unwrap().inward.packets, 3);
 }
 
 /// Sends the frame from the client and sees it at the server, or else at the firewall.

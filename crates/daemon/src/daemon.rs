@@ -23,6 +23,7 @@ use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
 use crate::store::{ClosedStore, Restored};
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
+use crate::watchdog::Pulse;
 use crate::{adopt, limits, plane, supervise};
 
 /// A daemon that runs within this process. It needs a tokio runtime with timers and I/O.
@@ -198,6 +199,11 @@ impl RunningDaemon {
     /// The certificate that the daemon made itself, if a listener uses it.
     pub const fn certificate(&self) -> Option<&SelfSigned> {
         self.certificate.as_ref()
+    }
+
+    /// That of its session table, for a [`Watchdog`](crate::watchdog::Watchdog).
+    pub fn pulse(&self) -> Pulse {
+        self.table.pulse().clone()
     }
 
     /// The clock it runs by, for frames that go into simulated ports.

@@ -24,6 +24,7 @@ pub mod shutdown;
 mod store;
 mod supervise;
 pub mod tls;
+pub mod watchdog;
 
 pub use self::daemon::{Daemon, Notice, RunningDaemon};
 pub use self::error::{EXIT_FAILED, StartError};

@@ -55,6 +55,10 @@ pub const ADMISSION: Duration = Duration::from_secs(5);
 pub const UNANSWERED: Duration = Duration::from_secs(2);
 /// How long after an answer it is asked again.
 pub const LOOK_AT_TABLE: Duration = Duration::from_millis(500);
+/// How often the watchdog looks whether the session table gets on.
+pub const WATCHDOG_LOOK: Duration = Duration::from_secs(1);
+/// Looks in a row without a sign of life, after which it is stuck.
+pub const WATCHDOG_LOOKS: u32 = 15;
 /// Clamped timeouts that are logged in a second.
 pub const CLAMPS_LOGGED: u32 = 5;
 /// Sessions of a daemon before this one with which it can't go on, that are named in the log.
@@ -165,6 +169,7 @@ pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const _: () = assert!(INTAKE >= 2 * ADD_BATCH, "one stream fills a batch while another is under way");
+const _: () = assert!(LOOK_AT_TABLE.as_millis() < WATCHDOG_LOOK.as_millis(), "a table without work is alive");
 const _: () = assert!(UNANSWERED.as_millis() < ADMISSION.as_millis(), "who watches is told first");
 const _: () = assert!(PENDING_COMMANDS >= 1 && REQUEST_BATCH >= 1 && FLUSH_RECORDS >= 1);
 const _: () = assert!(COLLECT_RECORDS as usize <= opof_session::limits::COLLECT_RECORDS);

@@ -1,17 +1,21 @@
 //! opofd: flags, logs, signals, exit codes. Everything else is in the library.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use opof_daemon::config::flags::{Cli, Command};
 use opof_daemon::config::source::Place;
 use opof_daemon::config::{self, Config, ConfigError, DataPlaneConfig, SettingFlags};
+use opof_daemon::watchdog::Watchdog;
 use opof_daemon::{Daemon, EXIT_FAILED, Notice, RunningDaemon, StartError, limits, log};
 use opof_dataplane_linux::Removed;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -99,10 +103,15 @@ fn run(config: &Config) -> Result<bool, StartError> {
         let mut hangup = signal(SignalKind::hangup()).map_err(failed("waiting for SIGHUP"))?;
         let mut daemon = Daemon::start(config).await?;
         tell_certificate(&daemon);
+        tell_systemd(NotifyState::Ready);
+        // Dropped before the session table ends.
+        let watchdog =
+            Watchdog::start(daemon.pulse(), limits::WATCHDOG_LOOK, || tell_systemd(NotifyState::Watchdog), restart)
+                .map_err(failed("starting the watchdog"))?;
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(daemon.stop().await),
-                _ = interrupt.recv() => return Ok(daemon.stop().await),
+                _ = terminate.recv() => return Ok(stop(daemon, watchdog, limits::STOP_GRACE).await),
+                _ = interrupt.recv() => return Ok(stop(daemon, watchdog, limits::STOP_GRACE).await),
                 Some(()) = hangup.recv() => daemon.reload_certificates(),
                 notice = daemon.notice() => match notice {
                     Notice::ShutdownAsked(within) => {
@@ -114,17 +123,48 @@ fn run(config: &Config) -> Result<bool, StartError> {
                             _ = interrupt.recv() => {}
                         }
                         let left = end.saturating_duration_since(Instant::now());
-                        return Ok(daemon.stop_within(left.min(limits::STOP_GRACE)).await);
+                        return Ok(stop(daemon, watchdog, left.min(limits::STOP_GRACE)).await);
                     }
                     Notice::Failed(why) => {
                         tracing::error!("{why}");
-                        daemon.stop().await;
+                        stop(daemon, watchdog, limits::STOP_GRACE).await;
                         return Ok(false);
                     }
                 },
             }
         }
     })
+}
+
+async fn stop(daemon: RunningDaemon, watchdog: Watchdog, grace: Duration) -> bool {
+    tell_systemd(NotifyState::Stopping);
+    drop(watchdog);
+    daemon.stop_within(grace).await
+}
+
+/// Where systemd has not started it, nobody listens.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::debug!(%error, "systemd could not be told");
+    }
+}
+
+/// This program again, in the place of this process, whatever its threads hang on. It goes on with the sessions that are there.
+fn restart() {
+    tracing::error!(
+        "the session table has not got on for {} s: opofd starts anew",
+        (limits::WATCHDOG_LOOK * limits::WATCHDOG_LOOKS).as_secs()
+    );
+    let mut arguments = std::env::args_os();
+    // After an upgrade the file that was started may be gone.
+    let program = std::env::current_exe().ok().filter(|path| path.exists()).unwrap_or_else(|| "/proc/self/exe".into());
+    let mut command = std::process::Command::new(program);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let error = command.args(arguments).exec();
+    tracing::error!(%error, "opofd could not be started anew, and ends");
+    std::process::abort();
 }
 
 /// A connection is an open file, and many systems allow 1024 of them unless a program asks for what it may have.

@@ -4,8 +4,10 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -71,6 +73,25 @@ fn log_until(log: &mut impl BufRead, wanted: &str) -> String {
 }
 
 #[test]
+fn systemd_is_told_when_it_is_ready_that_it_is_alive_and_that_it_stops() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut command = opofd(state.path());
+    command.env("NOTIFY_SOCKET", &path).args(["--listener", "address=127.0.0.1:0,plaintext=true"]);
+    let mut daemon = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let says = || {
+        let mut text = [0; 256];
+        let len = socket.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..len]).trim().to_owned()
+    };
+    assert_eq!([says(), says(), says()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    assert_eq!(daemon.stop(), 0);
+    while says() != "STOPPING=1" {}
+}
+
+#[test]
 fn sighup_reads_the_certificates_again_and_stops_nothing() {
     let state = tempfile::tempdir().unwrap();
     let mut command = opofd(state.path());
@@ -109,12 +130,12 @@ async fn a_shutdown_by_a_call_ends_the_process_in_order_and_in_time() {
         ..Default::default()
     };
     client.add_session(tokio_stream::iter([session])).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(2100)).await;
     client.shutdown_server(opof_api::v1_1::ShutdownRequest { deadline: 2 }).await.unwrap();
     let before = tokio::time::Instant::now();
     let code = tokio::task::spawn_blocking(move || daemon.0.wait().unwrap().code()).await.unwrap();
     assert_eq!(code, Some(0));
-    assert!(before.elapsed() < std::time::Duration::from_secs(4), "two seconds and some slack: {:?}", before.elapsed());
+    assert!(before.elapsed() < Duration::from_secs(4), "two seconds and some slack: {:?}", before.elapsed());
     let log = log_until(&mut log, "opofd has stopped");
     assert!(log.contains("closed session lost") && log.contains("session=7"), "{log}");
 }

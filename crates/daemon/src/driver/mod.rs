@@ -26,6 +26,7 @@ use self::run::Driver;
 use crate::clock::Clock;
 use crate::limits;
 use crate::store::ClosedStore;
+use crate::watchdog::Pulse;
 
 /// Why the driver did not answer.
 #[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,6 +197,7 @@ pub enum Seat {
 /// A driver that works.
 #[derive(Debug)]
 pub struct RunningDriver {
+    pulse: Pulse,
     stop: watch::Sender<Option<Duration>>,
     finished: watch::Receiver<bool>,
     worker: Worker,
@@ -223,10 +225,12 @@ impl RunningDriver {
         let (closings_sender, closings) = watch::channel(0);
         let (stop, stopping) = watch::channel(None);
         let (alive, finished) = watch::channel(false);
+        let pulse = Pulse::default();
+        let beats = pulse.clone();
         let work = async move {
             // Dropped when it ends, in order or not: that closes the channel.
             let _alive = alive;
-            Driver::new(engine, plane, clock, [to_answer, to_add], closings_sender, store).run(stopping).await;
+            Driver::new(engine, plane, clock, [to_answer, to_add], closings_sender, store, beats).run(stopping).await;
         };
         let worker = match seat {
             Seat::Task => Worker::Task(tokio::spawn(work)),
@@ -237,9 +241,14 @@ impl RunningDriver {
             }
         };
         Ok((
-            Self { stop, finished, worker },
+            Self { pulse, stop, finished, worker },
             DriverHandle { calls, adds, room: Arc::new(Semaphore::new(limits::INTAKE)), closings },
         ))
+    }
+
+    /// Each turn of it.
+    pub const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Resolves when it has ended, be it by a panic.

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::limits;
 use crate::log::RateLimit;
 use crate::store::ClosedStore;
+use crate::watchdog::Pulse;
 
 pub(super) struct Driver {
     engine: Engine,
@@ -45,6 +46,7 @@ pub(super) struct Driver {
     next_ticket: u64,
     completions: Vec<Completion>,
     clamps: RateLimit,
+    pulse: Pulse,
 }
 
 /// Questions, in their order.
@@ -94,6 +96,7 @@ impl Driver {
         [calls, adds]: [mpsc::Receiver<Question>; 2],
         closings: watch::Sender<u64>,
         store: Option<ClosedStore>,
+        pulse: Pulse,
     ) -> Self {
         let (settle, settles) = mpsc::channel(limits::SETTLES);
         Self {
@@ -112,6 +115,7 @@ impl Driver {
             next_ticket: 0,
             completions: Vec::new(),
             clamps: RateLimit::new(limits::CLAMPS_LOGGED),
+            pulse,
         }
     }
 
@@ -177,6 +181,7 @@ impl Driver {
     async fn step(&mut self) {
         self.wait().await;
         self.advance();
+        self.pulse.beat();
         // It may share its thread with those who ask.
         yield_now().await;
     }
