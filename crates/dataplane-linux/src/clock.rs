@@ -52,7 +52,8 @@ impl Clock {
         }
     }
 
-    /// When it was, as the kernel's coarse clock has it: up to a tick before the packet.
+    /// When it was, as the kernel's coarse clock has it: up to two ticks before the packet. Ticks and that clock are counted at one
+    /// time, but from different beginnings, so a tick that comes a little late may be one to the one and two to the other.
     pub(crate) fn moment(&self, tick: u64) -> Moment {
         moment(&self.last, self.tick, tick)
     }

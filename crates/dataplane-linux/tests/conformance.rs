@@ -21,7 +21,7 @@ use opof_testkit::wait::{self, Stopwatch};
 use opof_wire::decap::{Decapsulated, TunnelEnd, decapsulate};
 use opof_wire::encap::{Template, Tunnel};
 use opof_wire::geneve::Metadata;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, clock_getres, clock_gettime};
 
 /// Frames that are on their way take less than this, whatever else this machine does.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -107,9 +107,11 @@ impl Rig for XdpRig {
         &mut self.plane
     }
 
-    /// The programs count ticks, of which the coarse monotonic clock stands at the last one or is not there yet.
+    /// The coarse monotonic clock stands at a tick; which one the programs count it for is known to a tick.
     fn now(&self) -> RangeInclusive<Moment> {
-        moment_by(ClockId::MonotonicCoarse)..=moment_by(ClockId::Monotonic)
+        let tick = u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap();
+        let Moment(coarse) = moment_by(ClockId::MonotonicCoarse);
+        Moment(coarse - tick)..=moment_by(ClockId::Monotonic)
     }
 
     fn lifs(&self) -> [Lif; 2] {

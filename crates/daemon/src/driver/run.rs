@@ -121,6 +121,8 @@ impl Driver {
 
     /// Runs until told to stop, then until everybody has their answer or the grace is over.
     pub(super) async fn run(mut self, mut stopping: watch::Receiver<Option<Duration>>) {
+        // What the engine wanted before it had a driver: nobody else would give it to the plane, and it might wait for that alone.
+        self.advance();
         while stopping.borrow().is_none() {
             tokio::select! {
                 changed = stopping.changed() => if changed.is_err() { break },

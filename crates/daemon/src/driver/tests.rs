@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use opof_dataplane::faulty::{FaultRates, Faulty};
 use opof_dataplane::sim::SimPlane;
-use opof_session::engine::EngineConfig;
+use opof_session::engine::{EngineConfig, Input};
 use opof_session::l3::Tunnel;
 use opof_session::plane::{Capabilities, Command, Completion};
+use opof_session::request::{Request, Ticket};
 use opof_session::types::{Action, Lif, Moment};
 use opof_wire::{Addresses, FlowKey, Transport, Vid};
 
@@ -248,6 +249,24 @@ async fn those_who_ask_have_their_turn_while_sessions_close() {
         "{closed} of {SESSIONS} were closed before the answers"
     );
     assert!(thread.stop(limits::STOP_GRACE).await);
+}
+
+/// As one has that went on with sessions of which none lives on.
+#[tokio::test]
+async fn an_engine_that_begins_with_commands_gets_on() {
+    for seat in SEATS {
+        let plane = SimPlane::new(&lifs(), SESSIONS).0;
+        let mut engine = Engine::new(&config(), plane.capabilities());
+        let body = RequestBody::Add { sessions: vec![spec(1, 0)], same_tuple: SameTuple::Reject };
+        engine.handle(Clock::new().now(), Input::Request(Request { ticket: Ticket(u64::MAX), body }));
+        assert_eq!(engine.commands_len(), 1);
+        let (thread, driver) = RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None).unwrap();
+        // The first one may come before the plane has it.
+        let answer = tokio::time::timeout(Duration::from_secs(10), driver.get(SessionId(1)));
+        answer.await.expect("an answer").unwrap();
+        assert_eq!(driver.get(SessionId(1)).await.unwrap().unwrap().spec.id, SessionId(1));
+        assert!(thread.stop(limits::STOP_GRACE).await);
+    }
 }
 
 #[tokio::test]

@@ -93,6 +93,8 @@ impl Engine {
             return Err(Unadoptable::KeyExists(owner.packed.id()));
         }
         spec.timeout_seconds = self.policy.clamp(spec.timeout_seconds);
+        // A note of the future would keep its session for as long as that is away.
+        let started = started.min(now);
         let (state, outcome) = match fate {
             Fate::Lives => (State::Established, Outcome::Silent),
             Fate::Waits => (State::Detaching, Outcome::Silent),

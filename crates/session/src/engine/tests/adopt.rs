@@ -67,6 +67,20 @@ fn one_that_went_idle_meanwhile_closes_at_once() {
     );
 }
 
+/// Found by the fuzz target `adopted`.
+#[test]
+fn one_that_says_it_will_begin_in_an_hour_lives_no_longer_for_it() {
+    let mut world = World::new(&config());
+    world.now.0 += 3600 * SECOND;
+    world.add(&[spec(1, 1000)]);
+    world.now.0 -= 3600 * SECOND;
+    let now = world.now;
+    world.restart(&config());
+    assert_eq!(world.get(1).unwrap().started, now);
+    world.advance(12 * SECOND);
+    assert_eq!(world.collect().iter().map(|record| record.id.0).collect::<Vec<_>>(), [1]);
+}
+
 #[test]
 fn new_sessions_take_the_slots_between() {
     let mut world = World::new(&config());
