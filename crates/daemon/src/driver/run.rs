@@ -231,14 +231,17 @@ impl Driver {
         self.tell_closings(false);
     }
 
-    /// Calls before sessions to be added, until they have caused as many commands as a turn may.
+    /// Calls, and then sessions to be added.
     fn ask_some(&mut self, now: Moment) {
+        self.ask_from(now, |driver| driver.calls.taken.pop_front());
+        self.ask_from(now, |driver| driver.adds.taken.pop_front());
+    }
+
+    /// Until they have caused as many commands as a turn may.
+    fn ask_from(&mut self, now: Moment, next: fn(&mut Self) -> Option<Question>) {
         let most = self.engine.commands_len() + limits::PENDING_COMMANDS;
-        for _ in 0..limits::REQUEST_BATCH {
-            if self.engine.commands_len() >= most || self.waiting.len() >= limits::UNDER_WAY {
-                break;
-            }
-            let Some(question) = self.calls.taken.pop_front().or_else(|| self.adds.taken.pop_front()) else { break };
+        while self.engine.commands_len() < most && self.waiting.len() < limits::UNDER_WAY {
+            let Some(question) = next(self) else { break };
             self.ask(now, question);
         }
     }

@@ -251,6 +251,25 @@ async fn those_who_ask_have_their_turn_while_sessions_close() {
     assert!(thread.stop(limits::STOP_GRACE).await);
 }
 
+/// More of them than are taken in one turn, and each asks again at once.
+#[tokio::test]
+async fn those_who_ask_do_not_keep_sessions_from_being_added() {
+    for seat in SEATS {
+        let (thread, driver) = start_sim_in(seat);
+        assert_eq!(driver.add(vec![spec(1, 0)], SameTuple::Reject).await.unwrap(), []);
+        let mut askers = tokio::task::JoinSet::new();
+        for _ in 0..4 * limits::REQUEST_BATCH {
+            let driver = driver.clone();
+            askers.spawn(async move { while driver.get(SessionId(1)).await.is_ok() {} });
+        }
+        for id in 2..50 {
+            let added = tokio::time::timeout(Duration::from_secs(10), driver.add(vec![spec(id, 0)], SameTuple::Reject));
+            assert_eq!(added.await.expect("its turn").unwrap(), []);
+        }
+        assert!(thread.stop(limits::STOP_GRACE).await);
+    }
+}
+
 /// As one has that went on with sessions of which none lives on.
 #[tokio::test]
 async fn an_engine_that_begins_with_commands_gets_on() {
