@@ -32,8 +32,6 @@ pub const THREADS: u32 = 64;
 pub const THREADS_BY_DEFAULT: usize = 4;
 /// With no more processors than this, one thread does everything.
 pub const FEW_PROCESSORS: usize = 2;
-/// Steps of other work, after which a thread looks for what has come from the network. Under load a step takes up to a millisecond.
-pub const EVENT_INTERVAL: u32 = 4;
 /// Calls that wait for the driver, and as many batches of sessions that are to be added.
 pub const REQUESTS: usize = 256;
 /// Sessions that were read from addSession streams and are not answered yet, of all streams together: some 4 MiB. A stream that finds no

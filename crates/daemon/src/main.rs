@@ -92,7 +92,6 @@ fn run(config: &Config) -> Result<bool, StartError> {
     // Which the first of them takes no notice of.
     let runtime = builder
         .worker_threads(config.threads.get())
-        .event_interval(limits::EVENT_INTERVAL)
         .enable_all()
         .build()
         .map_err(failed("starting the threads that serve clients"))?;
