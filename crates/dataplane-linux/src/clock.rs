@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_getres};
 
 use crate::abi::ClockReading;
 use crate::error::OpenError;
-use crate::limits::{CLOCK_LOOK, CLOCK_READINGS};
+use crate::limits::CLOCK_LOOK;
 use crate::loader::{self, Loaded};
 use crate::sys::bpf;
 
@@ -29,13 +29,8 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn start() -> Result<Self, OpenError> {
         let loaded = loader::load_clock()?;
-        let tick = tick_length();
-        let read = || read(&loaded).map_err(OpenError::system("reading the programs' clock"));
-        let mut last = read()?;
-        for _ in 1..CLOCK_READINGS {
-            last = the_better(&last, read()?, tick);
-        }
-        Ok(Self { loaded, tick, last, asked: Moment(last.time) })
+        let last = read(&loaded).map_err(OpenError::system("reading the programs' clock"))?;
+        Ok(Self { loaded, tick: tick_length(), last, asked: Moment(last.time) })
     }
 
     /// Has both clocks read again if the last time is long ago: where the kernel counts interrupts instead of time, a tick that

@@ -16,8 +16,6 @@ pub const EXITS: usize = LIFS * WAYS + LIFS;
 pub const LINK_LOOK: i64 = 100_000_000;
 /// Nanoseconds after which the programs' clock is compared with the monotonic one again.
 pub const CLOCK_LOOK: u64 = 1_000_000_000;
-/// Comparisons at the start, of which the best is taken.
-pub const CLOCK_READINGS: u32 = 4;
 /// Notices of link changes that are taken together.
 pub const LINK_NOTICES: usize = 256;
 /// Collectors that sessions copy to at once. As in `bpf/abi.h`.
