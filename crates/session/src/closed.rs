@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use crate::limits;
 use crate::plane::Slot;
+use crate::planted::{self, Bug};
 use crate::request::Loan;
 use crate::types::{ClosedRecord, Moment, SessionId};
 
@@ -127,6 +128,7 @@ impl ClosedLog {
 
     /// All records up to this sequence are stored; the slots whose sessions can be forgotten now. Others are ready to be lent.
     pub(crate) fn stored(&mut self, through: u64) -> Vec<Slot> {
+        let through = if planted::is(Bug::Log) { u64::MAX } else { through };
         let mut slots = Vec::new();
         while self.told > 0 && self.unstored.front().is_some_and(|(record, _)| record.sequence <= through) {
             let Some((record, slot)) = self.unstored.pop_front() else { break };
@@ -162,6 +164,33 @@ impl ClosedLog {
         if self.is_stored {
             self.ended.push_back(sequence);
         }
+    }
+
+    /// Slots that are kept until a record is stored and its session forgotten.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) fn held(&self) -> usize {
+        self.forgetting.len() + self.unstored.iter().filter(|(_, slot)| slot.is_some()).count()
+    }
+
+    /// Whether each record is in one place, and counted; what is wrong otherwise.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let lent = self.lent.values().flatten();
+        let unstored = self.unstored.iter().map(|(record, _)| record);
+        if self.lent_records != lent.clone().count() || self.len() > self.capacity {
+            return Err(format!("{} lent, {} in all, room for {}", self.lent_records, self.len(), self.capacity));
+        }
+        if self.told > self.unstored.len() || !unstored.clone().is_sorted_by(|a, b| a.sequence < b.sequence) {
+            return Err(format!("{} told of {} that are not stored", self.told, self.unstored.len()));
+        }
+        let all = self.waiting.values().chain(lent).chain(unstored).chain(self.forgetting.values());
+        let mut sequences: Vec<u64> = all.map(|record| record.sequence).collect();
+        sequences.sort_unstable();
+        let is_once = sequences.is_sorted_by(|a, b| a < b);
+        if !is_once || sequences.last().is_some_and(|last| *last >= self.next_sequence) {
+            return Err(format!("sequences {sequences:?}, and the next one is {}", self.next_sequence));
+        }
+        Ok(())
     }
 
     /// Lends the oldest waiting records; `None` when none waits or too many loans are out.

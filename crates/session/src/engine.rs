@@ -2,6 +2,8 @@
 
 mod admit;
 mod adopt;
+#[cfg(any(test, feature = "audit"))]
+mod audit;
 mod lifecycle;
 mod note;
 mod query;
@@ -23,6 +25,8 @@ use crate::types::{ClosedRecord, Lif, Moment, SessionId};
 use crate::wheel::Wheel;
 
 pub use adopt::Unadoptable;
+#[cfg(any(test, feature = "audit"))]
+pub use audit::{Contradiction, OnPlane, Standing};
 
 use admit::{Batches, Policy};
 use lifecycle::Session;
@@ -118,7 +122,7 @@ pub struct Statistics {
 
 /// The session table and everything that decides about it.
 ///
-/// - Getters: [`statistics`](Self::statistics).
+/// - Getters: [`statistics`](Self::statistics), and with the feature `audit` whether it agrees with itself.
 /// - Inputs: [`handle`](Self::handle), with the time.
 /// - Outputs: [`poll_command`](Self::poll_command) one at a time or [`commands`](Self::commands), [`poll_reply`](Self::poll_reply),
 ///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).

@@ -11,6 +11,7 @@ use foldhash::quality::FixedState;
 use crate::ids::Ids;
 use crate::keys::KeyIndex;
 use crate::plane::Slot;
+use crate::planted::{self, Bug};
 use crate::types::{Direction, MatchKey, SessionId, SessionSpec};
 
 /// A key with its hash, which is made once and used several times.
@@ -180,6 +181,9 @@ impl<T: Keyed> Table<T> {
         self.owning[word] &= !bit;
         let keys = self.keys_of_entry(self.get(slot)?);
         for (direction, key) in (0..).zip(&keys) {
+            if direction == 1 && planted::is(Bug::Index) {
+                break;
+            }
             let was_there = self.keys.remove(key.hash, slot.0 << 1 | direction);
             debug_assert!(was_there, "an owner is in the index");
         }
@@ -206,6 +210,49 @@ impl<T: Keyed> Table<T> {
     pub(crate) fn free(&mut self, slot: Slot) {
         self.held -= 1;
         self.free.push(slot.0);
+    }
+
+    /// All entries with their slots.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Slot, &T)> {
+        (0..).map(Slot).zip(&self.entries).filter_map(|(slot, entry)| Some((slot, entry.as_ref()?)))
+    }
+
+    /// Whether everything that leads to an entry leads to one, and to the right one; what is wrong otherwise. `owns` is true for those that own
+    /// their keys, `held` how many slots are kept without an entry.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) fn audit(&self, owns: impl Fn(Slot) -> bool, held: usize) -> Result<(), String> {
+        let entries = self.entries().count();
+        let ids = self.ids_from(SessionId(0));
+        let wrong = ids.filter(|(id, slot)| self.get(*slot).is_none_or(|entry| entry.id() != *id)).count();
+        if wrong > 0 || self.ids.len() != entries {
+            return Err(format!("{} ids, {wrong} of them wrong, for {entries} sessions", self.ids.len()));
+        }
+        let mut owned = 0;
+        for (slot, entry) in self.entries() {
+            let (word, bit) = place(slot.0);
+            let is_owner = self.owning.get(word).is_some_and(|word| word & bit != 0);
+            let found = self.keys_of_entry(entry).map(|key| self.owner(&key) == Some(slot));
+            if is_owner != owns(slot) || found != [is_owner; 2] {
+                return Err(format!("{slot:?} owns its keys: {is_owner}; the index leads to it: {found:?}"));
+            }
+            owned += if is_owner { 2 } else { 0 };
+        }
+        if self.keys.len() != owned {
+            return Err(format!("{} keys in the index, and {owned} are owned", self.keys.len()));
+        }
+        let mut free = self.free.clone();
+        free.sort_unstable();
+        free.dedup();
+        let all_free = free.len() == self.free.len() && free.iter().all(|slot| self.get(Slot(*slot)).is_none());
+        if !all_free || free.len() + entries + held != self.entries.len() || held != self.held {
+            let (slots, free) = (self.entries.len(), self.free.len());
+            return Err(format!(
+                "{slots} slots: {entries} taken, {free} free, {held} or {} kept for records",
+                self.held
+            ));
+        }
+        Ok(())
     }
 
     fn key_of(&self, owner: u32) -> MatchKey {

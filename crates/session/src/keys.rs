@@ -83,6 +83,12 @@ impl KeyIndex {
         true
     }
 
+    /// How many keys have an owner.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Where a search begins: the hash as a fraction of the array.
     fn home(&self, hash: u32) -> usize {
         let position = (u64::from(hash) * self.buckets.len() as u64) >> 32;

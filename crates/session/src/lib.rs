@@ -11,6 +11,7 @@ pub mod l3;
 pub mod limits;
 mod packed;
 pub mod plane;
+pub mod planted;
 pub mod request;
 mod state;
 pub mod types;

@@ -152,6 +152,13 @@ impl Wheel {
         Some(slot)
     }
 
+    /// The slot's deadline, rounded up, if it has one.
+    #[cfg(any(test, feature = "audit"))]
+    pub(crate) fn deadline(&self, slot: Slot) -> Option<Moment> {
+        let link = self.links.get(slot.0 as usize).filter(|link| link.place() != Place::Idle)?;
+        Some(Moment(link.tick() << TICK_BITS))
+    }
+
     /// When [`pop_due`](Self::pop_due) has something to do. It may find nothing due then, only deadlines that have come
     /// nearer.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
@@ -216,6 +223,12 @@ impl Wheel {
             Place::Due | Place::Idle => &mut self.due,
         }
     }
+}
+
+/// When a deadline fires.
+#[cfg(any(test, feature = "audit"))]
+pub(crate) fn round_up(deadline: Moment) -> Moment {
+    Moment(deadline.0.div_ceil(1 << TICK_BITS) << TICK_BITS)
 }
 
 #[cfg(test)]

@@ -129,6 +129,12 @@ impl Batches {
         self.open.get_mut(number.wrapping_sub(self.first) as usize)?.as_mut()
     }
 
+    /// Sessions that the plane has not answered for.
+    #[cfg(any(test, feature = "audit"))]
+    pub(super) fn waiting(&self) -> usize {
+        self.open.iter().flatten().map(|batch| batch.waiting as usize).sum()
+    }
+
     fn take(&mut self, number: u32) -> Option<Batch> {
         let batch = self.open.get_mut(number.wrapping_sub(self.first) as usize)?.take();
         while let Some(None) = self.open.front() {

@@ -10,6 +10,7 @@ use crate::index::Keyed;
 use crate::limits;
 use crate::packed::Packed;
 use crate::plane::{Command, Completion, InstallError, Slot};
+use crate::planted::{self, Bug};
 use crate::request::{AddError, ReplyBody, SessionView, Ticket};
 use crate::state::{self, State, Step, transition};
 use crate::types::{CloseReason, ClosedRecord, Counters, Direction, MatchKey, Moment, SessionId, SessionSpec};
@@ -186,6 +187,7 @@ impl Engine {
         if session.state != State::Established {
             return;
         }
+        let counters = if planted::is(Bug::Aging) { &Counters::default() } else { counters };
         let deadline = session.deadline(counters);
         if deadline <= now { self.expire(now, slot) } else { self.wheel.arm(slot, deadline) }
     }

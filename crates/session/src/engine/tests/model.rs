@@ -244,6 +244,7 @@ proptest! {
                 }
             }
             ledger.settle(&mut world);
+            prop_assert_eq!(world.engine.audit(world.now).err(), None);
         }
         // Everything runs out: what was accepted has ended, exactly once, and nothing is left anywhere.
         world.install_faults.clear();
