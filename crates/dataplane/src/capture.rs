@@ -7,8 +7,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-use opof_session::plane::{Capabilities, Command, Completion};
-use opof_session::types::Moment;
+use opof_session::l3::{NextHop, VlanFlow};
+use opof_session::plane::{Capabilities, Command, Completion, Found, Note, Slot};
+use opof_session::types::{Counters, Moment};
 
 use crate::{DataPlane, Description};
 
@@ -108,6 +109,26 @@ impl<D: DataPlane> DataPlane for Captured<D> {
         poll
     }
 
+    fn found(&mut self, each: &mut dyn FnMut(&Found)) {
+        self.plane.found(each);
+    }
+
+    fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
+        self.plane.found_routes()
+    }
+
+    fn purge(&mut self, slots: &[Slot]) {
+        self.plane.purge(slots);
+    }
+
+    fn departed(&mut self, each: &mut dyn FnMut(&Note, Counters)) {
+        self.plane.departed(each);
+    }
+
+    fn stay(&mut self) {
+        self.plane.stay();
+    }
+
     fn describe(&self) -> Description {
         self.plane.describe()
     }
@@ -117,7 +138,7 @@ impl<D: DataPlane> DataPlane for Captured<D> {
 mod tests {
     use std::task::Waker;
 
-    use opof_session::plane::{FastAction, Note, ReadToken, Rule, Slot};
+    use opof_session::plane::{FastAction, ReadToken, Rule};
     use opof_session::types::{Lif, MatchKey};
     use opof_wire::Transport;
 

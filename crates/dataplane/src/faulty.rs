@@ -7,11 +7,14 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 
-use opof_session::plane::{Capabilities, Command, Completion, InstallError, RemoveError, RouteError, Slot, Subject};
+use opof_session::l3::{NextHop, VlanFlow};
+use opof_session::plane::{
+    Capabilities, Command, Completion, Found, InstallError, Note, RemoveError, RouteError, Slot, Subject,
+};
 use opof_session::types::{Counters, MatchKey, Moment};
 
 use crate::limits::{FAULTY_HOLD, FAULTY_UNDER_WAY};
-use crate::{DataPlane, Description};
+use crate::{DataPlane, Description, Dice};
 
 /// How often what goes wrong, in thousandths. All zero, the default, is a plane without faults.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -247,39 +250,28 @@ impl<D: DataPlane> DataPlane for Faulty<D> {
         Poll::Pending
     }
 
+    fn found(&mut self, each: &mut dyn FnMut(&Found)) {
+        self.plane.found(each);
+    }
+
+    fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
+        self.plane.found_routes()
+    }
+
+    fn purge(&mut self, slots: &[Slot]) {
+        self.plane.purge(slots);
+    }
+
+    fn departed(&mut self, each: &mut dyn FnMut(&Note, Counters)) {
+        self.plane.departed(each);
+    }
+
+    fn stay(&mut self) {
+        self.plane.stay();
+    }
+
     fn describe(&self) -> Description {
         self.plane.describe()
-    }
-}
-
-/// `SplitMix64`: small, and the same numbers everywhere for ever.
-#[derive(Clone, Debug)]
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    /// `0..bound`; 0 for an empty range.
-    fn below_u32(&mut self, bound: u32) -> u32 {
-        let scaled = (self.next() >> 32) * u64::from(bound);
-        u32::try_from(scaled >> 32).expect("less than the bound")
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.below_u32(u32::try_from(bound).unwrap_or(u32::MAX)) as usize
-    }
-
-    fn thousandth(&mut self) -> u16 {
-        u16::try_from(self.below_u32(1000)).expect("less than a thousand")
-    }
-
-    fn chance(&mut self, thousandths: u16) -> bool {
-        self.thousandth() < thousandths
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod capture;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod dice;
 pub mod faulty;
 pub mod limits;
 pub mod pcap;
@@ -21,6 +22,7 @@ use opof_session::types::{Counters, Lif, Moment};
 use opof_wire::SlowPath;
 
 pub use capture::Captured;
+pub use dice::Dice;
 pub use faulty::Faulty;
 pub use pipeline::{Decision, FrameCopy, Hit, Outcome, Port, SentCopy, Tables, decide};
 pub use sim::{SimPlane, SimPorts};

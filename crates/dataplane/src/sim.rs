@@ -99,12 +99,7 @@ impl DataPlane for SimPlane {
     }
 
     fn found(&mut self, each: &mut dyn FnMut(&Found)) {
-        let device = lock(&self.shared);
-        for (slot, kept) in (0..).map(Slot).zip(&device.lookups.installed) {
-            if let Some(Installed { rules, counters, note, is_out }) = kept.as_ref().copied() {
-                each(&Found { slot, rules, note, counters, forwarded: [!is_out; 2] });
-            }
-        }
+        lock(&self.shared).lookups.found().for_each(|found| each(&found));
     }
 
     fn found_routes(&mut self) -> (Vec<NextHop>, Vec<VlanFlow>) {
@@ -149,6 +144,11 @@ impl SimPorts {
         let sessions = device.sessions;
         drop(device);
         SimPlane { shared: Arc::clone(&self.shared), capabilities: capabilities(sessions) }
+    }
+
+    /// Everything that the device keeps of sessions, in the order of their slots.
+    pub fn found(&self) -> Vec<Found> {
+        lock(&self.shared).lookups.found().collect()
     }
 
     /// Puts a whole L2 frame without FCS into `port` at `now`; what the device makes of it is there at once.
@@ -274,6 +274,13 @@ struct Installed {
 impl Lookups {
     fn installed(&self, slot: Slot) -> Option<&Installed> {
         self.installed.get(slot.0 as usize)?.as_ref().filter(|installed| !installed.is_out)
+    }
+
+    fn found(&self) -> impl Iterator<Item = Found> {
+        (0..).map(Slot).zip(&self.installed).filter_map(|(slot, kept)| {
+            let Installed { rules, counters, note, is_out } = (*kept)?;
+            Some(Found { slot, rules, note, counters, forwarded: [!is_out; 2] })
+        })
     }
 
     fn installed_mut(&mut self, slot: Slot) -> Option<&mut Installed> {

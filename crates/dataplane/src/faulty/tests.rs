@@ -57,6 +57,25 @@ fn poll(plane: &mut impl DataPlane) -> Vec<Completion> {
     completions
 }
 
+#[test]
+fn what_an_owner_before_has_left_is_found_through_every_decorator() {
+    use std::num::NonZeroUsize;
+
+    use crate::Captured;
+
+    let (mut plane, ports) = SimPlane::new(&[A, B], SLOTS);
+    let route = Route::SetVlanFlow(VlanFlow { vlan: Vid::new(7).unwrap(), lif: B });
+    plane.submit(Moment(1), &[install(3, 1), install(5, 2), Command::Route { route, token: RouteToken(1) }]);
+    poll(&mut plane);
+    let (mut plane, _) =
+        Captured::new(Faulty::new(ports.next_plane(), FaultRates::default(), 1), NonZeroUsize::new(10).unwrap());
+    let mut slots = Vec::new();
+    plane.found(&mut |found| slots.push(found.slot));
+    assert_eq!((slots, plane.found_routes().1.len()), (vec![Slot(3), Slot(5)], 1));
+    plane.purge(&[Slot(3)]);
+    assert_eq!(ports.found().iter().map(|found| found.slot).collect::<Vec<_>>(), [Slot(5)]);
+}
+
 fn slot_of(answer: &Completion) -> Slot {
     match answer.subject() {
         Subject::Session(slot) => slot,
