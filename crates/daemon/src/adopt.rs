@@ -1,13 +1,30 @@
 //! The first thing that a daemon does with its engine and its plane: they go on with what a daemon before this one has left.
 
 use opof_dataplane::DataPlane;
-use opof_session::engine::Engine;
+use opof_session::engine::{Engine, EngineConfig};
 use opof_session::types::Moment;
 
 use crate::limits;
+use crate::store::Restored;
+
+/// The engine of a daemon that begins, and goes on with what is there.
+pub(crate) fn engine(
+    config: &EngineConfig,
+    restored: Option<Restored>,
+    plane: &mut dyn DataPlane,
+    now: Moment,
+) -> Engine {
+    let config = EngineConfig { stores_closed: restored.is_some(), ..config.clone() };
+    let mut engine = Engine::new(&config, plane.capabilities());
+    if let Some(Restored { records, last }) = restored {
+        engine.restore_closed(records, last);
+    }
+    adopt(&mut engine, plane, now);
+    engine
+}
 
 /// Has the engine go on with everything that the plane has found, and the plane take out the rest.
-pub(crate) fn adopt(engine: &mut Engine, plane: &mut dyn DataPlane, now: Moment) {
+fn adopt(engine: &mut Engine, plane: &mut dyn DataPlane, now: Moment) {
     let mut departed = 0_u64;
     plane.departed(&mut |note, counters| departed += u64::from(engine.report_departed(now, note, counters)));
     if departed > 0 {

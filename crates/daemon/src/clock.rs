@@ -8,6 +8,9 @@ use opof_api::WallClock;
 use opof_session::types::Moment;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+#[cfg(any(test, feature = "simulation"))]
+use crate::simulation::SimulatedTime;
+
 /// How far the wall clock may move against the monotonic one before it is believed to have been set.
 const STEP_NANOS: u64 = 50_000_000;
 
@@ -17,6 +20,8 @@ pub struct Clock {
     /// Time of day less monotonic time, in nanoseconds. Kept, so that one moment is one time of day in every answer
     /// although the two clocks can't be read at once.
     offset: Arc<AtomicU64>,
+    #[cfg(any(test, feature = "simulation"))]
+    simulated: Option<SimulatedTime>,
 }
 
 impl Default for Clock {
@@ -28,12 +33,35 @@ impl Default for Clock {
 impl Clock {
     /// The machine's clocks.
     pub fn new() -> Self {
-        Self { offset: Arc::new(AtomicU64::new(measure())) }
+        Self {
+            offset: Arc::new(AtomicU64::new(measure())),
+            #[cfg(any(test, feature = "simulation"))]
+            simulated: None,
+        }
+    }
+
+    /// One that goes by this time.
+    #[cfg(any(test, feature = "simulation"))]
+    pub fn simulated(time: SimulatedTime) -> Self {
+        Self { simulated: Some(time), ..Self::new() }
     }
 
     /// Now.
     pub fn now(&self) -> Moment {
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(time) = &self.simulated {
+            return time.now();
+        }
         Moment(nanoseconds(ClockId::Monotonic))
+    }
+
+    /// Waits until `due`, which may have passed.
+    pub(crate) async fn sleep_until(&self, due: Moment) {
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(time) = &self.simulated {
+            return time.sleep_until(due).await;
+        }
+        tokio::time::sleep(due.saturating_since(self.now())).await;
     }
 
     /// By which moments become times of day. When somebody has set the clock, by the new setting.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::SimPorts;
-use opof_session::engine::{Engine, EngineConfig};
+use opof_session::engine::EngineConfig;
 use opof_session::types::Lif;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use crate::error::StartError;
 use crate::listen::Listening;
 use crate::serve::Shared;
 use crate::shutdown::Lifecycle;
-use crate::store::{ClosedStore, Restored};
+use crate::store::ClosedStore;
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
 use crate::watchdog::Pulse;
 use crate::{adopt, limits, plane, supervise};
@@ -48,13 +48,8 @@ impl Daemon {
         // Not before everything is open: a start that fails says so in one line and nothing else.
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
-        let engine_config = EngineConfig { stores_closed: stored.is_some(), ..engine_config(config) };
-        let mut engine = Engine::new(&engine_config, plane.capabilities());
         let (store, restored) = stored.unzip();
-        if let Some(Restored { records, last }) = restored {
-            engine.restore_closed(records, last);
-        }
-        adopt::adopt(&mut engine, plane.as_mut(), clock.now());
+        let engine = adopt::engine(&engine_config(config), restored, plane.as_mut(), clock.now());
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }

@@ -21,6 +21,8 @@ pub mod rate;
 mod serve;
 pub mod service;
 pub mod shutdown;
+#[cfg(any(test, feature = "simulation"))]
+pub mod simulation;
 mod store;
 mod supervise;
 pub mod tls;

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::loan::Lent;
-use self::run::Driver;
+pub(crate) use self::run::Driver;
 use crate::clock::Clock;
 use crate::limits;
 use crate::store::ClosedStore;
@@ -37,6 +37,22 @@ pub enum DriverError {
     /// The daemon is stopping.
     #[error("the session table has stopped")]
     Stopped,
+}
+
+/// A driver that nobody runs yet, and what sees its engine behind each turn.
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) fn simulated(
+    engine: Engine,
+    plane: Box<dyn DataPlane>,
+    clock: Clock,
+    questions: [mpsc::Receiver<Question>; 2],
+    store: Option<ClosedStore>,
+    watcher: Box<dyn FnMut(&Engine) + Send>,
+) -> Driver {
+    let (closings, _) = watch::channel(0);
+    let mut driver = Driver::new(engine, plane, clock, questions, closings, store, Pulse::default());
+    driver.watcher = Some(watcher);
+    driver
 }
 
 /// What the driver can be asked.

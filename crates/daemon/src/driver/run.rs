@@ -13,7 +13,6 @@ use opof_session::request::{Reply, ReplyBody, Request, RequestBody, SessionView,
 use opof_session::types::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, sleep_until};
 
 use super::loan::{Lent, Settle};
 use super::{Answer, Question};
@@ -23,7 +22,7 @@ use crate::log::RateLimit;
 use crate::store::ClosedStore;
 use crate::watchdog::Pulse;
 
-pub(super) struct Driver {
+pub(crate) struct Driver {
     engine: Engine,
     plane: Box<dyn DataPlane>,
     clock: Clock,
@@ -47,6 +46,9 @@ pub(super) struct Driver {
     completions: Vec<Completion>,
     clamps: RateLimit,
     pulse: Pulse,
+    /// Sees the engine behind each turn.
+    #[cfg(any(test, feature = "simulation"))]
+    pub(super) watcher: Option<Box<dyn FnMut(&Engine) + Send>>,
 }
 
 /// Questions, in their order.
@@ -116,15 +118,18 @@ impl Driver {
             completions: Vec::new(),
             clamps: RateLimit::new(limits::CLAMPS_LOGGED),
             pulse,
+            #[cfg(any(test, feature = "simulation"))]
+            watcher: None,
         }
     }
 
     /// Runs until told to stop, then until everybody has their answer or the grace is over.
-    pub(super) async fn run(mut self, mut stopping: watch::Receiver<Option<Duration>>) {
+    pub(crate) async fn run(mut self, mut stopping: watch::Receiver<Option<Duration>>) {
         // What the engine wanted before it had a driver: nobody else would give it to the plane, and it might wait for that alone.
         self.advance();
         while stopping.borrow().is_none() {
             tokio::select! {
+                biased;
                 changed = stopping.changed() => if changed.is_err() { break },
                 () = self.step() => {}
             }
@@ -132,10 +137,13 @@ impl Driver {
         // Requests that are already in a channel are still answered; new ones find it closed.
         self.calls.channel.close();
         self.adds.channel.close();
-        let end = Instant::now() + stopping.borrow().unwrap_or(limits::STOP_GRACE);
+        let grace = stopping.borrow().unwrap_or(limits::STOP_GRACE);
+        let end = self.clock.now().saturating_add(grace);
+        let clock = self.clock.clone();
         while !(self.calls.is_empty() && self.adds.is_empty() && self.waiting.is_empty() && self.is_stored()) {
             tokio::select! {
-                () = sleep_until(end) => {
+                biased;
+                () = clock.sleep_until(end) => {
                     let unstored = !self.is_stored();
                     tracing::warn!(unanswered = self.waiting.len(), unstored, "stopped before everything was done");
                     break;
@@ -183,26 +191,31 @@ impl Driver {
     async fn step(&mut self) {
         self.wait().await;
         self.advance();
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&self.engine);
+        }
         self.pulse.beat();
         // It may share its thread with those who ask.
         yield_now().await;
     }
 
     async fn wait(&mut self) {
-        let now = self.clock.now();
-        let timeout = self.engine.poll_timeout().map(|due| due.saturating_since(now));
+        let timeout = self.engine.poll_timeout();
         let has_room = self.engine.commands_len() == 0 && self.waiting.len() < limits::UNDER_WAY;
         let takes_calls = has_room && self.calls.takes_more();
         let takes_adds = has_room && self.adds.takes_more();
         let is_ready = has_room && !(self.calls.taken.is_empty() && self.adds.taken.is_empty());
         let (mut calls, mut adds) = (Vec::new(), Vec::new());
+        // In whatever order: what else is there is taken behind it.
         tokio::select! {
+            biased;
             () = poll_fn(|context| self.plane.poll(context, &mut self.completions)) => {}
             Some(settle) = self.settles.recv() => self.settle(settle),
             _ = self.calls.channel.recv_many(&mut calls, limits::REQUEST_BATCH), if takes_calls => {}
             _ = self.adds.channel.recv_many(&mut adds, limits::REQUEST_BATCH), if takes_adds => {}
             () = stored(&mut self.store) => {}
-            () = sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
+            () = self.clock.sleep_until(timeout.unwrap_or_default()), if timeout.is_some() => {}
             () = std::future::ready(()), if is_ready => {}
         }
         self.calls.taken.extend(calls);

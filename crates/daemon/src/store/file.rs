@@ -61,7 +61,7 @@ impl LogFile {
     }
 
     /// The same in other memory than a file.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(super) fn within(backend: impl redb::StorageBackend) -> Result<(Self, Contents), StoreError> {
         Self::with(Builder::new().set_cache_size(CACHE).create_with_backend(backend), Path::new("memory"))
     }
@@ -121,102 +121,10 @@ impl LogFile {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "in a test a panic is the way to fail")]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use proptest::prelude::*;
-    use redb::StorageBackend;
 
     use super::*;
-
-    /// A disk in memory. It keeps what was synced, and of what was written since then any part; it fails when it is told to.
-    #[derive(Clone, Debug, Default)]
-    struct Disk(Arc<Mutex<Pages>>);
-
-    #[derive(Clone, Debug, Default)]
-    struct Pages {
-        bytes: Vec<u8>,
-        synced: Vec<u8>,
-        /// Since the last sync: where, and what.
-        writes: Vec<(usize, Vec<u8>)>,
-        /// Calls until it fails, for good.
-        left: Option<u32>,
-    }
-
-    impl Pages {
-        fn call(&mut self) -> Result<(), io::Error> {
-            match &mut self.left {
-                Some(0) => Err(io::ErrorKind::StorageFull.into()),
-                Some(left) => {
-                    *left -= 1;
-                    Ok(())
-                }
-                None => Ok(()),
-            }
-        }
-    }
-
-    impl Disk {
-        fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
-            self.0.lock().unwrap()
-        }
-
-        /// What is on it after the power failed: of the writes since the last sync those that `kept` says, torn where it says so.
-        fn after_power_failure(&self, kept: &[u8]) -> Self {
-            let pages = self.pages();
-            let mut bytes = pages.synced.clone();
-            for ((at, data), kept) in pages.writes.iter().zip(kept.iter().cycle()) {
-                let length = data.len() * usize::from(kept % 4) / 3;
-                let end = at + length.min(data.len());
-                if bytes.len() < end {
-                    bytes.resize(end, 0);
-                }
-                bytes[*at..end].copy_from_slice(&data[..end - at]);
-            }
-            let bytes = if bytes.len() < pages.bytes.len() {
-                [bytes.clone(), vec![0; pages.bytes.len() - bytes.len()]].concat()
-            } else {
-                bytes
-            };
-            Self(Arc::new(Mutex::new(Pages { synced: bytes.clone(), bytes, ..Pages::default() })))
-        }
-    }
-
-    impl StorageBackend for Disk {
-        fn len(&self) -> Result<u64, io::Error> {
-            Ok(self.pages().bytes.len() as u64)
-        }
-
-        fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-            let at = usize::try_from(offset).unwrap();
-            out.copy_from_slice(&self.pages().bytes[at..at + out.len()]);
-            Ok(())
-        }
-
-        fn set_len(&self, len: u64) -> Result<(), io::Error> {
-            let mut pages = self.pages();
-            pages.call()?;
-            pages.bytes.resize(usize::try_from(len).unwrap(), 0);
-            Ok(())
-        }
-
-        fn sync_data(&self) -> Result<(), io::Error> {
-            let mut pages = self.pages();
-            pages.call()?;
-            pages.synced = pages.bytes.clone();
-            pages.writes.clear();
-            Ok(())
-        }
-
-        fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-            let mut pages = self.pages();
-            pages.call()?;
-            let at = usize::try_from(offset).unwrap();
-            pages.bytes[at..at + data.len()].copy_from_slice(data);
-            pages.writes.push((at, data.to_vec()));
-            Ok(())
-        }
-    }
+    use crate::store::disk::Disk;
 
     fn bytes(sequence: u64) -> [u8; RECORD] {
         let mut bytes = [0; RECORD];
@@ -240,7 +148,7 @@ mod tests {
             let disk = Disk::default();
             let (file, contents) = LogFile::within(disk.clone()).unwrap();
             prop_assert_eq!((contents.records.len(), contents.last), (0, 0));
-            disk.pages().left = Some(left);
+            disk.fail_after(Some(left));
             let (mut next, mut low, mut committed) = (1, 1, (1, 0));
             let mut attempted = committed;
             for count in batches {

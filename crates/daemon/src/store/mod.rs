@@ -3,6 +3,8 @@
 //! One batch is under way at a time; what comes meanwhile is the next one, so a slow disk makes larger batches. A disk that fails is
 //! tried again until it works: what is not stored is shown to nobody, and kept. What must not be here: which records there are.
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod disk;
 mod file;
 mod record;
 
@@ -67,8 +69,17 @@ impl ClosedStore {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        let (file, Contents { records, last }) = LogFile::open(path)?;
         let era = era(clock).map_err(failed)?;
+        let reopened = path.to_owned();
+        let (mut store, writer, restored) = Self::over(Box::new(move || LogFile::open(&reopened)), path, era)?;
+        let thread = thread::Builder::new().name("closed-log".to_owned()).spawn(move || writer.run());
+        store.thread = Some(thread.map_err(failed)?);
+        Ok((store, restored))
+    }
+
+    /// The log without the thread that writes it.
+    fn over(open: Open, path: &Path, era: Era) -> Result<(Self, Writer, Restored), StoreError> {
+        let (file, Contents { records, last }) = open()?;
         let total = records.len();
         let records: Vec<_> =
             records.iter().filter_map(|(sequence, bytes)| record::decode(*sequence, bytes, era)).collect();
@@ -77,10 +88,9 @@ impl ClosedStore {
         }
         let (batches, to_store) = sync_channel(1);
         let (told, progress) = watch::channel(Progress::default());
-        let writer = Writer { path: path.to_owned(), file: Some(file), told };
-        let thread = thread::Builder::new().name("closed-log".to_owned()).spawn(move || writer.run(&to_store));
-        let thread = Some(thread.map_err(failed)?);
-        Ok((Self { batches: Some(batches), progress, given: Arc::default(), era, thread }, Restored { records, last }))
+        let writer = Writer { path: path.to_owned(), open, file: Some(file), batches: to_store, told };
+        let store = Self { batches: Some(batches), progress, given: Arc::default(), era, thread: None };
+        Ok((store, writer, Restored { records, last }))
     }
 
     /// True while a batch is under way.
@@ -160,47 +170,67 @@ fn era(clock: &Clock) -> io::Result<Era> {
     Ok(Era { boot, zero: clock.wall().unix_nanos })
 }
 
+/// Opens the log.
+type Open = Box<dyn Fn() -> Result<(LogFile, Contents), StoreError> + Send>;
+
+/// The other end of a [`ClosedStore`].
 struct Writer {
+    /// For messages.
     path: PathBuf,
+    open: Open,
     /// `None` when it failed, and is to be opened again.
     file: Option<LogFile>,
+    batches: Receiver<Batch>,
     told: watch::Sender<Progress>,
 }
 
 impl Writer {
-    fn run(mut self, batches: &Receiver<Batch>) {
-        while let Ok(batch) = batches.recv() {
-            while let Err(why) = self.store(&batch) {
-                if self.told.borrow().failure.is_none() {
-                    tracing::error!(path = %self.path.display(), why, "closed sessions can't be stored, and are shown to nobody until they can");
-                }
-                self.told.send_modify(|progress| progress.failure = Some(why));
+    fn run(mut self) {
+        while let Ok(batch) = self.batches.recv() {
+            while !self.stores(&batch) {
                 // No other batch comes before this one is stored. When whoever gave it has gone, what is not stored is still with the
                 // data plane.
-                if batches.recv_timeout(limits::STORE_RETRY).is_err_and(|error| error == RecvTimeoutError::Disconnected)
-                {
+                let other = self.batches.recv_timeout(limits::STORE_RETRY);
+                if other.is_err_and(|error| error == RecvTimeoutError::Disconnected) {
                     return;
                 }
             }
-            if self.told.borrow().failure.is_some() {
-                tracing::info!(path = %self.path.display(), "closed sessions are stored again");
-            }
-            self.told.send_modify(|progress| {
-                progress.batches += 1;
-                progress.through = batch.records.last().map_or(progress.through, |(sequence, _)| *sequence);
-                progress.failure = None;
-            });
         }
+    }
+
+    /// Tries to store a batch, and says how it went.
+    fn stores(&mut self, batch: &Batch) -> bool {
+        if let Err(why) = self.store(batch) {
+            if self.told.borrow().failure.is_none() {
+                tracing::error!(path = %self.path.display(), why, "closed sessions can't be stored, and are shown to nobody until they can");
+            }
+            self.told.send_modify(|progress| progress.failure = Some(why));
+            return false;
+        }
+        if self.told.borrow().failure.is_some() {
+            tracing::info!(path = %self.path.display(), "closed sessions are stored again");
+        }
+        self.told.send_modify(|progress| {
+            progress.batches += 1;
+            progress.through = batch.records.last().map_or(progress.through, |(sequence, _)| *sequence);
+            progress.failure = None;
+        });
+        true
     }
 
     /// After an error the file is opened anew: what its pages in memory are like is not known.
     fn store(&mut self, batch: &Batch) -> Result<(), String> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => LogFile::open(&self.path).map_err(|error| error.to_string())?.0,
+            None => (self.open)().map_err(|error| error.to_string())?.0,
         };
         file.commit(&batch.records, &batch.ended).map_err(|error| error.to_string())?;
         self.file = Some(file);
         Ok(())
     }
 }
+
+#[cfg(any(test, feature = "simulation"))]
+mod simulated;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use self::simulated::Desk;
