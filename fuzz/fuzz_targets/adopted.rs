@@ -101,7 +101,7 @@ fuzz_target!(|data: &[u8]| {
             Err(_) => refused += 1,
         }
     }
-    engine.end_adoption(START);
+    engine.end_adoption();
     let statistics = engine.statistics();
     assert!(statistics.adopted <= adopted && statistics.sessions <= SESSIONS, "{statistics:?}, {refused} refused");
     // Everything ends at the latest when its timeout is over.

@@ -48,7 +48,7 @@ fn adopt(engine: &mut Engine, plane: &mut dyn DataPlane, now: Moment) {
     if !left.is_empty() {
         plane.purge(&left);
     }
-    engine.end_adoption(now);
+    engine.end_adoption();
     if found > 0 {
         let adopted = engine.statistics().adopted;
         let (taken_out, closing) = (left.len(), found - adopted - left.len() as u64);

@@ -6,7 +6,7 @@ pub struct Dice(pub u64);
 
 impl Dice {
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -15,7 +15,7 @@ impl Dice {
 
     /// `0..bound`; 0 for an empty range.
     pub fn below_u32(&mut self, bound: u32) -> u32 {
-        let scaled = (self.next() >> 32) * u64::from(bound);
+        let scaled = (self.number() >> 32) * u64::from(bound);
         u32::try_from(scaled >> 32).expect("less than the bound")
     }
 

@@ -4,7 +4,7 @@
 //! not be here: frames that get lost (a matter of links), broken contracts (a matter of the conformance suite's own
 //! tests).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use opof_session::l3::{NextHop, VlanFlow};
@@ -59,9 +59,9 @@ pub struct Faulty<D> {
     /// hash map is not the seed's.
     order: Vec<Subject>,
     pending: usize,
-    /// Slots whose install was refused here: the decorated plane knows nothing of them. Until the answer is out the
-    /// owner may still ask for their removal.
-    refused: HashSet<Slot>,
+    /// Slots whose last install was refused here, and whether that was answered: the decorated plane knows nothing of them. The owner
+    /// may still ask for their removal, until it has taken the answer in.
+    refused: HashMap<Slot, bool>,
     /// Keys that are in the table because a removal was refused here.
     stuck: HashMap<MatchKey, Slot>,
     /// What the decorated plane answers, on its way to `under_way`; kept for its allocation.
@@ -93,7 +93,7 @@ impl<D: DataPlane> Faulty<D> {
             under_way: HashMap::new(),
             order: Vec::new(),
             pending: 0,
-            refused: HashSet::new(),
+            refused: HashMap::new(),
             stuck: HashMap::new(),
             arrived: Vec::new(),
             waker: None,
@@ -122,6 +122,8 @@ impl<D: DataPlane> Faulty<D> {
     fn refuse(&mut self, command: &Command) -> Option<Completion> {
         match *command {
             Command::Install { slot, rules, .. } => {
+                let is_answered = self.refused.remove(&slot).unwrap_or(true);
+                assert!(is_answered, "install into {slot:?}, whose last install is not answered yet");
                 let die = self.dice.thousandth();
                 let stuck = rules.iter().any(|rule| self.stuck.contains_key(&rule.key));
                 let error = if die < self.rates.install_full {
@@ -131,11 +133,11 @@ impl<D: DataPlane> Faulty<D> {
                 } else {
                     return None;
                 };
-                assert!(self.refused.insert(slot), "install into {slot:?}, whose last install is not answered yet");
+                self.refused.insert(slot, false);
                 Some(Completion::Installed { slot, result: Err(error) })
             }
             // Nothing of it ever reached the table, so there is nothing that could fail.
-            Command::Remove { slot, .. } if self.refused.contains(&slot) => {
+            Command::Remove { slot, .. } if self.refused.contains_key(&slot) => {
                 Some(Completion::Removed { slot, result: Ok(Counters::default()) })
             }
             Command::Remove { slot, keys, .. } => {
@@ -147,7 +149,7 @@ impl<D: DataPlane> Faulty<D> {
                 Some(Completion::Removed { slot, result: Err(RemoveError::Unavailable) })
             }
             Command::Read { slot, .. } => {
-                assert!(!self.refused.contains(&slot), "read of {slot:?}, which is not installed");
+                assert!(!self.refused.contains_key(&slot), "read of {slot:?}, which is not installed");
                 None
             }
             // A plane that can keep something can do without it.
@@ -192,7 +194,7 @@ impl<D: DataPlane> Faulty<D> {
                     break;
                 }
                 if let Completion::Installed { slot, result: Err(_) } = &answer {
-                    refused.remove(slot);
+                    refused.entry(*slot).and_modify(|is_answered| *is_answered = true);
                 }
                 completions.push(answer);
                 queue.pop_front();

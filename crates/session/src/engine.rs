@@ -19,7 +19,7 @@ use crate::closed::{Appended, ClosedLog};
 use crate::index::Table;
 use crate::l3::VlanFlow;
 use crate::limits;
-use crate::plane::{Capabilities, Command, Completion, Found, Slot};
+use crate::plane::{Capabilities, Command, Completion, Slot};
 use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
 use crate::types::{ClosedRecord, Lif, Moment, SessionId};
 use crate::wheel::Wheel;
@@ -141,8 +141,6 @@ pub struct Engine {
     sweeps: Sweeps,
     /// Reads that aging waits for.
     aging_reads: usize,
-    /// What is adopted behind all others.
-    late: Vec<Found>,
     commands: VecDeque<Command>,
     replies: VecDeque<Reply>,
     events: VecDeque<Event>,
@@ -167,7 +165,6 @@ impl Engine {
             routing: Routing::new(config.max_next_hops),
             sweeps: Sweeps::default(),
             aging_reads: 0,
-            late: Vec::new(),
             commands: VecDeque::new(),
             replies: VecDeque::new(),
             events: VecDeque::new(),

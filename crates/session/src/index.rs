@@ -181,7 +181,7 @@ impl<T: Keyed> Table<T> {
         self.owning[word] &= !bit;
         let keys = self.keys_of_entry(self.get(slot)?);
         for (direction, key) in (0..).zip(&keys) {
-            if direction == 1 && planted::is(Bug::Index) {
+            if direction == 1 && planted::is(Bug::Index) && keys[0].key.lif == keys[1].key.lif {
                 break;
             }
             let was_there = self.keys.remove(key.hash, slot.0 << 1 | direction);

@@ -106,7 +106,8 @@ pub enum Command {
     /// more: packets that come after that answer miss, and the counters in it are final. Given again after a failure, it
     /// takes out only those keys that still belong to the slot.
     Remove {
-        /// Installed, or being installed; where that install fails, the answer has zero counters. Or removed and not forgotten: the answer
+        /// Installed, or asked to be; where that install fails, or has failed and the owner had not heard of it when it asked for
+        /// this, the answer has zero counters. Or removed and not forgotten: the answer
         /// is the one that was given.
         slot: Slot,
         /// The keys that [`Command::Install`] put there.

@@ -5,11 +5,11 @@
 /// Where a bug is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bug {
-    /// A session that is due is judged by its start, not by its last packet.
+    /// A session that is due is judged by its start, not by its last packet, where that and another one were answers.
     Aging,
-    /// A session that goes leaves one of its keys behind.
+    /// A session that goes leaves one of its keys behind, where it left by the interface that it came in on.
     Index,
-    /// A record is shown when a record before it is stored.
+    /// A record is taken for stored when the one before it is.
     Log,
 }
 

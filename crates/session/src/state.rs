@@ -74,14 +74,14 @@ pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'s
         (Overtaken, Event::InstallFailed) => (Closing, &[Refuse]),
 
         (Established, Event::Supersede) => (Detaching, &[Disarm, Remove]),
-        (Established, Event::Delete | Event::Expire) => (Closing, &[Disarm, Remove]),
+        // Of one that is detached the plane forwards nothing any more, but it keeps what is to become of it: that is another thing
+        // from here on.
+        (Established | Detached, Event::Delete | Event::Expire) => (Closing, &[Disarm, Remove]),
 
         (Detaching, Event::Removed) => (Detached, &[Arm]),
         (Detaching, Event::RemoveFailed) => (Detaching, &[RetryRemove]),
         // The removal is under way already.
         (Detaching, Event::Delete) => (Closing, &[]),
-
-        (Detached, Event::Delete | Event::Expire) => (Closing, &[Disarm, Report, Forget]),
 
         (Closing, Event::Removed) => (Closing, &[Report, Forget]),
         (Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
@@ -133,8 +133,8 @@ Established + Expire -> Closing [Disarm, Remove]
 Detaching + Removed -> Detached [Arm]
 Detaching + RemoveFailed -> Detaching [RetryRemove]
 Detaching + Delete -> Closing []
-Detached + Delete -> Closing [Disarm, Report, Forget]
-Detached + Expire -> Closing [Disarm, Report, Forget]
+Detached + Delete -> Closing [Disarm, Remove]
+Detached + Expire -> Closing [Disarm, Remove]
 Closing + Removed -> Closing [Report, Forget]
 Closing + RemoveFailed -> Closing [RetryRemove]
 ";

@@ -198,7 +198,7 @@ impl Owner {
         }
         assert!((0..FLOWS).all(|n| !forwards(&self.ports, n)), "something is still forwarded");
         assert!(self.plane.under_way.is_empty() && self.plane.order.is_empty() && self.plane.pending == 0);
-        assert!(self.plane.refused.is_empty() && self.plane.stuck.is_empty());
+        assert!(self.plane.refused.values().all(|is_answered| *is_answered) && self.plane.stuck.is_empty());
     }
 }
 

@@ -45,10 +45,6 @@ impl Engine {
     /// which it can't is to be taken out by the plane before that is given a command. Behind the last one comes
     /// [`end_adoption`](Self::end_adoption).
     pub fn adopt(&mut self, now: Moment, found: &Found) -> Result<(), Unadoptable> {
-        self.adopt_one(now, found, false)
-    }
-
-    fn adopt_one(&mut self, now: Moment, found: &Found, is_last: bool) -> Result<(), Unadoptable> {
         let Found { slot, counters, .. } = *found;
         if slot.0 >= self.policy.capacity {
             return Err(Unadoptable::NoRoom);
@@ -70,15 +66,6 @@ impl Engine {
             match fate {
                 Fate::Goes | Fate::Closes(_) => {
                     self.finish(now, slot, spec.id, started, counters, fate);
-                    return Ok(());
-                }
-                // Its number is another one's if its end was reported since, which its note does not say.
-                Fate::Waits if !is_last => {
-                    self.late.push(*found);
-                    return Ok(());
-                }
-                Fate::Waits if self.table.by_id(spec.id).is_some() => {
-                    self.finish(now, slot, spec.id, started, counters, Fate::Closes(CloseReason::Timeout));
                     return Ok(());
                 }
                 Fate::Lives | Fate::Waits => {}
@@ -144,11 +131,7 @@ impl Engine {
     }
 
     /// From here on this engine is like any other.
-    pub fn end_adoption(&mut self, now: Moment) {
-        for found in core::mem::take(&mut self.late) {
-            let adopted = self.adopt_one(now, &found, true);
-            debug_assert!(adopted.is_ok(), "it was good enough before: {adopted:?}");
-        }
+    pub fn end_adoption(&mut self) {
         self.table.find_free();
         self.closed.end_restoring();
     }

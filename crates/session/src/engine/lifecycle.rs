@@ -187,8 +187,10 @@ impl Engine {
         if session.state != State::Established {
             return;
         }
-        let counters = if planted::is(Bug::Aging) { &Counters::default() } else { counters };
-        let deadline = session.deadline(counters);
+        let mut deadline = session.deadline(counters);
+        if planted::is(Bug::Aging) && counters.outward.packets > 1 {
+            deadline = session.deadline(&Counters::default());
+        }
         if deadline <= now { self.expire(now, slot) } else { self.wheel.arm(slot, deadline) }
     }
 

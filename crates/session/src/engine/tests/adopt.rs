@@ -134,6 +134,23 @@ fn a_superseded_one_waits_for_its_timeout_with_the_counters_that_it_has() {
     assert_eq!(records.iter().map(|r| (r.id.0, r.counters.inward.packets)).collect::<Vec<_>>(), [(1, 1), (2, 1)]);
 }
 
+/// Found by the simulated world: it came back, and closed once more by its timeout.
+#[test]
+fn the_end_of_a_superseded_one_is_known_before_it_is_stored() {
+    let config = EngineConfig { stores_closed: true, ..config() };
+    let mut world = World::new(&config);
+    world.add(&[spec(1, 1000)]);
+    world.add(&[spec(2, 1000)]);
+    world.store_fault = StoreFault::StoresNothing;
+    assert!(matches!(world.ask(RequestBody::Reset), ReplyBody::Swept { closed: 2 }));
+    world.restart(&config);
+    assert_eq!(world.list(0, 0, 9).0, [0; 0]);
+    world.release_store();
+    let mut records: Vec<_> = world.collect().iter().map(|record| (record.id.0, record.reason)).collect();
+    records.sort_unstable_by_key(|(id, _)| *id);
+    assert_eq!(records, [1, 2].map(|id| (id, CloseReason::Reset)));
+}
+
 #[test]
 fn what_is_not_whole_goes_without_a_word() {
     let mut world = World::new(&config());

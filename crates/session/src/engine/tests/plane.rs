@@ -397,7 +397,7 @@ impl World {
     pub(super) fn adopt(&mut self, found: &[Found]) -> Vec<(Slot, Unadoptable)> {
         let left = found.iter().filter_map(|found| Some((found.slot, self.engine.adopt(self.now, found).err()?)));
         let left = left.collect();
-        self.engine.end_adoption(self.now);
+        self.engine.end_adoption();
         left
     }
 

@@ -358,8 +358,9 @@ fn an_unknown_next_hop_error_is_what_it_says() {
 }
 
 #[test]
-fn a_reset_of_sessions_that_need_no_removal_goes_in_steps_too() {
-    let count = u64::try_from(limits::SWEEP_STEP).unwrap() + 10;
+fn a_reset_of_sessions_that_are_off_the_plane_goes_in_steps_too() {
+    let at_once = limits::SWEEP_REMOVALS as u64;
+    let count = at_once + 10;
     let mut config = config();
     (config.max_sessions, config.max_closed) = (1 << 16, 1 << 16);
     let mut world = World::new(&config);
@@ -369,7 +370,7 @@ fn a_reset_of_sessions_that_need_no_removal_goes_in_steps_too() {
     }
     let reset = world.send(RequestBody::Reset);
     assert_eq!(world.reply(reset), None);
-    assert_eq!(world.engine.statistics().sessions, 10, "as many as are looked at in one step are gone");
+    assert_eq!(world.engine.statistics().sessions, 10, "as many as go at once are gone");
     world.advance(1);
     assert_eq!(world.reply(reset), Some(ReplyBody::Swept { closed: count }));
 }
