@@ -48,6 +48,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", title: "Lints, warnings denied", run: clippy },
     Step { name: "bpf", title: "BPF objects are what their source makes", run: || Ok(bpf::check()?) },
     Step { name: "test", title: "Unit, property, conformance and namespace tests", run: test },
+    Step { name: "sim", title: "The simulated world finds bugs that are planted", run: sim },
     Step { name: "python", title: "Python clients against opofd", run: python },
     Step { name: "fuzz", title: "Fuzz targets", run: fuzz },
     Step { name: "doc", title: "Documentation, warnings denied", run: doc },
@@ -134,11 +135,27 @@ fn format() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    shell::run(shell::cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    shell::run(shell::cargo().args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "opof-sim/planted",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 fn test() -> Result<()> {
     shell::run(shell::cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]))
+}
+
+/// Its seeds themselves are among the tests.
+fn sim() -> Result<()> {
+    let words = ["test", "--package", "opof-sim", "--features", "planted", "--test", "planted", "--locked"];
+    shell::run(shell::cargo().args(words).args(["--", "--nocapture"]))
 }
 
 fn doc() -> Result<()> {

@@ -37,6 +37,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Runs of a simulated world, with faults, from seeds
+    Sim {
+        /// As `cargo xtask sim --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Count the instructions of hot paths, and compare them with those that are written down
     Instructions {
         /// Write them down instead
@@ -70,6 +76,7 @@ fn run(command: Command) -> Result<()> {
         Command::Ci(arguments) => ci::run(&arguments),
         Command::Demo { arguments } => shell::demo(&arguments),
         Command::Bench { arguments } => shell::bench(&arguments, true),
+        Command::Sim { arguments } => shell::sim(&arguments),
         Command::Instructions { write: false } => instructions::check(),
         Command::Instructions { write: true } => instructions::write(),
         Command::Walls => walls::run(),

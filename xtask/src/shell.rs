@@ -76,6 +76,12 @@ pub(crate) fn bench(arguments: &[String], optimized: bool) -> Result<()> {
     run(cargo(&["run", "--package", "opof-bench", "--"]).args(arguments))
 }
 
+/// The simulated world, optimized, but with all of its assertions.
+pub(crate) fn sim(arguments: &[String]) -> Result<()> {
+    let words = ["run", "--quiet", "--profile", "checked", "--package", "opof-sim", "--"];
+    run(cargo().args(words).args(arguments))
+}
+
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")

@@ -108,6 +108,9 @@ impl Asked {
     }
 }
 
+/// Sees the engine behind each turn of its driver.
+pub type Watcher = Box<dyn FnMut(&Engine) + Send>;
+
 /// What a [`Table`] is made of.
 pub struct Parts {
     /// As a daemon's.
@@ -118,8 +121,8 @@ pub struct Parts {
     pub time: SimulatedTime,
     /// Where closed records are stored, and the number of the machine's start; `None`: in memory alone.
     pub disk: Option<(Disk, u64)>,
-    /// Sees the engine behind each turn of its driver.
-    pub watcher: Box<dyn FnMut(&Engine) + Send>,
+    /// From the first turn on.
+    pub watcher: Watcher,
 }
 
 /// A session table that turns when it is told to. Dropping it is killing it.

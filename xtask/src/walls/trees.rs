@@ -37,6 +37,18 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("opof-conformance", &["opof-api", "opof-session", "opof-wire"]),
     ("opof-cli", &["opof-client", "opof-conformance", "opof-api", "opof-session", "opof-wire"]),
     ("opof-daemon", &["opof-api", "opof-dataplane-linux", "opof-dataplane", "opof-session", "opof-wire"]),
+    (
+        "opof-sim",
+        &[
+            "opof-daemon",
+            "opof-api",
+            "opof-dataplane-linux",
+            "opof-dataplane",
+            "opof-session",
+            "opof-testkit",
+            "opof-wire",
+        ],
+    ),
     ("opof-testkit", &["opof-wire"]),
     ("xtask", &["opof-testkit", "opof-wire"]),
 ];

@@ -47,7 +47,7 @@ pub(crate) fn simulated(
     clock: Clock,
     questions: [mpsc::Receiver<Question>; 2],
     store: Option<ClosedStore>,
-    watcher: Box<dyn FnMut(&Engine) + Send>,
+    watcher: crate::simulation::Watcher,
 ) -> Driver {
     let (closings, _) = watch::channel(0);
     let mut driver = Driver::new(engine, plane, clock, questions, closings, store, Pulse::default());

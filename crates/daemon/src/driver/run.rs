@@ -48,7 +48,7 @@ pub(crate) struct Driver {
     pulse: Pulse,
     /// Sees the engine behind each turn.
     #[cfg(any(test, feature = "simulation"))]
-    pub(super) watcher: Option<Box<dyn FnMut(&Engine) + Send>>,
+    pub(super) watcher: Option<crate::simulation::Watcher>,
 }
 
 /// Questions, in their order.
@@ -191,10 +191,6 @@ impl Driver {
     async fn step(&mut self) {
         self.wait().await;
         self.advance();
-        #[cfg(any(test, feature = "simulation"))]
-        if let Some(watcher) = &mut self.watcher {
-            watcher(&self.engine);
-        }
         self.pulse.beat();
         // It may share its thread with those who ask.
         yield_now().await;
@@ -242,6 +238,10 @@ impl Driver {
         self.exchange(now);
         self.store_records(now);
         self.tell_closings(false);
+        #[cfg(any(test, feature = "simulation"))]
+        if let Some(watcher) = &mut self.watcher {
+            watcher(&self.engine);
+        }
     }
 
     /// Calls, and then sessions to be added.

@@ -96,7 +96,8 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> Result<(), io::Error> {
         let mut pages = self.pages();
         pages.call()?;
-        pages.synced = pages.bytes.clone();
+        let Pages { bytes, synced, .. } = &mut *pages;
+        synced.clone_from(bytes);
         pages.writes.clear();
         Ok(())
     }
