@@ -16,6 +16,9 @@ pub(crate) enum State {
     Detaching,
     /// Superseded and off the plane; it waits for its timeout with the counters it has. Still listed.
     Detached,
+    /// Superseded, and to be closed as soon as its removal is answered: that was asked for with another end in mind. Nobody sees it any
+    /// more.
+    Doomed,
     /// Its removal is under way, and nobody sees it any more.
     Closing,
 }
@@ -62,7 +65,7 @@ pub(crate) enum Step {
 
 /// The state after the event, and the steps to take, in order. `None`: this can't happen, or means nothing.
 pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'static [Step])> {
-    use State::{Closing, Detached, Detaching, Established, Installing, Overtaken};
+    use State::{Closing, Detached, Detaching, Doomed, Established, Installing, Overtaken};
     use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryRemove};
     Some(match (state, event) {
         (Installing, Event::Installed) => (Established, &[Accept, Arm]),
@@ -80,11 +83,12 @@ pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'s
 
         (Detaching, Event::Removed) => (Detached, &[Arm]),
         (Detaching, Event::RemoveFailed) => (Detaching, &[RetryRemove]),
-        // The removal is under way already.
-        (Detaching, Event::Delete) => (Closing, &[]),
+        (Detaching, Event::Delete) => (Doomed, &[]),
+        // Each time it is asked for a removal the plane writes down what is to become of the session.
+        (Doomed, Event::Removed) => (Closing, &[Remove]),
 
         (Closing, Event::Removed) => (Closing, &[Report, Forget]),
-        (Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
+        (Doomed | Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
 
         _ => return None,
     })
@@ -94,6 +98,11 @@ impl State {
     /// True where get, delete and list find the session.
     pub(crate) const fn is_visible(self) -> bool {
         matches!(self, Self::Established | Self::Detaching | Self::Detached)
+    }
+
+    /// True where its end is certain, and under what name.
+    pub(crate) const fn is_ending(self) -> bool {
+        matches!(self, Self::Doomed | Self::Closing)
     }
 
     /// True where a newer session has the tuple.
@@ -108,8 +117,15 @@ mod tests {
 
     use super::*;
 
-    const STATES: [State; 6] =
-        [State::Installing, State::Overtaken, State::Established, State::Detaching, State::Detached, State::Closing];
+    const STATES: [State; 7] = [
+        State::Installing,
+        State::Overtaken,
+        State::Established,
+        State::Detaching,
+        State::Detached,
+        State::Doomed,
+        State::Closing,
+    ];
     const EVENTS: [Event; 7] = [
         Event::Installed,
         Event::InstallFailed,
@@ -132,9 +148,11 @@ Established + Delete -> Closing [Disarm, Remove]
 Established + Expire -> Closing [Disarm, Remove]
 Detaching + Removed -> Detached [Arm]
 Detaching + RemoveFailed -> Detaching [RetryRemove]
-Detaching + Delete -> Closing []
+Detaching + Delete -> Doomed []
 Detached + Delete -> Closing [Disarm, Remove]
 Detached + Expire -> Closing [Disarm, Remove]
+Doomed + Removed -> Closing [Remove]
+Doomed + RemoveFailed -> Closing [RetryRemove]
 Closing + Removed -> Closing [Report, Forget]
 Closing + RemoveFailed -> Closing [RetryRemove]
 ";

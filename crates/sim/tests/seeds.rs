@@ -7,6 +7,10 @@ use opof_sim::{limits, run, search};
 const FINDINGS: &[(u64, &str)] = &[
     (192, "a removal reached the plane behind the answer that its install had failed, and the plane did not expect it"),
     (1556, "a superseded session that was closed and not yet stored came back after a kill, and closed by its timeout"),
+    (
+        7_687_870_217_871_089_881,
+        "the same while it was being removed: it had the number of a new session, which was taken out",
+    ),
 ];
 
 #[test]

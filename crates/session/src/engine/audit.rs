@@ -81,7 +81,9 @@ impl Engine {
             on_plane: match session.state {
                 State::Established => OnPlane::Yes,
                 State::Detached => OnPlane::No,
-                State::Installing | State::Overtaken | State::Detaching | State::Closing => OnPlane::Perhaps,
+                State::Installing | State::Overtaken | State::Detaching | State::Doomed | State::Closing => {
+                    OnPlane::Perhaps
+                }
             },
         };
         self.table.entries().map(standing).collect()

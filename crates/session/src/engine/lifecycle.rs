@@ -99,10 +99,10 @@ impl Session {
         match (self.state, self.ending().outcome) {
             (State::Installing | State::Established, _) => Fate::Lives,
             (State::Overtaken | State::Detaching | State::Detached, _) => Fate::Waits,
-            (State::Closing, Outcome::Silent) => Fate::Goes,
-            (State::Closing, Outcome::Closed(reason)) => Fate::Closes(reason),
+            (State::Doomed | State::Closing, Outcome::Silent) => Fate::Goes,
+            (State::Doomed | State::Closing, Outcome::Closed(reason)) => Fate::Closes(reason),
             // Whoever deletes it may not get the answer any more.
-            (State::Closing, Outcome::Deleted { .. }) => Fate::Closes(CloseReason::Deleted),
+            (State::Doomed | State::Closing, Outcome::Deleted { .. }) => Fate::Closes(CloseReason::Deleted),
         }
     }
 
@@ -172,7 +172,7 @@ impl Engine {
                     self.commands.push_back(Command::Read { slot, token: AGING });
                 }
                 Some(State::Detached) => self.expire(now, slot),
-                Some(State::Detaching | State::Closing) => self.remove_from_plane(slot),
+                Some(State::Detaching | State::Doomed | State::Closing) => self.remove_from_plane(slot),
                 Some(State::Installing | State::Overtaken) | None => {
                     debug_assert!(false, "a session that is not established has no timer");
                 }

@@ -12,7 +12,7 @@ use crate::l3::{L3Error, NextHopId};
 use crate::limits;
 use crate::plane::Slot;
 use crate::request::{ReplyBody, Ticket};
-use crate::state::{self, State};
+use crate::state;
 use crate::types::{CloseReason, Moment, SessionId};
 
 /// Names a sweep. Never used twice.
@@ -115,7 +115,7 @@ impl Engine {
         session.ending_mut().sweep = Some(sweep.id);
         sweep.under_way += 1;
         // What is closing already is told by the name under which it does, but waited for.
-        if session.state != State::Closing {
+        if !session.state.is_ending() {
             session.ending_mut().outcome = Outcome::Closed(sweep.reason);
         }
         self.close_if_swept(now, slot);

@@ -151,6 +151,28 @@ fn the_end_of_a_superseded_one_is_known_before_it_is_stored() {
     assert_eq!(records, [1, 2].map(|id| (id, CloseReason::Reset)));
 }
 
+/// Found by the simulated world: the old one kept its number, and the new one, which was forwarded, was taken out.
+#[test]
+fn the_end_of_one_that_is_being_superseded_is_known_before_it_is_stored() {
+    let config = EngineConfig { stores_closed: true, ..config() };
+    let mut world = World::new(&config);
+    world.add(&[spec(1, 1000)]);
+    world.store_fault = StoreFault::StoresNothing;
+    world.hold = true;
+    let add = |id, port| RequestBody::Add { sessions: vec![spec(id, port)], same_tuple: SameTuple::Supersede };
+    world.send(add(2, 1000));
+    let deleted = world.send(RequestBody::Delete { id: SessionId(1), record: true });
+    world.release();
+    assert!(matches!(world.reply(deleted), Some(ReplyBody::Deleted(Some(_)))));
+    assert_eq!(world.add(&[spec(1, 3000)]), []);
+    assert_eq!(world.restart(&config), []);
+    assert_eq!(world.list(0, 0, 9).0, [1, 2]);
+    assert!(world.packet(&spec(1, 3000), Direction::In, 60));
+    world.release_store();
+    let records: Vec<_> = world.collect().iter().map(|record| (record.id.0, record.reason)).collect();
+    assert_eq!(records, [(1, CloseReason::Deleted)]);
+}
+
 #[test]
 fn what_is_not_whole_goes_without_a_word() {
     let mut world = World::new(&config());
