@@ -15,7 +15,7 @@ use crate::request::{AddError, ReplyBody, SessionView, Ticket};
 use crate::state::{self, State, Step, transition};
 use crate::types::{CloseReason, ClosedRecord, Counters, Direction, MatchKey, Moment, SessionId, SessionSpec};
 
-use super::query::AGING;
+use super::query::{aging_token, asked_by_aging};
 use super::sweep::SweepId;
 
 /// One session of the table.
@@ -153,8 +153,10 @@ impl Engine {
                     self.table.free(slot);
                 }
             }
-            Completion::Read { slot, token, counters } if token == AGING => self.age(now, slot, &counters),
-            Completion::Read { slot: _, token, counters } => self.answer_read(token, counters),
+            Completion::Read { slot, token, counters } => match asked_by_aging(token) {
+                Some(asked) => self.age(now, asked, slot, &counters),
+                None => self.answer_read(token, counters),
+            },
             Completion::Routed { token, result } => self.handle_routed(now, token, result),
         }
     }
@@ -169,7 +171,7 @@ impl Engine {
             match self.table.get(slot).map(|session| session.state) {
                 Some(State::Established) => {
                     self.aging_reads += 1;
-                    self.commands.push_back(Command::Read { slot, token: AGING });
+                    self.commands.push_back(Command::Read { slot, token: aging_token(now) });
                 }
                 Some(State::Detached) => self.expire(now, slot),
                 Some(State::Detaching | State::Doomed | State::Closing) => self.remove_from_plane(slot),
@@ -180,8 +182,9 @@ impl Engine {
         }
     }
 
-    /// The counters of a session whose deadline has come: it closes, or gets a new deadline from its last packet.
-    fn age(&mut self, now: Moment, slot: Slot, counters: &Counters) {
+    /// The counters of a session whose deadline has come: it closes, or gets a new deadline from its last packet. That it was idle is judged
+    /// by the moment at which they were asked for: they know nothing of packets that came since.
+    fn age(&mut self, now: Moment, asked: Moment, slot: Slot, counters: &Counters) {
         self.aging_reads -= 1;
         let Some(session) = self.table.get(slot) else { return };
         if session.state != State::Established {
@@ -191,7 +194,7 @@ impl Engine {
         if planted::is(Bug::Aging) && counters.outward.packets > 1 {
             deadline = session.deadline(&Counters::default());
         }
-        if deadline <= now { self.expire(now, slot) } else { self.wheel.arm(slot, deadline) }
+        if deadline <= asked { self.expire(now, slot) } else { self.wheel.arm(slot, deadline) }
     }
 
     fn expire(&mut self, now: Moment, slot: Slot) {

@@ -8,10 +8,20 @@ use crate::limits;
 use crate::plane::{Command, ReadToken, Slot};
 use crate::request::{ReplyBody, SessionView, Ticket};
 use crate::state::State;
-use crate::types::{Counters, SessionId};
+use crate::types::{Counters, Moment, SessionId};
 
-/// The token of reads that aging asked for; all others name a query and a row of it.
-pub(super) const AGING: ReadToken = ReadToken(0);
+/// Set in the tokens of reads that aging asked for, above the moment at which it did; all others name a query and a row of it.
+const AGING: u64 = 1 << 63;
+
+/// Of a read that aging asks for now.
+pub(super) const fn aging_token(now: Moment) -> ReadToken {
+    ReadToken(AGING | now.0)
+}
+
+/// When aging asked for a read, if it was aging that did.
+pub(super) fn asked_by_aging(token: ReadToken) -> Option<Moment> {
+    (token.0 & AGING != 0).then_some(Moment(token.0 & !AGING))
+}
 
 const ROW_BITS: u32 = 16;
 const _: () = assert!(limits::LIST_ROWS <= 1 << ROW_BITS, "a row number fits its part of the token");

@@ -369,6 +369,25 @@ fn a_closed_log_that_is_full_loses_its_oldest_record_loudly() {
     assert_eq!((statistics.closed_delivered, statistics.closed_waiting, statistics.timed_out), (4, 0, 6));
 }
 
+/// Found by the simulated world.
+#[test]
+fn a_late_answer_does_not_close_a_session_that_saw_a_packet_since() {
+    let mut world = World::new(&config());
+    let session = spec(1, 1000);
+    world.add(std::slice::from_ref(&session));
+    world.advance(5 * SECOND);
+    world.packet(&session, Direction::In, 60);
+    // Due by its start: its counters are asked for, and on their way for as long as its timeout.
+    world.hold = true;
+    world.advance(6 * SECOND);
+    world.packet(&session, Direction::In, 60);
+    world.advance(5 * SECOND);
+    world.release();
+    assert!(world.get(1).is_some(), "it was never idle for 10 s");
+    world.advance(6 * SECOND);
+    assert_eq!(world.collect().len(), 1);
+}
+
 #[test]
 fn aging_reads_only_so_many_sessions_at_once_and_comes_to_the_others() {
     let count = crate::limits::AGING_READS as u64 + 10;
