@@ -125,6 +125,20 @@ pub struct Parts {
     pub watcher: Watcher,
 }
 
+/// A closed log with these records on a disk of its own.
+pub fn closed_log_of(records: &[ClosedRecord]) -> Result<Disk, StoreError> {
+    let disk = Disk::default();
+    let (mut log, mut writer, _) = Desk::open(&disk, 1)?;
+    log.give(records, Vec::new());
+    writer.work();
+    Ok(disk)
+}
+
+/// The records of the closed log that is on `disk`, whatever is there, as a daemon finds them.
+pub fn closed_log(disk: &Disk) -> Result<Vec<ClosedRecord>, StoreError> {
+    Desk::open(disk, 1).map(|(_, _, restored)| restored.records)
+}
+
 /// A session table that turns when it is told to. Dropping it is killing it.
 pub struct Table {
     time: SimulatedTime,

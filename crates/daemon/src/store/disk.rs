@@ -34,6 +34,16 @@ impl Pages {
 }
 
 impl Disk {
+    /// One that has these bytes on it.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(Pages { synced: bytes.clone(), bytes, ..Pages::default() })))
+    }
+
+    /// What is on it.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.pages().bytes.clone()
+    }
+
     /// From here on it does so many calls and then fails all that would change something; `None`: it works.
     pub fn fail_after(&self, calls: Option<u32>) {
         self.pages().left = calls;
@@ -63,7 +73,7 @@ impl Disk {
         if bytes.len() < pages.bytes.len() {
             bytes.resize(pages.bytes.len(), 0);
         }
-        Self(Arc::new(Mutex::new(Pages { synced: bytes.clone(), bytes, ..Pages::default() })))
+        Self::of(bytes)
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {

@@ -3,6 +3,7 @@
 //!
 //! What must not be here: what is in a record, and what is done when something fails.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
@@ -18,6 +19,8 @@ const FORMAT_KEY: &str = "format";
 const LAST_KEY: &str = "last";
 /// Bytes of the file that are kept in memory: a batch touches few pages.
 const CACHE: usize = 4 << 20;
+/// Of all sequences: a million a second for 146,000 years. What is beyond was never given.
+const SEQUENCE_MAX: u64 = 1 << 62;
 
 /// Why the closed log can't be opened.
 #[derive(thiserror::Error, Debug)]
@@ -32,6 +35,14 @@ pub enum StoreError {
         path: PathBuf,
         /// What it says.
         format: u64,
+    },
+    /// What is in it makes no sense.
+    #[error("closed log {}: it is damaged ({why}); move it away to begin a new one, without the closed sessions that are in it", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What makes no sense.
+        why: String,
     },
     /// It can't be read or written.
     #[error("closed log {}: {source}", path.display())]
@@ -56,25 +67,37 @@ pub(super) struct Contents {
 impl LogFile {
     /// Opens it, or makes it.
     pub(super) fn open(path: &Path) -> Result<(Self, Contents), StoreError> {
-        let database = Builder::new().set_cache_size(CACHE).create(path);
-        Self::with(database, path)
+        Self::with(|| Builder::new().set_cache_size(CACHE).create(path), path)
     }
 
     /// The same in other memory than a file.
     #[cfg(any(test, feature = "simulation"))]
     pub(super) fn within(backend: impl redb::StorageBackend) -> Result<(Self, Contents), StoreError> {
-        Self::with(Builder::new().set_cache_size(CACHE).create_with_backend(backend), Path::new("memory"))
+        Self::with(|| Builder::new().set_cache_size(CACHE).create_with_backend(backend), Path::new("memory"))
     }
 
-    fn with(database: Result<Database, DatabaseError>, path: &Path) -> Result<(Self, Contents), StoreError> {
-        let failed = |source: redb::Error| StoreError::Failed { path: path.to_owned(), source: Box::new(source) };
-        let file = match database {
-            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse(path.to_owned())),
-            database => Self(database.map_err(|error| failed(error.into()))?),
+    fn with(
+        create: impl FnOnce() -> Result<Database, DatabaseError>,
+        path: &Path,
+    ) -> Result<(Self, Contents), StoreError> {
+        let opened = guarded(|| {
+            let file = Self(create()?);
+            let (format, contents) = file.contents()?;
+            Ok((file, format, contents))
+        });
+        let path = path.to_owned();
+        let (file, format, contents) = match opened {
+            Ok(opened) => opened,
+            Err(Trouble::Damage(why)) => return Err(StoreError::Damaged { path, why }),
+            Err(Trouble::Error(redb::Error::DatabaseAlreadyOpen)) => return Err(StoreError::InUse(path)),
+            Err(Trouble::Error(source)) => return Err(StoreError::Failed { path, source: Box::new(source) }),
         };
-        let (format, contents) = file.contents().map_err(failed)?;
         if format != FORMAT {
-            return Err(StoreError::Format { path: path.to_owned(), format });
+            return Err(StoreError::Format { path, format });
+        }
+        let newest = contents.records.iter().map(|(sequence, _)| *sequence).max();
+        if let Some(sequence) = newest.into_iter().chain([contents.last]).find(|sequence| *sequence > SEQUENCE_MAX) {
+            return Err(StoreError::Damaged { path, why: format!("it has a record {sequence}") });
         }
         Ok((file, contents))
     }
@@ -99,7 +122,19 @@ impl LogFile {
     }
 
     /// All of it is there when this returns, or none.
-    pub(super) fn commit(&self, records: &[(u64, [u8; RECORD])], ended: &[u64]) -> Result<(), redb::Error> {
+    pub(super) fn commit(&self, records: &[(u64, [u8; RECORD])], ended: &[u64]) -> Result<(), Trouble> {
+        guarded(|| self.commit_all(records, ended))
+    }
+
+    /// Closes it after something failed, come what may.
+    pub(super) fn give_up(self) {
+        let _ = guarded(|| {
+            drop(self);
+            Ok(())
+        });
+    }
+
+    fn commit_all(&self, records: &[(u64, [u8; RECORD])], ended: &[u64]) -> Result<(), redb::Error> {
         let transaction = self.0.begin_write()?;
         {
             let mut table = transaction.open_table(RECORDS)?;
@@ -115,6 +150,31 @@ impl LogFile {
         }
         transaction.commit()?;
         Ok(())
+    }
+}
+
+/// Why something with the file failed.
+#[derive(thiserror::Error, Debug)]
+pub(super) enum Trouble {
+    /// The library says so.
+    #[error(transparent)]
+    Error(redb::Error),
+    /// What is in it makes no sense.
+    #[error("it is damaged: {0}")]
+    Damage(String),
+}
+
+/// The library finds most damage by its checksums, but it panics about some: then nobody may go on with what it had open.
+fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Trouble> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(redb::Error::Corrupted(why))) => Err(Trouble::Damage(why)),
+        Ok(Err(error)) => Err(Trouble::Error(error)),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Trouble::Damage(text.unwrap_or("without a word").to_owned()))
+        }
     }
 }
 
@@ -170,6 +230,60 @@ mod tests {
             let is = |(low, last): (u64, u64)| ((low..=last).collect::<Vec<_>>(), last);
             prop_assert!(found == is(committed) || found == is(attempted), "{:?}, not {:?} or {:?}", found, committed, attempted);
         }
+    }
+
+    fn damaged() -> Vec<u8> {
+        let disk = Disk::default();
+        let (file, _) = LogFile::within(disk.clone()).unwrap();
+        for first in (1..200).step_by(20) {
+            let records: Vec<_> = (first..first + 20).map(|sequence| (sequence, bytes(sequence))).collect();
+            file.commit(&records, &[first]).unwrap();
+        }
+        disk.bytes()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        /// What is found is no more than there was, or it is said that the file is of no use.
+        #[test]
+        fn damage_is_said_or_does_not_matter(
+            places in prop::collection::vec((prop_oneof![0..512_usize, any::<usize>()], any::<u8>()), 1..6)
+        ) {
+            let mut bytes = damaged();
+            for (at, byte) in places {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            if let Ok((file, contents)) = LogFile::within(Disk::of(bytes)) {
+                prop_assert!(contents.records.len() <= 200);
+                file.give_up();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_makes_the_library_panic_is_named_with_what_to_do() {
+        let error = |what| {
+            let broken = guarded(|| -> Result<(), redb::Error> { panic!("{what}") });
+            let Err(Trouble::Damage(why)) = broken else { panic!("{broken:?}") };
+            StoreError::Damaged { path: "/a".into(), why }.to_string()
+        };
+        assert_eq!(
+            error("Malformed allocator state"),
+            "closed log /a: it is damaged (Malformed allocator state); move it away to begin a new one, without the closed \
+             sessions that are in it"
+        );
+    }
+
+    #[test]
+    fn a_sequence_that_was_never_given_is_damage() {
+        let disk = Disk::default();
+        let (file, _) = LogFile::within(disk.clone()).unwrap();
+        file.commit(&[(u64::MAX, bytes(u64::MAX))], &[]).unwrap();
+        drop(file);
+        let error = LogFile::within(disk).err().unwrap().to_string();
+        assert!(error.contains("it is damaged (it has a record 18446744073709551615)"), "{error}");
     }
 
     #[test]

@@ -224,7 +224,10 @@ impl Writer {
             Some(file) => file,
             None => (self.open)().map_err(|error| error.to_string())?.0,
         };
-        file.commit(&batch.records, &batch.ended).map_err(|error| error.to_string())?;
+        if let Err(error) = file.commit(&batch.records, &batch.ended) {
+            file.give_up();
+            return Err(error.to_string());
+        }
         self.file = Some(file);
         Ok(())
     }
