@@ -4,7 +4,7 @@
 //! not be here: frames that get lost (a matter of links), broken contracts (a matter of the conformance suite's own
 //! tests).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::{Context, Poll, Waker};
 
 use opof_session::l3::{NextHop, VlanFlow};
@@ -64,6 +64,8 @@ pub struct Faulty<D> {
     refused: HashMap<Slot, bool>,
     /// Keys that are in the table because a removal was refused here.
     stuck: HashMap<MatchKey, Slot>,
+    /// Slots whose session is removed and perhaps not forgotten: its keys may be another's when it is to be removed again.
+    removed: HashSet<Slot>,
     /// What the decorated plane answers, on its way to `under_way`; kept for its allocation.
     arrived: Vec<Completion>,
     /// Of the latest poll that found nothing, for answers that are made here.
@@ -95,6 +97,7 @@ impl<D: DataPlane> Faulty<D> {
             pending: 0,
             refused: HashMap::new(),
             stuck: HashMap::new(),
+            removed: HashSet::new(),
             arrived: Vec::new(),
             waker: None,
         }
@@ -122,6 +125,7 @@ impl<D: DataPlane> Faulty<D> {
     fn refuse(&mut self, command: &Command) -> Option<Completion> {
         match *command {
             Command::Install { slot, rules, .. } => {
+                self.removed.remove(&slot);
                 let is_answered = self.refused.remove(&slot).unwrap_or(true);
                 assert!(is_answered, "install into {slot:?}, whose last install is not answered yet");
                 let die = self.dice.thousandth();
@@ -143,9 +147,12 @@ impl<D: DataPlane> Faulty<D> {
             Command::Remove { slot, keys, .. } => {
                 if !self.dice.chance(self.rates.remove_unavailable) {
                     self.stuck.retain(|_, holder| *holder != slot);
+                    self.removed.insert(slot);
                     return None;
                 }
-                self.stuck.extend(keys.map(|key| (key, slot)));
+                if !self.removed.contains(&slot) {
+                    self.stuck.extend(keys.map(|key| (key, slot)));
+                }
                 Some(Completion::Removed { slot, result: Err(RemoveError::Unavailable) })
             }
             Command::Read { slot, .. } => {
