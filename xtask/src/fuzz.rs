@@ -19,8 +19,11 @@ const MEMORY: u32 = 2048;
 const SHOWN: usize = 40;
 
 /// Targets that begin with what the tests use: the package and the example that writes it into a folder.
-const SEEDS: &[(&str, &str, &str)] =
-    &[("frame", "opof-testkit", "seed_frames"), ("api_message", "opof-api", "seed_messages")];
+const SEEDS: &[(&str, &str, &str)] = &[
+    ("frame", "opof-testkit", "seed_frames"),
+    ("api_message", "opof-api", "seed_messages"),
+    ("configuration", "opof-daemon", "seed_configurations"),
+];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::driver::{Answer, Lent, Question, simulated};
-use crate::store::{Desk, StoreError};
+use crate::store::{self, Desk, StoreError};
 use crate::{adopt, limits};
 
 pub use crate::store::disk::Disk;
@@ -125,18 +125,19 @@ pub struct Parts {
     pub watcher: Watcher,
 }
 
-/// A closed log with these records on a disk of its own.
-pub fn closed_log_of(records: &[ClosedRecord]) -> Result<Disk, StoreError> {
+/// Bytes of a closed record in the log.
+pub const RECORD: usize = store::RECORD;
+
+/// A closed log with these records, by their sequences, on a disk of its own.
+pub fn closed_log_of(records: &[(u64, [u8; RECORD])]) -> Result<Disk, StoreError> {
     let disk = Disk::default();
-    let (mut log, mut writer, _) = Desk::open(&disk, 1)?;
-    log.give(records, Vec::new());
-    writer.work();
+    store::write_all(&disk, records)?;
     Ok(disk)
 }
 
-/// The records of the closed log that is on `disk`, whatever is there, as a daemon finds them.
-pub fn closed_log(disk: &Disk) -> Result<Vec<ClosedRecord>, StoreError> {
-    Desk::open(disk, 1).map(|(_, _, restored)| restored.records)
+/// The records of the closed log that is on `disk`, whatever is there, as a daemon finds them, and the last sequence that was ever given.
+pub fn closed_log(disk: &Disk) -> Result<(Vec<ClosedRecord>, u64), StoreError> {
+    Desk::open(disk, 1).map(|(_, _, restored)| (restored.records, restored.last))
 }
 
 /// A session table that turns when it is told to. Dropping it is killing it.

@@ -54,9 +54,25 @@ pub enum StoreError {
     },
 }
 
-/// An open closed log.
+/// An open closed log. Closing it may fail like anything else, but what was committed is there.
 #[derive(Debug)]
-pub(super) struct LogFile(Database);
+pub(super) struct LogFile {
+    /// `None` while it is being closed.
+    database: Option<Database>,
+}
+
+impl Drop for LogFile {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        let closed = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+        if let Err(why) = closed {
+            tracing::error!(%why, "the closed log could not be closed in order");
+        }
+    }
+}
 
 /// What is in it: records by sequence, and the last sequence that was ever given.
 pub(super) struct Contents {
@@ -81,7 +97,7 @@ impl LogFile {
         path: &Path,
     ) -> Result<(Self, Contents), StoreError> {
         let opened = guarded(|| {
-            let file = Self(create()?);
+            let file = Self { database: Some(create()?) };
             let (format, contents) = file.contents()?;
             Ok((file, format, contents))
         });
@@ -103,7 +119,7 @@ impl LogFile {
     }
 
     fn contents(&self) -> Result<(u64, Contents), redb::Error> {
-        let transaction = self.0.begin_write()?;
+        let transaction = self.database().begin_write()?;
         let (format, last) = {
             let mut numbers = transaction.open_table(NUMBERS)?;
             // A file that is new has nothing in it.
@@ -116,7 +132,7 @@ impl LogFile {
             (format.unwrap_or(FORMAT), last)
         };
         transaction.commit()?;
-        let table = self.0.begin_read()?.open_table(RECORDS)?;
+        let table = self.database().begin_read()?.open_table(RECORDS)?;
         let records = table.iter()?.map(|entry| entry.map(|(sequence, bytes)| (sequence.value(), *bytes.value())));
         Ok((format, Contents { records: records.collect::<Result<_, _>>()?, last }))
     }
@@ -126,16 +142,12 @@ impl LogFile {
         guarded(|| self.commit_all(records, ended))
     }
 
-    /// Closes it after something failed, come what may.
-    pub(super) fn give_up(self) {
-        let _ = guarded(|| {
-            drop(self);
-            Ok(())
-        });
+    fn database(&self) -> &Database {
+        self.database.as_ref().expect("it is open until it is dropped")
     }
 
     fn commit_all(&self, records: &[(u64, [u8; RECORD])], ended: &[u64]) -> Result<(), redb::Error> {
-        let transaction = self.0.begin_write()?;
+        let transaction = self.database().begin_write()?;
         {
             let mut table = transaction.open_table(RECORDS)?;
             for sequence in ended {
@@ -255,11 +267,23 @@ mod tests {
                 let at = at % bytes.len();
                 bytes[at] = byte;
             }
-            if let Ok((file, contents)) = LogFile::within(Disk::of(bytes)) {
+            if let Ok((_file, contents)) = LogFile::within(Disk::of(bytes)) {
                 prop_assert!(contents.records.len() <= 200);
-                file.give_up();
             }
         }
+    }
+
+    /// The library panics when it is to write down which pages are free.
+    #[test]
+    fn what_can_not_be_closed_in_order_is_closed_all_the_same() {
+        let disk = Disk::default();
+        let (file, _) = LogFile::within(disk.clone()).unwrap();
+        let records: Vec<_> = (1..=200).map(|sequence| (sequence, bytes(sequence))).collect();
+        file.commit(&records, &[]).unwrap();
+        drop(file);
+        let mut damaged = disk.bytes();
+        damaged[8458] = 0;
+        assert_eq!(LogFile::within(Disk::of(damaged)).unwrap().1.records.len(), 200);
     }
 
     #[test]
@@ -290,7 +314,7 @@ mod tests {
     fn a_file_of_another_format_is_named() {
         let disk = Disk::default();
         let (file, _) = LogFile::within(disk.clone()).unwrap();
-        let transaction = file.0.begin_write().unwrap();
+        let transaction = file.database().begin_write().unwrap();
         transaction.open_table(NUMBERS).unwrap().insert(FORMAT_KEY, 9).unwrap();
         transaction.commit().unwrap();
         drop(file);

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub use self::file::StoreError;
 use self::file::{Contents, LogFile};
-use self::record::{Era, RECORD};
+use self::record::Era;
 use crate::clock::Clock;
 use crate::limits;
 
@@ -224,10 +224,7 @@ impl Writer {
             Some(file) => file,
             None => (self.open)().map_err(|error| error.to_string())?.0,
         };
-        if let Err(error) = file.commit(&batch.records, &batch.ended) {
-            file.give_up();
-            return Err(error.to_string());
-        }
+        file.commit(&batch.records, &batch.ended).map_err(|error| error.to_string())?;
         self.file = Some(file);
         Ok(())
     }
@@ -235,5 +232,6 @@ impl Writer {
 
 #[cfg(any(test, feature = "simulation"))]
 mod simulated;
+pub(crate) use self::record::RECORD;
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use self::simulated::Desk;
+pub(crate) use self::simulated::{Desk, write_all};

@@ -6,7 +6,7 @@
 use opof_session::types::{CloseReason, ClosedRecord, Counters, DirectionCounters, Moment, SessionId};
 
 /// Bytes of a record.
-pub(super) const RECORD: usize = 88;
+pub(crate) const RECORD: usize = 88;
 /// Of what is written here.
 const VERSION: u8 = 1;
 /// In the place of the last packet's moment: there was none.
