@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use opof_testkit::halt::halt;
+use opof_testkit::halt::{halt, pause};
 use opof_testkit::netns::{NetNs, Process, run};
 use opof_testkit::wait;
 
@@ -37,6 +37,8 @@ pub struct Opofd {
     pins: PathBuf,
     /// What is started.
     binary: PathBuf,
+    /// With what besides its configuration.
+    arguments: Vec<String>,
 }
 
 impl Opofd {
@@ -59,8 +61,9 @@ impl Opofd {
             fs::write(directory.path().join(name), text).map_err(Error::io("write the daemon's files"))?;
         }
         let binary = binary()?;
-        let process = spawn(&binary, device, directory.path())?;
-        let mut opofd = Self { namespace: Arc::clone(device), process, directory, pins, binary };
+        let arguments = Vec::new();
+        let process = spawn(&binary, &arguments, device, directory.path())?;
+        let mut opofd = Self { namespace: Arc::clone(device), process, directory, pins, binary, arguments };
         opofd.wait_until_ready()?;
         Ok(opofd)
     }
@@ -87,14 +90,29 @@ impl Opofd {
         &self.binary
     }
 
+    /// With what it is started from now on, besides its configuration.
+    pub fn set_arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    }
+
     /// Starts it again after its end, with the same configuration.
     pub fn start_again(&mut self) -> Result<(), Error> {
-        self.process = spawn(&self.binary, &self.namespace, self.directory.path())?;
+        self.process = spawn(&self.binary, &self.arguments, &self.namespace, self.directory.path())?;
         self.wait_until_ready()
     }
 
     /// Makes its session table hang: the thread that has it, and nothing else of the process.
     pub fn hang(&self) -> Result<(), Error> {
+        halt(self.driver_thread()?).map_err(Error::io("halt a thread"))
+    }
+
+    /// The same for so long, during which the caller waits.
+    pub fn hang_for(&self, duration: Duration) -> Result<(), Error> {
+        pause(self.driver_thread()?, duration).map_err(Error::io("halt a thread for a while"))
+    }
+
+    /// The thread that has the session table.
+    fn driver_thread(&self) -> Result<i32, Error> {
         let tasks = format!("/proc/{}/task", self.process.id());
         let named = |name: &fs::DirEntry| {
             fs::read_to_string(name.path().join("comm")).is_ok_and(|name| name.trim() == "opof-driver")
@@ -102,7 +120,7 @@ impl Opofd {
         let entries = fs::read_dir(&tasks).map_err(Error::io("look at the daemon's threads"))?;
         let driver = entries.flatten().find(named).and_then(|entry| entry.file_name().to_str()?.parse().ok());
         // With few processors the only thread that serves anybody has it.
-        halt(driver.unwrap_or(self.process.id().cast_signed())).map_err(Error::io("halt a thread"))
+        Ok(driver.unwrap_or(self.process.id().cast_signed()))
     }
 
     /// The certificate that a client must trust.
@@ -146,12 +164,12 @@ impl Drop for Opofd {
     }
 }
 
-fn spawn(binary: &Path, namespace: &NetNs, directory: &Path) -> Result<Process, Error> {
+fn spawn(binary: &Path, arguments: &[String], namespace: &NetNs, directory: &Path) -> Result<Process, Error> {
     let log =
         File::options().create(true).append(true).open(log_file(directory)).map_err(Error::io("make a log file"))?;
     let errors = log.try_clone().map_err(Error::io("share the log file"))?;
     let mut command = namespace.command(&binary.to_string_lossy());
-    command.arg("--config").arg(directory.join("opofd.toml"));
+    command.arg("--config").arg(directory.join("opofd.toml")).args(arguments);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
     Ok(Process::start("opofd", &mut command)?)
 }

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use opof_client::Health;
 use opof_daemon::limits;
 use opof_testkit::netns::{FirewallMode, counters};
 use opof_testkit::packet::Packet;
@@ -96,6 +97,31 @@ fn a_session_table_that_hangs_is_started_anew_and_goes_on() {
     assert_eq!(session.unwrap().inward.packets, 2);
     expect(&bench, &frame, true);
     assert_eq!(bench.opofd.delete(1).unwrap().unwrap().inward.packets, 3);
+}
+
+#[test]
+fn a_session_table_that_is_slow_is_told_before_calls_fail() {
+    let mut bench = Bench::new(FirewallMode::Silent).unwrap();
+    let key = frames::keys()[0];
+    bench.opofd.add(session(1, key)).unwrap();
+    // So that somebody can tell it: with few processors one thread does everything.
+    bench.opofd.kill().unwrap();
+    bench.opofd.set_arguments(&["--threads", "2"]);
+    bench.opofd.start_again().unwrap();
+    let serves = || bench.opofd.health().unwrap() == Health::Serving;
+    assert!(serves());
+    // Longer than it may take for an answer, and less than a call waits for one.
+    let slow = limits::UNANSWERED + (limits::ADMISSION - limits::UNANSWERED) / 2;
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| bench.opofd.hang_for(slow).unwrap());
+        wait::until("it to be told", limits::UNANSWERED + limits::LOOK_AT_TABLE * 2, || (!serves()).then_some(()))
+            .unwrap();
+        assert!(!slow.is_finished(), "told while it is so");
+        assert!(bench.opofd.get(1).unwrap().is_some(), "the call waits, and is answered");
+        slow.join().unwrap();
+    });
+    wait::until("it to be over", Duration::from_secs(5), || serves().then_some(())).unwrap();
+    assert!(!bench.opofd.log().contains("starts anew"), "slow is not stuck");
 }
 
 /// Sends the frame from the client and sees it at the server, or else at the firewall.

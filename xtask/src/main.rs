@@ -6,6 +6,7 @@ mod bpf;
 mod ci;
 mod fuzz;
 mod instructions;
+mod sanitize;
 mod shell;
 mod walls;
 
@@ -53,6 +54,8 @@ enum Command {
     Walls,
     /// Run a fuzz target for a while
     Fuzz(fuzz::Arguments),
+    /// Tests of the crate with unsafe code under AddressSanitizer (as root)
+    Sanitize(sanitize::Arguments),
     /// Build the BPF objects from source
     Bpf {
         /// Change nothing; fail when a committed object is not what its source makes
@@ -81,6 +84,7 @@ fn run(command: Command) -> Result<()> {
         Command::Instructions { write: true } => instructions::write(),
         Command::Walls => walls::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Sanitize(arguments) => sanitize::run(&arguments),
         Command::Bpf { check: true } => Ok(bpf::check()?),
         Command::Bpf { check: false } => Ok(bpf::build()?),
     }

@@ -3,10 +3,13 @@
 use std::io;
 use std::sync::mpsc::sync_channel;
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
+
+use crate::wait;
 
 /// Stops a thread (ptrace(2)), and it alone, until its process ends or becomes another program.
 pub fn halt(thread: i32) -> io::Result<()> {
@@ -24,4 +27,14 @@ pub fn halt(thread: i32) -> io::Result<()> {
         }
     });
     Ok(halted.recv().map_err(io::Error::other)??)
+}
+
+/// Stops a thread, and it alone, for so long. The caller waits.
+pub fn pause(thread: i32, duration: Duration) -> io::Result<()> {
+    let pid = Pid::from_raw(thread);
+    ptrace::seize(pid, ptrace::Options::empty())?;
+    ptrace::interrupt(pid)?;
+    waitpid(pid, Some(WaitPidFlag::__WALL))?;
+    wait::pause(duration);
+    Ok(ptrace::detach(pid, None)?)
 }
