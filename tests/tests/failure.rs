@@ -111,7 +111,7 @@ fn a_session_table_that_is_slow_is_told_before_calls_fail() {
     let serves = || bench.opofd.health().unwrap() == Health::Serving;
     assert!(serves());
     // Longer than it may take for an answer, and less than a call waits for one.
-    let slow = limits::UNANSWERED + (limits::ADMISSION - limits::UNANSWERED) / 2;
+    let slow = (limits::UNANSWERED + limits::ADMISSION) / 2;
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| bench.opofd.hang_for(slow).unwrap());
         wait::until("it to be told", limits::UNANSWERED + limits::LOOK_AT_TABLE * 2, || (!serves()).then_some(()))
