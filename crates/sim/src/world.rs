@@ -17,6 +17,7 @@ use opof_daemon::simulation::{Asked, Disk, SimulatedTime, Stored, Table};
 use opof_dataplane::faulty::FaultRates;
 use opof_dataplane::{Dice, SimPlane, SimPorts};
 use opof_session::engine::EngineConfig;
+use opof_session::plane::Slot;
 use opof_session::request::RequestBody;
 use opof_session::types::SessionId;
 
@@ -31,8 +32,13 @@ use crate::watch::Watch;
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Subject {
     Add(Vec<SessionId>),
-    Delete { id: SessionId, record: bool },
+    Delete {
+        id: SessionId,
+        record: bool,
+    },
     Get(SessionId),
+    /// With what was forwarded when it was asked for, by slot, number and start.
+    Reset(Vec<(Slot, u64, u64)>),
     Records,
     Other,
 }
@@ -163,6 +169,12 @@ impl World {
         let line = format!("{}.{:03} {what}", at / 1000, at % 1000);
         self.print = FixedState::with_seed(self.print).hash_one(&line);
         self.told.push(line);
+    }
+
+    /// By slot, number and start.
+    fn forwarded(&self) -> Vec<(Slot, u64, u64)> {
+        let found = self.ports.found().into_iter().filter(|found| found.forwarded.contains(&true));
+        found.map(|found| (found.slot, found.note.0[0], found.note.0[1])).collect()
     }
 
     fn step(&mut self) -> Checked {

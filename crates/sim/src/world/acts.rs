@@ -90,7 +90,7 @@ impl World {
                 let rows = NonZeroU32::MIN.saturating_add(self.dice.below_u32(20));
                 self.ask(RequestBody::List { from, skip, rows }, Subject::Other);
             }
-            Act::Reset => self.ask(RequestBody::Reset, Subject::Other),
+            Act::Reset => self.ask(RequestBody::Reset, Subject::Reset(self.forwarded())),
             Act::SetNextHop => {
                 let hop = traffic::next_hop(traffic::port(&mut self.dice));
                 self.ask(RequestBody::L3(L3Request::SetNextHop(hop)), Subject::Other);

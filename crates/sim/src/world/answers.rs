@@ -53,6 +53,11 @@ impl World {
                     self.ledger.see(&view)?;
                 }
             }
+            (Subject::Reset(before), Said::Reply(ReplyBody::Swept { .. })) => {
+                let now = self.forwarded();
+                let left = before.iter().find(|session| now.contains(session));
+                holds!(left.is_none(), "everything was reset, and {left:?} is forwarded");
+            }
             (Subject::Records, Said::Lent(lent)) => self.loans.extend(lent),
             (Subject::Other, Said::Reply(ReplyBody::Listed { sessions, .. })) => {
                 let is_sorted = sessions.is_sorted_by(|a, b| a.spec.id < b.spec.id);
@@ -60,6 +65,8 @@ impl World {
                 sessions.iter().try_for_each(|view| self.ledger.see(view))?;
             }
             (Subject::Other, Said::Reply(ReplyBody::Swept { .. } | ReplyBody::Done(_) | ReplyBody::VlanFlows(_)))
+            // Too many of them at once.
+            | (Subject::Reset(_), Said::Reply(ReplyBody::Done(Err(_))))
             | (_, Said::Nothing) => {}
             (subject, said) => return Err(format!("{subject:?} is answered with {said:?}")),
         }
