@@ -96,6 +96,33 @@ pub(super) fn reinstall_in_one_submit(bench: &mut Bench<'_>) -> Result<Verdict, 
     Ok(Verdict::Passed)
 }
 
+/// Once more what is removed and not forgotten: to write another note, when its keys may be another's.
+pub(super) fn removed_again_says_the_same_and_leaves_others_alone(bench: &mut Bench<'_>) -> Result<Verdict, Failure> {
+    let lifs = bench.lifs();
+    let flow = flow(Family::V4, Transport::Tcp, 0, 1);
+    let old = Session::forward(0, flow, lifs);
+    let new = Session::forward(1, flow, lifs);
+    bench.install(old.slot, old.rules())?;
+    let (frames, steps) = both_ways(&old, 40);
+    bench.exchange(steps)?;
+    let expected = bench.remove(old.slot)?;
+    compare_counters("a session that is superseded", expected, [&frames[..1], &frames[1..]])?;
+    bench.install(new.slot, new.rules())?;
+    for answer in bench.command(&[old.remove()])? {
+        if let Completion::Removed { slot, result } = answer {
+            let found = result.map_err(|error| Failure::NotRemoved { slot, error })?;
+            if found != expected {
+                let what = "a session that is removed again".to_owned();
+                return Err(Failure::SessionCounters { what, found, expected });
+            }
+        }
+    }
+    let (frames, steps) = both_ways(&new, 20);
+    bench.exchange(steps)?;
+    bench.check_counters("the session that took its keys", new.slot, [&frames[..1], &frames[1..]])?;
+    Ok(Verdict::Passed)
+}
+
 /// The bench itself holds each answer against the command that it answers; here there are many to mix up.
 pub(super) fn reads_carry_their_tokens(bench: &mut Bench<'_>) -> Result<Verdict, Failure> {
     let lifs = bench.lifs();

@@ -200,6 +200,7 @@ cases! {
     lifecycle::removed_session_misses,
     lifecycle::slot_reuse_starts_at_zero,
     lifecycle::reinstall_in_one_submit,
+    lifecycle::removed_again_says_the_same_and_leaves_others_alone,
     lifecycle::reads_carry_their_tokens,
     lifecycle::many_sessions,
 }

@@ -204,6 +204,10 @@ enum Removal {
     CountersStayWithSlot,
     /// The next session with the same keys begins with the counters of the last.
     CountersStayWithKeys,
+    /// What is removed again has no counters any more.
+    AgainFromZero,
+    /// What is removed again takes along whoever has its keys.
+    AgainTakesOthers,
 }
 
 struct Clinging {
@@ -233,7 +237,16 @@ impl Clinging {
                 other => panic!("{other:?}"),
             };
         }
-        let answer = self.execute(now, &Command::Remove { slot, keys, note: Note::default() });
+        let mut answer = self.execute(now, &Command::Remove { slot, keys, note: Note::default() });
+        let is_again = self.kept.0.contains_key(&slot);
+        if is_again && self.removal == Removal::AgainFromZero {
+            answer = Completion::Removed { slot, result: Ok(Counters::default()) };
+        }
+        if is_again && self.removal == Removal::AgainTakesOthers {
+            let other = self.keys.iter().find(|(other, theirs)| **other != slot && **theirs == keys);
+            let other = *other.expect("another has them").0;
+            self.execute(now, &Command::Remove { slot: other, keys, note: Note::default() });
+        }
         if let Completion::Removed { result: Ok(counters), .. } = answer {
             add(self.kept.0.entry(slot).or_default(), &counters);
             add(self.kept.1.entry(keys[0]).or_default(), &counters);
@@ -255,7 +268,7 @@ impl Clinging {
     fn read(&mut self, now: Moment, slot: Slot, token: ReadToken) -> Completion {
         let mut answer = self.execute(now, &Command::Read { slot, token });
         let kept = match self.removal {
-            Removal::Pretended => None,
+            Removal::Pretended | Removal::AgainFromZero | Removal::AgainTakesOthers => None,
             Removal::CountersStayWithSlot => self.kept.0.get(&slot),
             Removal::CountersStayWithKeys => self.kept.1.get(&self.keys[&slot][0]),
         };
@@ -337,4 +350,13 @@ fn keeps_counters_of_the_session_before() {
         let failure = clinging(removal, case);
         assert!(matches!(failure, Failure::SessionCounters { .. }), "{failure}");
     }
+}
+
+#[test]
+fn does_something_else_when_it_removes_again() {
+    let case = "removed_again_says_the_same_and_leaves_others_alone";
+    let failure = clinging(Removal::AgainFromZero, case);
+    assert!(matches!(failure, Failure::SessionCounters { .. }), "{failure}");
+    let failure = clinging(Removal::AgainTakesOthers, case);
+    assert!(matches!(failure, Failure::FrameMissing { .. }), "{failure}");
 }
