@@ -217,12 +217,10 @@ impl Ledger {
         let account = self.account(record.id);
         account.ended += 1;
         account.reported.add(&record.counters);
-        if is_known {
-        } else if record.reason == CloseReason::Deleted && account.recorded > 0 {
-            account.recorded -= 1;
-        } else {
-            account.gone += 1;
-        }
+        // What was answered, or found to be off the device, is gone already.
+        let is_answered = !is_known && record.reason == CloseReason::Deleted && account.recorded > 0;
+        account.recorded -= u64::from(is_answered);
+        account.gone += u64::from(!is_known && !is_answered);
         let account = &self.accounts[&record.id.0];
         holds!(account.reported.is_within(&account.sent), "{record:?} was never sent: {account:?}");
         let most = account.accepted + account.unsure + account.asked;

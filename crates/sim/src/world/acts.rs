@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use opof_dataplane::faulty::FaultRates;
 use opof_dataplane::{Outcome, Port, PortRole};
+use opof_session::plane::FastAction;
 use opof_session::request::{L3Request, RequestBody, SameTuple};
 use opof_session::types::{Direction, SessionId};
 use opof_wire::Transport;
@@ -122,11 +123,11 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn id(&mut self) -> SessionId {
+    fn id(&mut self) -> SessionId {
         SessionId(self.dice.number() % limits::IDS)
     }
 
-    pub(super) fn add(&mut self) {
+    fn add(&mut self) {
         let (kind, count) = (traffic::kind(&mut self.dice), 1 + self.dice.below(limits::BATCH));
         let sessions = (0..count).map(|_| {
             let (id, port) = (self.dice.number() % limits::IDS, traffic::port(&mut self.dice));
@@ -157,7 +158,7 @@ impl World {
         }
     }
 
-    pub(super) fn packet(&mut self) -> Checked {
+    fn packet(&mut self) -> Checked {
         let kind = traffic::kind(&mut self.dice);
         if kind == Kind::Elsewhere {
             return Ok(());
@@ -170,7 +171,10 @@ impl World {
         let found = self.ports.found();
         let owner = found.iter().find_map(|found| {
             let at = found.rules.iter().position(|rule| rule.key == key).filter(|at| found.forwarded[*at])?;
-            Some((SessionId(found.note.0[0]), if at == 0 { Direction::In } else { Direction::Out }))
+            let direction = if at == 0 { Direction::In } else { Direction::Out };
+            let is_routed =
+                matches!(found.rules[at].action, FastAction::Forward { change, .. } if change.next_hop.is_some());
+            Some((SessionId(found.note.0[0]), direction, is_routed))
         });
         let outcome = self.ports.receive(self.time.now(), Port::wire(key.lif), &frame);
         let is_hit = match &outcome {
@@ -178,18 +182,21 @@ impl World {
             Outcome::Dropped => true,
         };
         let taken = if is_hit { "hits" } else { "misses" };
-        self.tell(format!("packet {key} {taken} {}", owner.map_or_else(String::new, |(id, _)| format!("{id:?}"))));
+        self.tell(format!("packet {key} {taken} {}", owner.map_or_else(String::new, |(id, ..)| format!("{id:?}"))));
+        let is_control = control.is_some() && key.flow.transport == Transport::Tcp;
         if !is_hit {
+            // Its next hop may be gone.
+            let may_miss = is_control || owner.is_none_or(|(.., is_routed)| is_routed);
+            holds!(may_miss, "{key} of {owner:?} missed");
             return Ok(());
         }
-        let is_control = control.is_some() && key.flow.transport == Transport::Tcp;
         holds!(!is_control, "a packet with {control:?} took the fast path: {key}");
-        let Some((id, direction)) = owner else { return Err(format!("{key} took the fast path of nobody")) };
+        let Some((id, direction, _)) = owner else { return Err(format!("{key} took the fast path of nobody")) };
         self.ledger.send(self.time.now(), id, direction, frame.len());
         Ok(())
     }
 
-    pub(super) fn set_faults(&mut self) {
+    fn set_faults(&mut self) {
         let rates = if self.dice.chance(300) {
             FaultRates::default()
         } else {
@@ -208,7 +215,7 @@ impl World {
         self.plane.set_rates(rates);
     }
 
-    pub(super) fn set_disk_faults(&mut self) {
+    fn set_disk_faults(&mut self) {
         let calls = self.dice.chance(600).then(|| self.dice.below_u32(40));
         let Some(disk) = &self.disk else { return };
         disk.fail_after(calls);

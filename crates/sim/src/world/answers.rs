@@ -23,7 +23,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn hear(&mut self, subject: Subject, said: Said) -> Checked {
+    fn hear(&mut self, subject: Subject, said: Said) -> Checked {
         self.tell(match &said {
             Said::Lent(lent) => format!("{} records on loan", lent.as_ref().map_or(0, Lent::len)),
             said => format!("answer to {subject:?}: {said:?}"),

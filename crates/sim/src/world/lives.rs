@@ -28,7 +28,7 @@ impl World {
         self.begin_after(after, power)
     }
 
-    pub(super) fn begin_after(&mut self, disk: Disk, power: bool) -> Checked {
+    fn begin_after(&mut self, disk: Disk, power: bool) -> Checked {
         // What was answered before is known.
         self.settle()?;
         self.loans.clear();
