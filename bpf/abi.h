@@ -135,6 +135,15 @@ struct opof_bucket {
 	__u64 entries[OPOF_ENTRIES];
 };
 
+/*
+ * One slot: until when sessions are forwarded, in ns of CLOCK_MONOTONIC, and the tick of the kernel up to which that is so far off
+ * that nobody has to look at that clock. Mapped into user space, which sets `look` to 0 while it writes `until`.
+ */
+struct opof_term {
+	__u64 look;
+	__u64 until;
+};
+
 /* What was found. */
 struct opof_hit {
 	__u32 slot;
@@ -405,6 +414,8 @@ OPOF_AT(opof_flow, stamp, 40);
 OPOF_AT(opof_flow, packets, 48);
 OPOF_AT(opof_flow, bytes, 56);
 OPOF_SIZE(opof_bucket, 64);
+OPOF_SIZE(opof_term, 16);
+OPOF_AT(opof_term, until, 8);
 OPOF_SIZE(opof_hit, 8);
 OPOF_SIZE(opof_edit, 48);
 OPOF_AT(opof_edit, source_port, 32);

@@ -44,6 +44,15 @@ struct {
 	__type(value, struct opof_flow);
 } flows SEC(".maps");
 
+/* One slot, mapped as well. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct opof_term);
+} term SEC(".maps");
+
 /* By slot, for sessions that change more than the tag. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -132,7 +132,22 @@ static __always_inline __u32 way_of(__u64 hash)
 	return hash >> (64 - OPOF_WAY_BITS);
 }
 
-/* The packet's flow, with *hit and the flow's *way filled, when a session has its key. */
+/*
+ * Sessions are forwarded no more: what user space has allowed is over, whatever has become of it. Ticks are a load and no call, but
+ * they can be late; so near the end the exact clock says, and before that nobody asks it.
+ */
+static __always_inline int is_over(void)
+{
+	__u32 zero = 0;
+	struct opof_term *now = bpf_map_lookup_elem(&term, &zero);
+
+	if (!now)
+		return 1;
+	return bpf_jiffies64() >= *(volatile const __u64 *)&now->look &&
+	       bpf_ktime_get_ns() >= *(volatile const __u64 *)&now->until;
+}
+
+/* The packet's flow, with *hit and the flow's *way filled, when a session has its key and may be forwarded. */
 static __always_inline struct opof_flow *find(const struct opof_packet *p, struct opof_hit *hit, __u32 *way)
 {
 	__u64 hash = hash_of(p);
@@ -141,7 +156,7 @@ static __always_inline struct opof_flow *find(const struct opof_packet *p, struc
 	__u16 action;
 
 	*way = way_of(hash);
-	if (!flow)
+	if (!flow || is_over())
 		return 0;
 	action = flow->stamp & OPOF_ACTION_MASK;
 	hit->slot = number >> 1;

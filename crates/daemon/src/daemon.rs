@@ -8,7 +8,7 @@ use std::time::Duration;
 use opof_dataplane::DataPlane;
 use opof_dataplane::sim::SimPorts;
 use opof_session::engine::EngineConfig;
-use opof_session::types::Lif;
+use opof_session::types::{Lif, Moment};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -53,6 +53,8 @@ impl Daemon {
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }
+        // A device alone is nobody's standby, also one that was: what an earlier process was bound by is over.
+        plane.forward_until(Moment(u64::MAX));
         let gauge = store.as_ref().map(ClosedStore::gauge);
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
         let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store)

@@ -27,6 +27,7 @@ use crate::routes::Routes;
 use crate::sys::bpf;
 use crate::sys::map::{Map, PerCpuArray};
 use crate::table::{self, Beside, Shape, Table};
+use crate::term::Term;
 use crate::ways::Ways;
 
 /// What has been prepared of the interfaces.
@@ -102,6 +103,7 @@ pub(crate) struct Made {
     pub(crate) device: DeviceConstants,
     pub(crate) links: Links,
     pub(crate) table: Table,
+    pub(crate) term: Term,
     pub(crate) collectors: Option<Collectors>,
     /// To firewalls behind tunnels.
     pub(crate) ways: Option<Ways>,
@@ -138,7 +140,9 @@ impl Made {
         let copies = config.copies.as_ref().map(|copies| copy_exit(copies, &device, &layout, pins)).transpose()?;
         let copies_leave = copies.as_ref().map(|copies| copies.interface);
         let clock = Clock::start()?;
+        let term = Term::open(pins).map_err(OpenError::system("setting up the BPF maps"))?;
         if left.is_none() {
+            term.begin();
             Kept::of(config, &device.shape).leave(pins).map_err(OpenError::system("making room for notes"))?;
         }
         let open = |name: &str| bpf::get_pinned(&pins.path().join(name));
@@ -194,7 +198,7 @@ impl Made {
         if left.is_some() {
             table.mend();
         }
-        Ok(Self { layout, device, links, table, collectors, ways, routes, statistics, programs, uplink })
+        Ok(Self { layout, device, links, table, term, collectors, ways, routes, statistics, programs, uplink })
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_getres};
 
 use crate::abi::ClockReading;
 use crate::error::OpenError;
-use crate::limits::CLOCK_LOOK;
+use crate::limits::{CLOCK_LOOK, TICKS_BEHIND};
 use crate::loader::{self, Loaded};
 use crate::sys::bpf;
 
@@ -47,6 +47,11 @@ impl Clock {
         }
     }
 
+    /// The first tick at which the monotonic clock may be there already, however far ticks are behind it.
+    pub(crate) fn tick_before(&self, moment: Moment) -> u64 {
+        tick_before(&self.last, self.tick, moment)
+    }
+
     /// When it was, as the kernel's coarse clock has it: up to two ticks before the packet. Ticks and that clock are counted at one
     /// time, but from different beginnings, so a tick that comes a little late may be one to the one and two to the other.
     pub(crate) fn moment(&self, tick: u64) -> Moment {
@@ -64,6 +69,12 @@ fn the_better(known: &ClockReading, new: ClockReading, length: i64) -> ClockRead
 fn moment(reading: &ClockReading, length: i64, tick: u64) -> Moment {
     let since = tick.wrapping_sub(reading.tick).cast_signed().saturating_mul(length);
     Moment(reading.time.saturating_add_signed(since))
+}
+
+/// The first one of all when that moment is past or near.
+fn tick_before(reading: &ClockReading, length: i64, moment: Moment) -> u64 {
+    let ahead = moment.0.checked_sub(reading.time.saturating_add(TICKS_BEHIND));
+    ahead.map_or(0, |ahead| reading.tick.saturating_add(ahead / length.unsigned_abs().max(1)))
 }
 
 /// The coarse clock moves once a tick, and its resolution says so (clock_getres(2); `LOW_RES_NSEC` in <linux/hrtimer_defs.h>).
@@ -110,5 +121,23 @@ mod tests {
         assert_eq!(moment(&reading, 4_000_000, 500), Moment(3_000_000_000));
         // Before the monotonic clock began: as early as can be.
         assert_eq!(moment(&ClockReading { tick: u64::MAX >> 16, time: 1 }, 4_000_000, 1), Moment(0));
+    }
+
+    #[test]
+    fn the_exact_clock_is_asked_before_ticks_can_be_wrong() {
+        let reading = ClockReading { tick: 1_000, time: 5_000_000_000 };
+        let tick = |at| tick_before(&reading, 4_000_000, Moment(at));
+        assert_eq!(tick(5_100_000_000), 1_000);
+        assert_eq!((tick(5_103_999_999), tick(5_104_000_000)), (1_000, 1_001));
+        // Near, now, long ago: from the beginning.
+        assert_eq!([tick(5_099_999_999), tick(5_000_000_000), tick(0)], [0; 3]);
+        // What never comes does not come sooner by that.
+        let never = tick(u64::MAX);
+        assert!(never > u64::MAX / 5_000_000, "{never}");
+        // Some ticks before the moment of each tick, and no more of them than that.
+        for n in 100..200 {
+            let Moment(at) = moment(&reading, 4_000_000, 1_000 + n);
+            assert_eq!(tick(at), 1_000 + n - TICKS_BEHIND / 4_000_000);
+        }
     }
 }

@@ -18,14 +18,14 @@ use crate::sys::map::shared_array;
 use crate::sys::shared::SharedWords;
 use crate::table::{self, Multipliers, Shape};
 
-/// Of everything in the maps that are kept: what is a flow, a bucket, an edit, a next hop, a note, and how they hang together. One more with
-/// every change.
-const VERSION: u64 = 1;
+/// Of everything in the maps that are kept: what is a flow, a bucket, a term, an edit, a next hop, a note, and how they hang together. One
+/// more with every change.
+const VERSION: u64 = 2;
 /// The first word of a description that is complete. The rest of it is "opof".
 const COMPLETE: u64 = 0x6F70_6F66 << 32 | VERSION;
 
 /// The maps that a later process can go on with, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const KEPT_MAPS: [&str; 5] = ["buckets", "flows", "edits_of_slot", "next_hops", "vlan_flows"];
+pub(crate) const KEPT_MAPS: [&str; 6] = ["buckets", "flows", "term", "edits_of_slot", "next_hops", "vlan_flows"];
 /// Those that no program has, beside the notes.
 pub(crate) const COLLECTORS: &str = "collector_addresses";
 const DESCRIPTION: &str = "description";

@@ -15,6 +15,8 @@
 //!   directory and a table of the same layout goes on with it; with another one it begins with an empty table, and all
 //!   sessions take the slow path until they are installed again. Its new programs take the place of the old ones, port
 //!   by port and without a moment between.
+//! - What was [allowed](opof_dataplane::DataPlane::forward_until) ends by itself, whoever is there: from that moment on every frame goes
+//!   to the firewall. It holds until a plane on the same maps is told something else.
 
 pub mod abi;
 mod assembly;
@@ -44,6 +46,7 @@ mod settings;
 #[allow(unsafe_code, reason = "the one place for it in the workspace")]
 pub mod sys;
 mod table;
+mod term;
 pub mod traffic;
 mod visit;
 mod ways;

@@ -18,6 +18,10 @@ pub const LINK_LOOK: i64 = 100_000_000;
 pub const CLOCK_LOOK: u64 = 1_000_000_000;
 /// Notices of link changes that are taken together.
 pub const LINK_NOTICES: usize = 256;
+/// Nanoseconds by which the kernel's ticks may be behind the monotonic clock while packets come. Where the processor that counts them
+/// stands still, another one takes over after five of its own (`MAX_STALLED_JIFFIES` in the kernel's kernel/time/tick-sched.c), which are
+/// 50 ms at most; and which tick was when is known to a tick.
+pub const TICKS_BEHIND: u64 = 100_000_000;
 /// Collectors that sessions copy to at once. As in `bpf/abi.h`.
 pub const COLLECTORS: usize = 256;
 /// How often the ways to collectors and to firewalls behind tunnels are looked at again.

@@ -28,9 +28,10 @@ static CLOCK: &[u8] = aya::include_bytes_aligned!("../../../bpf/clock.bpf.o");
 static TRAFFIC: &[u8] = aya::include_bytes_aligned!("../../../bpf/traffic.bpf.o");
 
 /// The maps that all ports share, by their names in `bpf/maps.h` and in the pin directory.
-pub(crate) const SHARED_MAPS: [&str; 13] = [
+pub(crate) const SHARED_MAPS: [&str; 14] = [
     "buckets",
     "flows",
+    "term",
     "edits_of_slot",
     "next_hops",
     "vlan_flows",

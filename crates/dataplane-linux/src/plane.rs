@@ -34,6 +34,7 @@ use crate::settings::{self, Setting};
 use crate::sys::bpf::XdpMode;
 use crate::sys::map::PerCpuArray;
 use crate::table::{NewFlow, Table, install_error};
+use crate::term::Term;
 use crate::ways::Ways;
 
 /// The XDP data plane.
@@ -42,6 +43,7 @@ pub struct XdpPlane {
     layout: Layout,
     device: DeviceConstants,
     table: Table,
+    term: Term,
     /// Of an earlier process, and of another layout: until its sessions have been reported.
     departed: Option<Table>,
     /// Slots with an entry in the table of edits, each with the collector that it uses.
@@ -133,6 +135,7 @@ impl XdpPlane {
             layout: made.layout,
             device: made.device,
             table: made.table,
+            term: made.term,
             departed,
             edited: HashMap::new(),
             collectors: made.collectors,
@@ -515,6 +518,12 @@ impl DataPlane for XdpPlane {
     fn stay(&mut self) {
         self.stays = true;
         self.places.interfaces().for_each(Port::stay);
+    }
+
+    /// To the nanosecond, as far as the kernel's ticks are no more than [`TICKS_BEHIND`](crate::limits::TICKS_BEHIND) behind. Of the last
+    /// packets before that moment each costs a look at the exact clock.
+    fn forward_until(&mut self, until: Moment) {
+        self.term.set(until, self.table.clock());
     }
 
     fn describe(&self) -> Description {

@@ -197,6 +197,11 @@ impl Table {
         self.clock.refresh(now);
     }
 
+    /// What the time of packets is known by.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The counters of a slot's session.
     pub(crate) fn read(&self, slot: Slot) -> Counters {
         let session = numbers(slot).map(|number| flows::flow(self.flows.words(), number));

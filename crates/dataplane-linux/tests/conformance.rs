@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use common::{COPIES_MACS, COPIES_MTU, Collected, Lab, lifs};
+use common::{COPIES_MACS, COPIES_MTU, Collected, Lab, lifs, monotonic};
 use opof_dataplane::conformance::{self, CASES, Collectors, Rig, Verdict, is_marked};
 use opof_dataplane::limits::CONFORMANCE_SESSIONS;
 use opof_dataplane::pipeline::Port;
@@ -111,7 +111,7 @@ impl Rig for XdpRig {
     fn now(&self) -> RangeInclusive<Moment> {
         let tick = u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap();
         let Moment(coarse) = moment_by(ClockId::MonotonicCoarse);
-        Moment(coarse - tick)..=moment_by(ClockId::Monotonic)
+        Moment(coarse - tick)..=monotonic()
     }
 
     fn lifs(&self) -> [Lif; 2] {

@@ -279,6 +279,10 @@ impl<D: DataPlane> DataPlane for Faulty<D> {
         self.plane.stay();
     }
 
+    fn forward_until(&mut self, until: Moment) {
+        self.plane.forward_until(until);
+    }
+
     fn describe(&self) -> Description {
         self.plane.describe()
     }

@@ -65,6 +65,13 @@ pub trait DataPlane: Send {
     /// From here on its end takes nothing down: what it forwards it goes on forwarding, for a later owner to find.
     fn stay(&mut self) {}
 
+    /// Has it forward by itself until then, and not a packet longer, whatever becomes of its owner: what comes at `until` or later, by
+    /// `CLOCK_MONOTONIC`, is a miss and no session's packet. Sessions stay, and are installed, removed and read as ever. Can be told
+    /// again at any time, an earlier or a later moment, and holds for every packet that comes after the call; takes no system call, as
+    /// it is told several times a second. A new plane begins with `Moment(u64::MAX)`, which never comes; one that goes on with what an
+    /// owner before has left goes on with what it was told then.
+    fn forward_until(&mut self, until: Moment);
+
     /// Ports with their counters, for people and metrics. May be slow (system calls): not for the hot path.
     fn describe(&self) -> Description;
 }

@@ -35,6 +35,9 @@ pub const CONFORMANCE_WAKE_ROUNDS: u32 = 500;
 /// How long it waits each time.
 #[cfg(any(test, feature = "conformance"))]
 pub const CONFORMANCE_WAKE_ROUND: std::time::Duration = std::time::Duration::from_millis(10);
+/// Nanoseconds after which a plane has to end what the suite has allowed it: more than any clock is coarse.
+#[cfg(any(test, feature = "conformance"))]
+pub const CONFORMANCE_TERM: u64 = 200_000_000;
 /// Sessions that the conformance suite installs at once; the plane of a rig has at least this room.
 #[cfg(any(test, feature = "conformance"))]
 pub const CONFORMANCE_SESSIONS: u32 = 1000;

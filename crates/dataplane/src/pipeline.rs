@@ -62,6 +62,9 @@ pub struct Hit {
 
 /// What a device has been told, to look things up in.
 pub trait Tables {
+    /// False when the device has no right to forward any more: [`DataPlane::forward_until`](crate::DataPlane::forward_until).
+    fn may_forward(&self) -> bool;
+
     /// The session that has this key.
     fn session(&self, key: &MatchKey) -> Option<Hit>;
 
@@ -159,7 +162,7 @@ pub enum Outcome {
 ///
 /// 1. From a firewall port it goes out of the wire port, without a look at it.
 /// 2. [`classify()`] says why it has no key: slow path.
-/// 3. No session has its key: [`SlowPath::Miss`].
+/// 3. No session has its key, or the device may not forward any more: [`SlowPath::Miss`].
 /// 4. The session drops: dropped.
 /// 5. The session translates to addresses of another family than the outermost packet's, or its next hop is not there:
 ///    [`SlowPath::Miss`].
@@ -194,7 +197,7 @@ pub fn decide(ingress: Port, frame: &[u8], tables: &impl Tables) -> Decision {
 /// What a session has to say about a frame, or why none has.
 fn hit(ingress: Port, frame: &[u8], tables: &impl Tables) -> Result<Decision, SlowPath> {
     let flow = classify(frame)?;
-    let found = tables.session(&MatchKey { lif: ingress.lif, flow });
+    let found = tables.session(&MatchKey { lif: ingress.lif, flow }).filter(|_| tables.may_forward());
     let Hit { slot, direction, action } = found.ok_or(SlowPath::Miss)?;
     match action {
         FastAction::Drop => Ok(Decision::Drop { slot, direction }),
@@ -305,10 +308,15 @@ mod tests {
         flow: Option<(u16, Lif)>,
         collector: Option<TunnelPath>,
         firewall: Option<FirewallTunnel>,
+        is_over: bool,
         looked_up: RefCell<Vec<String>>,
     }
 
     impl Tables for One {
+        fn may_forward(&self) -> bool {
+            !self.is_over
+        }
+
         fn session(&self, key: &MatchKey) -> Option<Hit> {
             self.looked_up.borrow_mut().push(key.to_string());
             self.action.map(|action| Hit { slot: Slot(7), direction: Direction::Out, action })
@@ -534,6 +542,18 @@ mod tests {
         assert_eq!(decision, Decision::Drop { slot: Slot(7), direction: Direction::Out });
         assert_eq!(decision.egress(WIRE), None);
         assert_eq!(decision.apply(WIRE, &UDP), Outcome::Dropped);
+    }
+
+    #[test]
+    fn a_device_that_may_not_forward_any_more_has_no_hits() {
+        for tables in [one(FastAction::Drop), forward(PacketChange::default()), copied(CopyMoment::AsItCame, 2000)] {
+            let over = One { is_over: true, ..tables };
+            let decision = decide(WIRE, &UDP, &over);
+            assert_eq!(decision, slow(SlowPath::Miss));
+            assert_eq!(decision.apply(WIRE, &UDP), out(Port::firewall(LIFS[0]), &UDP));
+            let from_firewall = Port::firewall(LIFS[0]);
+            assert_eq!(decide(from_firewall, &UDP, &over), Decision::FromFirewall);
+        }
     }
 
     #[test]

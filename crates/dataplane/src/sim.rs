@@ -120,6 +120,10 @@ impl DataPlane for SimPlane {
         }
     }
 
+    fn forward_until(&mut self, until: Moment) {
+        lock(&self.shared).until = until;
+    }
+
     fn describe(&self) -> Description {
         let device = lock(&self.shared);
         let ports = device.ports.iter().map(|(port, counters)| describe_port(*port, counters));
@@ -217,6 +221,8 @@ fn describe_port(port: Port, counters: &PortCounters) -> PortDescription {
 struct Device {
     sessions: u32,
     lookups: Lookups,
+    /// From then on it does not forward.
+    until: Moment,
     /// In the order of [`Description::ports`].
     ports: Vec<(Port, PortCounters)>,
     uplink: PortCounters,
@@ -236,9 +242,15 @@ struct Lookups {
     collectors: HashMap<IpAddr, Template>,
     /// Those behind tunnels, at most one for each LIF.
     firewalls: Vec<(Lif, FirewallTunnel)>,
+    /// The frame that is being decided about came too late to be forwarded.
+    is_over: bool,
 }
 
 impl Tables for Lookups {
+    fn may_forward(&self) -> bool {
+        !self.is_over
+    }
+
     fn session(&self, key: &MatchKey) -> Option<Hit> {
         let rule = |(slot, direction): Owner| &self.installed(slot).expect(OWNED).rules[direction as usize];
         let (slot, direction) = self.keys.get(key, |owner| rule(owner).key == *key)?;
@@ -298,6 +310,7 @@ impl Device {
         let device = Self {
             sessions,
             lookups: Lookups::default(),
+            until: Moment(u64::MAX),
             ports,
             uplink: PortCounters::default(),
             answers: AnswerBucket::new(ANSWERS_PER_SECOND),
@@ -412,6 +425,7 @@ impl Device {
     }
 
     fn receive(&mut self, now: Moment, ingress: Port, frame: &[u8]) -> Decision {
+        self.lookups.is_over = now >= self.until;
         let mut decision = decide(ingress, frame, &self.lookups);
         if let Decision::TooBig { answer } = &mut decision {
             *answer = answer.filter(|_| self.answers.take(now));

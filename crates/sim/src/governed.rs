@@ -62,6 +62,10 @@ impl DataPlane for Governed {
         self.plane().stay();
     }
 
+    fn forward_until(&mut self, until: Moment) {
+        self.plane().forward_until(until);
+    }
+
     fn describe(&self) -> Description {
         self.plane().describe()
     }

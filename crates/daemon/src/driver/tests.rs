@@ -198,6 +198,8 @@ impl DataPlane for Stuck {
         Poll::Pending
     }
 
+    fn forward_until(&mut self, _: Moment) {}
+
     fn describe(&self) -> Description {
         Description { kind: "stuck", ports: Vec::new() }
     }
@@ -312,6 +314,8 @@ impl DataPlane for Panics {
     fn poll(&mut self, _: &mut Context<'_>, _: &mut Vec<Completion>) -> Poll<()> {
         Poll::Pending
     }
+
+    fn forward_until(&mut self, _: Moment) {}
 
     fn describe(&self) -> Description {
         Description { kind: "panics", ports: Vec::new() }

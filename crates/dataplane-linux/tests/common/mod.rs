@@ -29,6 +29,7 @@ use opof_wire::decap::TunnelEnd;
 use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::OptionId;
 use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid, encap};
+use rustix::time::{ClockId, clock_gettime};
 
 /// More than any answer needs.
 pub const BOUND: Duration = Duration::from_secs(10);
@@ -239,6 +240,13 @@ fn remove_leftovers() {
             let _ = fs::remove_dir_all(path);
         }
     }
+}
+
+/// What a plane stamps packets with and ends by: `CLOCK_MONOTONIC`.
+pub fn monotonic() -> Moment {
+    let now = clock_gettime(ClockId::Monotonic);
+    let [seconds, nanoseconds] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).expect("not negative"));
+    Moment(seconds * 1_000_000_000 + nanoseconds)
 }
 
 /// Gives the plane all commands, returns all answers.

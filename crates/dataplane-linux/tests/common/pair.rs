@@ -13,7 +13,7 @@ use opof_session::plane::{
     Command, Completion, CopyMoment, FastAction, Note, PacketChange, PacketCopy, ReadToken, Route, RouteToken, Rule,
     Slot,
 };
-use opof_session::types::{Counters, Direction, Lif, MatchKey};
+use opof_session::types::{Counters, Direction, Lif, MatchKey, Moment};
 use opof_testkit::frames::{self, Rng};
 use opof_testkit::wait;
 use opof_wire::encap::Template;
@@ -44,9 +44,14 @@ pub struct HashTables {
     pub collectors: HashMap<IpAddr, TunnelPath>,
     /// Those behind tunnels.
     pub firewalls: Vec<(Lif, FirewallTunnel)>,
+    pub is_over: bool,
 }
 
 impl Tables for HashTables {
+    fn may_forward(&self) -> bool {
+        !self.is_over
+    }
+
     fn session(&self, key: &MatchKey) -> Option<Hit> {
         self.sessions.get(key).copied()
     }
@@ -183,6 +188,12 @@ impl Pair {
         let token = RouteToken(9);
         let answers = command(&mut self.plane, &[Command::Route { route, token }]);
         assert_eq!(answers, [Completion::Routed { token, result: Ok(()) }]);
+    }
+
+    /// Until a moment that is past, or one that is not near.
+    pub fn forward_until(&mut self, until: Moment, is_over: bool) {
+        self.plane.forward_until(until);
+        self.tables.is_over = is_over;
     }
 
     /// Takes all sessions out, with their counters compared, and puts others in.

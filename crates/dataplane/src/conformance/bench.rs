@@ -374,7 +374,19 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Takes everything out again and swallows frames that are still on their way.
+    /// Has the plane forward until this moment.
+    pub(super) fn forward_until(&mut self, until: Moment) {
+        self.rig.plane().forward_until(until);
+    }
+
+    /// Returns when it is that moment, by the latest of what the rig's clock may be.
+    pub(super) fn await_moment(&self, moment: Moment) {
+        while *self.now().start() < moment {
+            thread::yield_now();
+        }
+    }
+
+    /// Takes everything out again, lets the plane forward without end and swallows frames that are still on their way.
     pub(super) fn clear(&mut self) -> Result<(), Failure> {
         let slots: Vec<Slot> = self.installed.keys().copied().collect();
         for slot in slots {
@@ -386,6 +398,7 @@ impl<'a> Bench<'a> {
         if std::mem::take(&mut self.has_flows) {
             self.route(Route::ClearVlanFlows)?;
         }
+        self.forward_until(Moment(u64::MAX));
         self.rig.received(0);
         Ok(())
     }

@@ -22,6 +22,7 @@ mod one_armed;
 mod routing;
 mod session;
 mod slow_path;
+mod term;
 #[cfg(test)]
 mod tests;
 mod tunnel;
@@ -203,6 +204,8 @@ cases! {
     lifecycle::removed_again_says_the_same_and_leaves_others_alone,
     lifecycle::reads_carry_their_tokens,
     lifecycle::many_sessions,
+    term::forwards_until_the_moment_it_was_told,
+    term::sessions_come_and_go_when_nothing_is_forwarded,
 }
 
 /// Runs one case and clears up after it.

@@ -3,6 +3,7 @@
 mod rig;
 mod wrong_answers;
 mod wrong_frames;
+mod wrong_term;
 
 use std::num::NonZeroUsize;
 

@@ -307,6 +307,25 @@ fn the_next_owner_finds_what_is_kept() {
 }
 
 #[test]
+fn a_frame_is_forwarded_before_the_end_and_a_miss_from_it_on() {
+    let (mut plane, ports) = SimPlane::new(&[A, B], 8);
+    plane.submit(Moment(0), &[install(0, 1)]);
+    let frame = packet(&rules(1, 0, forward(None))[0].key.flow, 10);
+    let is_hit = |at| match ports.receive(Moment(at), Port::wire(A), &frame) {
+        Outcome::Out { port, .. } => port == Port::wire(B),
+        Outcome::Dropped => panic!("neither the session's nor the firewall's"),
+    };
+    assert_eq!([0, u64::MAX - 1].map(is_hit), [true; 2]);
+    plane.forward_until(Moment(100));
+    assert_eq!([99, 100, 101].map(is_hit), [true, false, false]);
+    // The device goes on as it was told, whoever has it.
+    let mut plane = ports.next_plane();
+    assert_eq!([99, 100].map(is_hit), [true, false]);
+    plane.forward_until(Moment(u64::MAX));
+    assert!(is_hit(100));
+}
+
+#[test]
 #[should_panic(expected = "with other keys")]
 fn a_removal_with_other_keys() {
     run(&[install(0, 1), remove(0, 2)]);

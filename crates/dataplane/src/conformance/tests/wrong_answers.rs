@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
 
-use opof_session::plane::{Capabilities, Command, Completion, Note, ReadToken, Rule, Slot};
+use opof_session::plane::{Capabilities, Command, Completion, InstallError, Note, ReadToken, Rule, Slot};
 use opof_session::types::{Counters, MatchKey, Moment};
 use opof_wire::SlowPath;
 
@@ -21,6 +21,23 @@ struct Wrong {
     bend_port: BendPort,
     wakes: bool,
     takes: fn(usize) -> usize,
+    obeys: Obeys,
+    /// What it was told last, and the last time it was given.
+    until: Moment,
+    now: Moment,
+    /// How answers are bent from that moment on.
+    bend_over: fn(&mut Vec<Completion>),
+}
+
+/// How a plane takes the moment until which it is to forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Obeys {
+    AtOnce,
+    Never,
+    /// The first end is the last word.
+    Once,
+    /// When it next hears from its owner.
+    Late,
 }
 
 impl Wrong {
@@ -45,7 +62,17 @@ impl Wrong {
 
 impl Default for Wrong {
     fn default() -> Self {
-        Self { plane: device().0, bend: |_| {}, bend_port: |_| {}, wakes: true, takes: |offered| offered }
+        Self {
+            plane: device().0,
+            bend: |_| {},
+            bend_port: |_| {},
+            wakes: true,
+            takes: |offered| offered,
+            obeys: Obeys::AtOnce,
+            until: Moment(u64::MAX),
+            now: Moment(0),
+            bend_over: |_| {},
+        }
     }
 }
 
@@ -59,6 +86,10 @@ impl DataPlane for Wrong {
         if wanted > commands.len() {
             return wanted;
         }
+        self.now = now;
+        if self.obeys == Obeys::Late {
+            self.plane.forward_until(self.until);
+        }
         self.plane.submit(now, &commands[..wanted])
     }
 
@@ -67,8 +98,20 @@ impl DataPlane for Wrong {
         let mut deaf = Context::from_waker(Waker::noop());
         let poll = self.plane.poll(if self.wakes { context } else { &mut deaf }, &mut found);
         (self.bend)(&mut found);
+        if self.now >= self.until {
+            (self.bend_over)(&mut found);
+        }
         completions.extend(found);
         poll
+    }
+
+    fn forward_until(&mut self, until: Moment) {
+        match self.obeys {
+            Obeys::AtOnce => self.plane.forward_until(until),
+            Obeys::Once if self.until == Moment(u64::MAX) || until < self.until => self.plane.forward_until(until),
+            Obeys::Never | Obeys::Once | Obeys::Late => {}
+        }
+        self.until = until;
     }
 
     fn describe(&self) -> Description {
@@ -314,6 +357,10 @@ impl DataPlane for Clinging {
         Poll::Ready(())
     }
 
+    fn forward_until(&mut self, until: Moment) {
+        self.plane.forward_until(until);
+    }
+
     fn describe(&self) -> Description {
         self.plane.describe()
     }
@@ -359,4 +406,36 @@ fn does_something_else_when_it_removes_again() {
     assert!(matches!(failure, Failure::SessionCounters { .. }), "{failure}");
     let failure = clinging(Removal::AgainTakesOthers, case);
     assert!(matches!(failure, Failure::FrameMissing { .. }), "{failure}");
+}
+
+#[test]
+fn does_not_end_when_it_was_told() {
+    for obeys in [Obeys::Never, Obeys::Once, Obeys::Late] {
+        let case = "forwards_until_the_moment_it_was_told";
+        let failure = Wrong::default().caught(|wrong| wrong.obeys = obeys, case);
+        assert!(matches!(failure, Failure::FrameMissing { .. }), "{obeys:?}: {failure}");
+    }
+}
+
+#[test]
+fn counts_what_it_may_not_forward() {
+    let bend = |all: &mut Vec<Completion>| counters_of(all).for_each(|counters| counters.outward.packets += 1);
+    for case in ["forwards_until_the_moment_it_was_told", "sessions_come_and_go_when_nothing_is_forwarded"] {
+        let failure = Wrong::default().caught(|wrong| wrong.bend_over = bend, case);
+        assert!(matches!(failure, Failure::SessionCounters { .. }), "{failure}");
+    }
+}
+
+#[test]
+fn takes_nothing_while_it_may_not_forward() {
+    let bend = |all: &mut Vec<Completion>| {
+        for answer in all {
+            if let Completion::Installed { result, .. } = answer {
+                *result = Err(InstallError::Unavailable);
+            }
+        }
+    };
+    let case = "sessions_come_and_go_when_nothing_is_forwarded";
+    let failure = Wrong::default().caught(|wrong| wrong.bend_over = bend, case);
+    assert!(matches!(failure, Failure::NotInstalled { .. }), "{failure}");
 }

@@ -383,6 +383,9 @@ fn a_plane_that_claims_no_gtpu_is_not_asked_for_it() {
         ) -> std::task::Poll<()> {
             self.0.poll(context, completions)
         }
+        fn forward_until(&mut self, until: Moment) {
+            self.0.forward_until(until);
+        }
         fn describe(&self) -> crate::Description {
             self.0.describe()
         }
