@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{BOUND, Lab, command, flow, forward, keys};
+use common::{BOUND, Lab, command, flow, forward, keys, monotonic};
 use opof_dataplane::DataPlane;
 use opof_dataplane_linux::probe::spoil_flow;
 use opof_dataplane_linux::{AttachMode, XdpPlane};
@@ -188,4 +188,43 @@ fn memory_that_makes_no_sense_is_taken_out() {
         assert_eq!(firewall.next(BOUND).unwrap(), frame, "session {n}");
     }
     let _ = plane.submit(Moment(0), &[]);
+}
+
+/// A plane that ends has no more to say: until when it may forward is what the programs have, and what the next plane finds.
+#[test]
+fn the_next_plane_forwards_no_longer_than_the_one_before_was_told() {
+    let lab = Lab::new();
+    let config = lab.config(SESSIONS, AttachMode::Native);
+    let [wire_a, firewall_a, wire_b] = [0, 1, 2].map(|n| &lab.far[n].1);
+    let socket = RawSocket::open(wire_a).unwrap();
+    let [to_firewall, to_wire] = [firewall_a, wire_b].map(|port| Capture::start(port).unwrap());
+    let frame = Packet::with_key(&flow(0, 0)).payload(&[7; 50]).build();
+    let sends = |to: &Capture, when: &str| {
+        socket.send(&frame).unwrap();
+        assert_eq!(to.next(BOUND).unwrap(), frame, "{when}");
+    };
+    let mut plane = lab.open(&config).unwrap();
+    plane.stay();
+    install(&mut plane, 0, forward(flow(0, 0)));
+    sends(&to_wire, "a new plane forwards without end");
+    plane.forward_until(monotonic());
+    drop(plane);
+    sends(&to_firewall, "nobody is there");
+    let mut plane = lab.open(&config).unwrap();
+    plane.stay();
+    sends(&to_firewall, "the next plane, before it is told");
+    assert_eq!(found(&mut plane).iter().map(|found| found.counters.inward.packets).collect::<Vec<_>>(), [1]);
+    plane.forward_until(Moment(u64::MAX));
+    sends(&to_wire, "without end again");
+    drop(plane);
+    sends(&to_wire, "nobody is there, and nothing ends");
+
+    let mut plane = lab.open(&config).unwrap();
+    plane.stay();
+    plane.forward_until(Moment(0));
+    drop(plane);
+    // Of another layout are other maps, and nobody has said anything about them.
+    let mut plane = lab.open(&lab.config(SESSIONS / 2, AttachMode::Native)).unwrap();
+    install(&mut plane, 0, forward(flow(0, 0)));
+    sends(&to_wire, "new maps");
 }

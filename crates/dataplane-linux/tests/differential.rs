@@ -5,9 +5,10 @@
 mod common;
 
 use common::pair::Pair;
-use common::{Lab, lifs};
+use common::{Lab, lifs, monotonic};
 use opof_dataplane::{DataPlane, PortCounters, PortRole, Tally};
 use opof_dataplane_linux::probe::{PortRunner, REDIRECTED};
+use opof_session::types::Moment;
 use opof_testkit::frames::{self, MIN_FRAME_LEN, RandomFrames, Rng};
 use opof_testkit::packet::Packet;
 use opof_wire::{FlowKey, SlowPath};
@@ -53,6 +54,29 @@ fn xdp_and_the_pipeline_agree() {
         reasons + 2 * (1 + 1 + 1 + 16 + 1 + 8),
         "a verdict that no frame gets is not tested"
     );
+}
+
+/// Whatever a session does with its packets, and whatever a frame is.
+#[test]
+fn xdp_and_the_pipeline_agree_about_what_comes_too_late() {
+    let (mut lab, mut rng) = (Lab::new(), Rng::new(SEED));
+    let mut pair = Pair::new(&mut lab, &mut rng);
+    let frames = RandomFrames::new(SEED ^ 1).take(RANDOM_FRAMES / ROUNDS);
+    let whole =
+        frames::fixtures().into_iter().map(|fixture| fixture.frame).filter(|frame| frame.len() >= MIN_FRAME_LEN);
+    let frames: Vec<_> = whole.chain(frames).collect();
+    let far = Moment(monotonic().0 + 3_600_000_000_000);
+    let terms = [(far, false), (monotonic(), true), (Moment(u64::MAX), false), (Moment(0), true)];
+    for (until, is_over) in terms {
+        pair.forward_until(until, is_over);
+        pair.verdicts.clear();
+        for (n, frame) in frames.iter().enumerate() {
+            pair.compare(&format!("frame {n} of seed {SEED:#x} until {until:?}"), frame);
+        }
+        pair.compare_counters();
+        let hits = pair.verdicts.keys().filter(|verdict| verdict.starts_with("hit")).count();
+        assert_eq!(hits == 0, is_over, "{:?}", pair.verdicts);
+    }
 }
 
 /// Such a frame is not in one piece: behind the first page the programs see its length only.
