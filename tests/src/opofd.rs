@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use opof_testkit::halt::{halt, pause};
 use opof_testkit::netns::{NetNs, Process, run};
-use opof_testkit::wait;
+use opof_testkit::{require, wait};
 
 use crate::Error;
 
@@ -99,6 +99,16 @@ impl Opofd {
     pub fn start_again(&mut self) -> Result<(), Error> {
         self.process = spawn(&self.binary, &self.arguments, &self.namespace, self.directory.path())?;
         self.wait_until_ready()
+    }
+
+    /// Has its data plane forward no more, as if it had been told of a moment that is past.
+    pub fn end_term(&self) -> Result<(), Error> {
+        require::require(require::BPFTOOL)?;
+        let mut command = Command::new("bpftool");
+        command.args(["map", "update", "pinned"]).arg(self.pins.join("term"));
+        command.args(["key", "0", "0", "0", "0", "value"]).args(["0"; 16]);
+        run(&mut command)?;
+        Ok(())
     }
 
     /// Makes its session table hang: the thread that has it, and nothing else of the process.

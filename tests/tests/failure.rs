@@ -79,6 +79,22 @@ fn the_next_start_goes_on() {
     expect(&bench, &frame, false);
 }
 
+/// As one that is taken out of a pair.
+#[test]
+fn a_device_alone_forwards_without_end_whatever_it_was_bound_by() {
+    let mut bench = Bench::new(FirewallMode::Silent).unwrap();
+    let key = frames::keys()[0];
+    let frame = build(Packet::with_key(&key));
+    bench.opofd.add(session(1, key)).unwrap();
+    expect(&bench, &frame, true);
+    bench.opofd.kill().unwrap();
+    bench.opofd.end_term().unwrap();
+    expect(&bench, &frame, false);
+    bench.opofd.start_again().unwrap();
+    expect(&bench, &frame, true);
+    assert_eq!(bench.opofd.get(1).unwrap().unwrap().inward.packets, 2);
+}
+
 #[test]
 fn a_session_table_that_hangs_is_started_anew_and_goes_on() {
     let bench = Bench::new(FirewallMode::Silent).unwrap();

@@ -26,6 +26,9 @@ pub const NETWORK: &[Program] = &[
 /// What asks whether a host is there, and how large packets to it may be.
 pub const PING: &[Program] = &[Program { name: "ping", package: "iputils-ping" }];
 
+/// What looks into pinned maps, and changes them.
+pub const BPFTOOL: &[Program] = &[Program { name: "bpftool", package: "bpftool" }];
+
 /// What makes and reads packets without our code: scapy, for Debian's own Python, and tshark.
 pub const DISSECTORS: &[Program] = &[
     Program { name: "/usr/lib/python3/dist-packages/scapy/contrib/gtp.py", package: "python3-scapy" },
