@@ -10,6 +10,7 @@ impl From<Statistics> for device::Statistics {
             sessions,
             capacity,
             adopted,
+            unfollowed,
             added,
             refused,
             deleted,
@@ -25,6 +26,7 @@ impl From<Statistics> for device::Statistics {
             sessions,
             capacity,
             adopted,
+            unfollowed,
             added,
             refused,
             deleted,
@@ -45,6 +47,7 @@ impl From<device::Statistics> for Statistics {
             sessions,
             capacity,
             adopted,
+            unfollowed,
             added,
             refused,
             deleted,
@@ -60,6 +63,7 @@ impl From<device::Statistics> for Statistics {
             sessions,
             capacity,
             adopted,
+            unfollowed,
             added,
             refused,
             deleted,
@@ -94,6 +98,7 @@ mod tests {
             closed_delivered: 10,
             closed_lost: 11,
             adopted: 13,
+            unfollowed: 14,
         };
         let message = device::Statistics::from(statistics);
         assert_eq!((message.sessions, message.capacity, message.timed_out, message.closed_lost), (1, 2, 6, 11));

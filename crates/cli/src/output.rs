@@ -229,6 +229,7 @@ fn device_text(device: &Device) -> String {
         sessions,
         capacity,
         adopted,
+        unfollowed,
         added,
         refused,
         deleted,
@@ -249,6 +250,9 @@ fn device_text(device: &Device) -> String {
         device.data_plane,
         uptime(device.uptime)
     );
+    if unfollowed > 0 {
+        text += &format!("peer      {unfollowed} of its sessions could not be taken in\n");
+    }
     for Fault { part, why, age } in &device.faults {
         text += &["fault     ", part, ", for ", &uptime(*age), ": ", why, "\n"].concat();
     }
@@ -332,6 +336,7 @@ fn device_json(device: &Device) -> Value {
             "sessions": statistics.sessions,
             "capacity": statistics.capacity,
             "adopted": statistics.adopted,
+            "unfollowed": statistics.unfollowed,
             "added": statistics.added,
             "refused": statistics.refused,
             "deleted": statistics.deleted,

@@ -33,6 +33,8 @@ pub(crate) struct ClosedLog {
     next_loan: u64,
     /// Delivered or lost, and still stored.
     ended: VecDeque<u64>,
+    /// Ended while they were being stored: by their sequences.
+    ended_early: HashSet<u64>,
     /// Whose records were there when the log was restored.
     restored: HashSet<(SessionId, Moment)>,
 }
@@ -62,6 +64,7 @@ impl ClosedLog {
             lent_records: 0,
             next_loan: 1,
             ended: VecDeque::new(),
+            ended_early: HashSet::new(),
             restored: HashSet::new(),
         }
     }
@@ -96,6 +99,11 @@ impl ClosedLog {
         self.waiting.len() + self.lent_records
     }
 
+    /// True while records are lent.
+    pub(crate) fn has_loans(&self) -> bool {
+        !self.lent.is_empty()
+    }
+
     /// True while there is something to be stored, or no longer to be.
     pub(crate) fn has_unstored(&self) -> bool {
         self.is_stored && !(self.unstored.is_empty() && self.ended.is_empty())
@@ -104,7 +112,15 @@ impl ClosedLog {
     /// Gives the record its sequence number and keeps it. When there is no room the oldest goes that waits, or else the new one itself.
     pub(crate) fn append(&mut self, mut record: ClosedRecord, slot: Option<Slot>) -> Appended {
         record.sequence = self.next_sequence;
-        self.next_sequence += 1;
+        self.append_as_it_is(record, slot)
+    }
+
+    /// The same, with the sequence number that another log has given it; nothing when this log has it already.
+    pub(crate) fn append_as_it_is(&mut self, record: ClosedRecord, slot: Option<Slot>) -> Appended {
+        self.next_sequence = self.next_sequence.max(record.sequence + 1);
+        if self.waiting.contains_key(&record.sequence) {
+            return Appended::default();
+        }
         let mut lost = None;
         if self.len() >= self.capacity {
             lost = self.waiting.pop_first().map(|(_, lost)| lost);
@@ -138,7 +154,7 @@ impl ClosedLog {
                     self.forgetting.insert(slot, record);
                     slots.push(slot);
                 }
-                None => drop(self.waiting.insert(record.sequence, record)),
+                None => self.wait(record),
             }
         }
         slots
@@ -151,8 +167,61 @@ impl ClosedLog {
             return false;
         }
         let Some(record) = self.forgetting.remove(&slot) else { return false };
-        self.waiting.insert(record.sequence, record);
+        self.wait(record);
         true
+    }
+
+    /// The number of the next record.
+    pub(crate) const fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// The number of the next record is at least this.
+    pub(crate) fn begin_at(&mut self, sequence: u64) {
+        self.next_sequence = self.next_sequence.max(sequence);
+    }
+
+    /// All records, in the order of their sequences.
+    pub(crate) fn records(&self) -> Vec<ClosedRecord> {
+        let lent = self.lent.values().flatten();
+        let unstored = self.unstored.iter().map(|(record, _)| record);
+        let all = self.waiting.values().chain(lent).chain(unstored).chain(self.forgetting.values());
+        let mut all: Vec<ClosedRecord> = all.copied().collect();
+        all.retain(|record| !self.ended_early.contains(&record.sequence));
+        all.sort_unstable_by_key(|record| record.sequence);
+        all
+    }
+
+    /// A record that nobody here delivers is gone. Where it is being stored, that has to end first.
+    pub(crate) fn end_elsewhere(&mut self, sequence: u64) {
+        if self.waiting.remove(&sequence).is_some() {
+            return self.end(sequence);
+        }
+        if !(self.unstored.is_empty() && self.forgetting.is_empty()) {
+            self.ended_early.insert(sequence);
+        }
+    }
+
+    /// Every record is gone: another log takes the place of this one.
+    pub(crate) fn end_all(&mut self) {
+        self.reclaim();
+        for (sequence, _) in std::mem::take(&mut self.waiting) {
+            self.end(sequence);
+        }
+        let kept = self.unstored.iter().map(|(record, _)| record).chain(self.forgetting.values());
+        self.ended_early = kept.map(|record| record.sequence).collect();
+    }
+
+    /// A record that is stored, and whose session the plane has forgotten.
+    fn wait(&mut self, record: ClosedRecord) {
+        if !self.ended_early.is_empty() && self.ended_early.remove(&record.sequence) {
+            self.end(record.sequence);
+        } else {
+            self.waiting.insert(record.sequence, record);
+        }
+        if self.unstored.is_empty() && self.forgetting.is_empty() {
+            self.ended_early = HashSet::new();
+        }
     }
 
     /// The sequence of a record that need not be stored any longer.
@@ -180,7 +249,7 @@ impl ClosedLog {
         if self.lent_records != lent.clone().count() || self.len() > self.capacity {
             return Err(format!("{} lent, {} in all, room for {}", self.lent_records, self.len(), self.capacity));
         }
-        if self.told > self.unstored.len() || !unstored.clone().is_sorted_by(|a, b| a.sequence < b.sequence) {
+        if self.told > self.unstored.len() {
             return Err(format!("{} told of {} that are not stored", self.told, self.unstored.len()));
         }
         let all = self.waiting.values().chain(lent).chain(unstored).chain(self.forgetting.values());
@@ -219,17 +288,18 @@ impl ClosedLog {
         self.lent_records = 0;
     }
 
-    /// Ends a loan: the first `delivered` records are gone, the others wait again. Returns how many are gone; a loan that is
+    /// Ends a loan: the first `delivered` records are gone, the others wait again. Returns which are gone; a loan that is
     /// not out changes nothing.
-    pub(crate) fn settle(&mut self, loan: Loan, delivered: usize) -> usize {
-        let Some(records) = self.lent.remove(&loan) else { return 0 };
+    pub(crate) fn settle(&mut self, loan: Loan, delivered: usize) -> Vec<u64> {
+        let Some(records) = self.lent.remove(&loan) else { return Vec::new() };
         self.lent_records -= records.len();
-        let delivered = delivered.min(records.len());
-        for record in &records[..delivered] {
-            self.end(record.sequence);
+        let (gone, back) = records.split_at(delivered.min(records.len()));
+        let gone: Vec<u64> = gone.iter().map(|record| record.sequence).collect();
+        for sequence in &gone {
+            self.end(*sequence);
         }
-        self.waiting.extend(records[delivered..].iter().map(|record| (record.sequence, *record)));
-        delivered
+        self.waiting.extend(back.iter().map(|record| (record.sequence, *record)));
+        gone
     }
 }
 
@@ -274,7 +344,7 @@ mod tests {
     fn what_was_not_delivered_waits_again_in_its_old_place() {
         let mut log = log_of(10, 5);
         let (loan, _) = log.lend(3).unwrap();
-        assert_eq!(log.settle(loan, 1), 1);
+        assert_eq!(log.settle(loan, 1), [1]);
         assert_eq!(ids(&log.lend(10).unwrap().1), [2, 3, 4, 5]);
     }
 
@@ -282,8 +352,8 @@ mod tests {
     fn a_loan_is_settled_once() {
         let mut log = log_of(10, 2);
         let (loan, _) = log.lend(2).unwrap();
-        assert_eq!(log.settle(loan, 9), 2, "no more than were lent");
-        assert_eq!(log.settle(loan, 1), 0);
+        assert_eq!(log.settle(loan, 9), [1, 2], "no more than were lent");
+        assert_eq!(log.settle(loan, 1), []);
         assert_eq!(log.len(), 0);
     }
 
@@ -292,7 +362,7 @@ mod tests {
         let mut log = log_of(10, 5);
         let (loan, _) = log.lend(3).unwrap();
         log.reclaim();
-        assert_eq!(log.settle(loan, 3), 0);
+        assert_eq!(log.settle(loan, 3), []);
         assert_eq!((log.len(), ids(&log.lend(10).unwrap().1)), (5, vec![1, 2, 3, 4, 5]));
     }
 

@@ -4,10 +4,13 @@ mod admit;
 mod adopt;
 #[cfg(any(test, feature = "audit"))]
 mod audit;
+mod follow;
+mod lead;
 mod lifecycle;
 mod note;
 mod query;
 mod routing;
+mod shares;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -16,22 +19,28 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::closed::{Appended, ClosedLog};
+use crate::ha::change::Change;
 use crate::index::Table;
 use crate::l3::VlanFlow;
 use crate::limits;
 use crate::plane::{Capabilities, Command, Completion, Slot};
-use crate::request::{Reply, ReplyBody, Request, RequestBody, Ticket};
+use crate::request::{AddError, Reply, ReplyBody, Request, RequestBody, Ticket};
 use crate::types::{ClosedRecord, Lif, Moment, SessionId};
 use crate::wheel::Wheel;
 
 pub use adopt::Unadoptable;
 #[cfg(any(test, feature = "audit"))]
 pub use audit::{Contradiction, OnPlane, Standing};
+pub use follow::{Applied, Diverged};
+pub use lead::Duty;
 
 use admit::{Batches, Policy};
+use follow::{Follow, Promotion};
+use lead::Lead;
 use lifecycle::Session;
 use query::Queries;
 use routing::Routing;
+use shares::Shares;
 use sweep::Sweeps;
 
 /// How an engine is set up. Durations are whole seconds towards the API, any length here.
@@ -87,6 +96,13 @@ pub enum Event {
     },
     /// A VLAN flow was stored that the plane can't follow.
     VlanFlowIdle(VlanFlow),
+    /// A session that the peer has taken in can't be taken in here.
+    NotFollowed {
+        /// The session.
+        id: SessionId,
+        /// Why; `None`: the plane has refused it.
+        why: Option<AddError>,
+    },
 }
 
 /// Counts since the start, and how things stand.
@@ -96,8 +112,10 @@ pub struct Statistics {
     pub sessions: u32,
     /// Sessions that fit.
     pub capacity: u32,
-    /// Taken over from an engine before this one.
+    /// Taken over from an engine before this one, or from that of a peer.
     pub adopted: u64,
+    /// Sessions of the peer that could not be taken in here.
+    pub unfollowed: u64,
     /// Accepted.
     pub added: u64,
     /// Refused.
@@ -139,6 +157,16 @@ pub struct Engine {
     queries: Queries,
     routing: Routing,
     sweeps: Sweeps,
+    shares: Shares,
+    lead: Lead,
+    follow: Follow,
+    promotion: Option<Promotion>,
+    /// Sessions that are being purged.
+    purging: usize,
+    /// Commands that the plane has taken and not answered.
+    owed: usize,
+    /// Nothing new is begun.
+    is_draining: bool,
     /// Reads that aging waits for.
     aging_reads: usize,
     commands: VecDeque<Command>,
@@ -164,6 +192,13 @@ impl Engine {
             queries: Queries::default(),
             routing: Routing::new(config.max_next_hops),
             sweeps: Sweeps::default(),
+            shares: Shares::default(),
+            lead: Lead::default(),
+            follow: Follow::default(),
+            promotion: None,
+            purging: 0,
+            owed: 0,
+            is_draining: false,
             aging_reads: 0,
             commands: VecDeque::new(),
             replies: VecDeque::new(),
@@ -185,7 +220,11 @@ impl Engine {
     pub fn handle(&mut self, now: Moment, input: Input) {
         match input {
             Input::Request(Request { ticket, body }) => self.handle_request(now, ticket, body),
-            Input::Completion(completion) => self.handle_completion(now, completion),
+            Input::Completion(completion) => {
+                // Tests answer more than was asked.
+                self.owed = self.owed.saturating_sub(1);
+                self.handle_completion(now, completion);
+            }
             Input::Stored { through } => {
                 let slots = self.closed.stored(through);
                 self.commands.extend(slots.into_iter().map(|slot| Command::Forget { slot }));
@@ -197,7 +236,9 @@ impl Engine {
 
     /// The next command for the plane.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let command = self.commands.pop_front();
+        self.owed += usize::from(command.is_some());
+        command
     }
 
     /// All commands for the plane, in their order. What it has taken of them is told by [`commands_taken`](Self::commands_taken).
@@ -213,6 +254,17 @@ impl Engine {
     /// The plane has taken the first `count` of [`commands`](Self::commands).
     pub fn commands_taken(&mut self, count: usize) {
         self.commands.drain(..count);
+        self.owed += count;
+    }
+
+    /// From here on sessions are not found to be due, until that is taken back.
+    pub fn set_draining(&mut self, is_draining: bool) {
+        self.is_draining = is_draining;
+    }
+
+    /// True when nothing is under way.
+    pub fn is_settled(&self) -> bool {
+        self.commands.is_empty() && self.replies.is_empty() && self.owed == 0 && self.lead.awaits_nothing()
     }
 
     /// The next answer.
@@ -236,6 +288,11 @@ impl Engine {
         self.closed.ready()
     }
 
+    /// True while records are lent.
+    pub fn has_loans(&self) -> bool {
+        self.closed.has_loans()
+    }
+
     /// True while a record is not known to be stored, or one that need not be has not been asked for.
     pub fn has_unstored(&self) -> bool {
         self.closed.has_unstored()
@@ -253,11 +310,12 @@ impl Engine {
 
     /// When to come back with [`Input::Tick`] at the latest; in the past when more is due already.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        if self.sweeps.are_due() {
+        if self.sweeps.are_due() || self.promotion.is_some() {
             return Some(Moment(0));
         }
         // With all its reads under way, aging goes on when an answer comes.
-        let aging = if self.aging_reads < limits::AGING_READS { self.wheel.next_deadline() } else { None };
+        let is_aging = self.aging_reads < limits::AGING_READS && !self.is_draining;
+        let aging = if is_aging { self.wheel.next_deadline() } else { None };
         [aging, self.routing.poll_timeout()].into_iter().flatten().min()
     }
 
@@ -275,19 +333,27 @@ impl Engine {
             }
             RequestBody::Reclaim => self.closed.reclaim(),
             RequestBody::Settle { loan, delivered } => {
-                self.statistics.closed_delivered += self.closed.settle(loan, delivered as usize) as u64;
+                let gone = self.closed.settle(loan, delivered as usize);
+                self.statistics.closed_delivered += gone.len() as u64;
+                for sequence in gone {
+                    self.tell(Change::Ended { sequence });
+                }
             }
         }
     }
 
-    /// True when the plane has to keep the session until its record is stored.
-    fn append_closed(&mut self, record: ClosedRecord, slot: Option<Slot>) -> bool {
+    /// The record as it is in the log now, if it is, and whether the plane has to keep the session until that is stored.
+    fn append_closed(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<ClosedRecord>, bool) {
+        let record = ClosedRecord { sequence: self.closed.next_sequence(), ..record };
         let Appended { lost, holds } = self.closed.append(record, slot);
-        if let Some(lost) = lost {
-            self.statistics.closed_lost += 1;
-            self.events.push_back(Event::RecordLost(lost));
+        let Some(lost) = lost else { return (Some(record), holds) };
+        self.statistics.closed_lost += 1;
+        self.events.push_back(Event::RecordLost(lost));
+        if lost.sequence == record.sequence {
+            return (None, holds);
         }
-        holds
+        self.tell(Change::Ended { sequence: lost.sequence });
+        (Some(record), holds)
     }
 
     fn reply(&mut self, ticket: Ticket, body: ReplyBody) {

@@ -113,10 +113,7 @@ impl<T: Keyed> Table<T> {
     /// Takes the entry in and indexes its id and its keys, none of which may be in use.
     pub(crate) fn insert(&mut self, entry: T, keys: &[Hashed; 2]) -> Slot {
         let id = entry.id();
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
-        });
+        let slot = self.take_free();
         debug_assert!(self.entries[slot as usize].is_none(), "a free slot is empty");
         debug_assert!(keys.iter().all(|key| self.owner(key).is_none()), "the caller has looked for the keys");
         debug_assert_eq!(*keys, self.keys_of_entry(&entry), "of this entry");
@@ -125,6 +122,27 @@ impl<T: Keyed> Table<T> {
         debug_assert!(is_new, "the caller has looked for the id");
         self.own(slot, keys);
         Slot(slot)
+    }
+
+    /// Takes the entry in and indexes its id, which is not in use, but none of its keys.
+    pub(crate) fn insert_without_keys(&mut self, entry: T) -> Slot {
+        let slot = self.take_free();
+        let is_new = self.ids.insert(entry.id().0, slot);
+        debug_assert!(is_new, "the caller has looked for the id");
+        self.entries[slot as usize] = Some(entry);
+        Slot(slot)
+    }
+
+    fn take_free(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("the capacity is below 2^26")
+        })
+    }
+
+    /// Slots that ever had an entry, taken or not: those below this number.
+    pub(crate) fn slots(&self) -> u32 {
+        u32::try_from(self.entries.len()).expect("the capacity is below 2^26")
     }
 
     /// Takes the entry in at this slot, which is empty, with its id, which is free, and with these keys of its own, if it has any. Behind

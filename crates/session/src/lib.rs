@@ -4,6 +4,7 @@
 
 mod closed;
 pub mod engine;
+pub mod ha;
 mod ids;
 mod index;
 mod keys;

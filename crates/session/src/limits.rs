@@ -28,8 +28,44 @@ pub const SWEEPS: usize = 64;
 pub const SWEEP_REMOVALS: usize = 1024;
 /// Sessions that such requests look at in one step, those included that need no removal; also, next hops.
 pub const SWEEP_STEP: usize = 4096;
+/// Slots that a table that comes to lead looks at in one step.
+pub const PROMOTION_STEP: u32 = 16_384;
 /// Closed records that can be configured at most.
 pub const CLOSED_RECORDS: usize = 1 << 26;
+/// Changes that an active keeps for a standby that is away.
+pub const PEER_LOG: usize = 1 << 18;
+/// Frames that one device has sent to its peer, or is to send, and that the peer has not said to have.
+pub const PEER_WINDOW: usize = 64;
+/// Changes, rows or sessions' counters in a frame.
+pub const PEER_FRAME: usize = 512;
+/// Frames that a standby has taken and not gone through.
+pub const PEER_INBOX: usize = 64;
+/// How long a device waits until it sends a frame again.
+pub const PEER_RESEND: Duration = Duration::from_millis(200);
+/// How often a device says that it is there.
+pub const PEER_BEAT: Duration = Duration::from_millis(100);
+/// How long an active goes on without a word of its standby until it does not wait for it any more.
+pub const PEER_PATIENCE: Duration = Duration::from_millis(700);
+/// How long a device knows a process of its peer that says nothing any more.
+pub const PEER_FORGOTTEN: Duration = Duration::from_secs(5);
+/// How long a conversation that the standby knows nothing of is given.
+pub const PEER_RESTART: Duration = Duration::from_millis(500);
+/// Slots that a snapshot looks at for one frame.
+pub const SNAPSHOT_STEP: u32 = 512;
+/// Sessions whose counters are read for the peer at once.
+pub const COUNT_STEP: u32 = 1024;
+/// The time between two such steps: 100,000 sessions a second.
+pub const COUNT_PAUSE: Duration = Duration::from_millis(10);
+/// The time between the beginnings of two rounds through all sessions, at least.
+pub const COUNT_ROUND: Duration = Duration::from_secs(1);
+/// How often a standby asks whether it can become active.
+pub const CLAIM_PAUSE: Duration = Duration::from_millis(200);
+/// How long a device that is to hand over waits until everything is done.
+pub const SWITCH_PATIENCE: Duration = Duration::from_secs(2);
+/// Of a time that two clocks measure, how much they may differ: a thirty-second part, some 3 %.
+pub const DRIFT: u32 = 32;
+/// Bits of a closed record's number below the term in which it was given.
+pub const TERM_SHIFT: u32 = 40;
 /// How long until a removal, of a session or of a next hop, that the plane could not do is tried again.
 pub const REMOVE_RETRY: Duration = Duration::from_millis(100);
 

@@ -11,6 +11,8 @@ pub enum Bug {
     Index,
     /// A record is taken for stored when the one before it is.
     Log,
+    /// A session is reported before the standby has let it go.
+    Pair,
 }
 
 #[cfg(feature = "planted")]

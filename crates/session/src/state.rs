@@ -21,6 +21,9 @@ pub(crate) enum State {
     Doomed,
     /// Its removal is under way, and nobody sees it any more.
     Closing,
+    /// Off this device's plane, and nobody sees it any more. On an active it waits until its peer has let it go as well; on a standby for
+    /// the active to say that it was reported.
+    Parked,
 }
 
 /// What can happen to a session.
@@ -30,8 +33,14 @@ pub(crate) enum Event {
     Installed,
     /// The plane refused it.
     InstallFailed,
+    /// The plane refused a session of the peer's for now.
+    InstallPutOff,
+    /// Something else is to become of that one before it was tried again.
+    Unplaced,
     /// The plane has let it go; the counters are final.
     Removed,
+    /// The same, but its peer is to be heard first.
+    RemovedHere,
     /// The plane could not let it go.
     RemoveFailed,
     /// A newer session takes its tuple.
@@ -40,6 +49,10 @@ pub(crate) enum Event {
     Delete,
     /// It was idle for its timeout.
     Expire,
+    /// The peer has let it go, or has nothing to say of it any more.
+    PeerDone,
+    /// The active has reported it.
+    Reported,
 }
 
 /// What the engine does on a transition.
@@ -53,6 +66,8 @@ pub(crate) enum Step {
     Remove,
     /// Ask the plane again, a little later.
     RetryRemove,
+    /// The same.
+    RetryInstall,
     /// Arm its idle timer.
     Arm,
     /// Disarm its idle timer.
@@ -65,11 +80,13 @@ pub(crate) enum Step {
 
 /// The state after the event, and the steps to take, in order. `None`: this can't happen, or means nothing.
 pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'static [Step])> {
-    use State::{Closing, Detached, Detaching, Doomed, Established, Installing, Overtaken};
-    use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryRemove};
+    use State::{Closing, Detached, Detaching, Doomed, Established, Installing, Overtaken, Parked};
+    use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryInstall, RetryRemove};
     Some(match (state, event) {
         (Installing, Event::Installed) => (Established, &[Accept, Arm]),
         (Installing, Event::InstallFailed) => (Closing, &[Refuse, Forget]),
+        (Installing, Event::InstallPutOff) => (Installing, &[RetryInstall]),
+        (Installing, Event::Unplaced) => (Detached, &[Disarm, Arm]),
         (Installing, Event::Supersede) => (Overtaken, &[Remove]),
 
         (Overtaken, Event::Installed) => (Detaching, &[Accept]),
@@ -87,7 +104,9 @@ pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'s
         // Each time it is asked for a removal the plane writes down what is to become of the session.
         (Doomed, Event::Removed) => (Closing, &[Remove]),
 
-        (Closing, Event::Removed) => (Closing, &[Report, Forget]),
+        (Closing, Event::Removed) | (Parked, Event::PeerDone) => (Closing, &[Report, Forget]),
+        (Closing, Event::RemovedHere) => (Parked, &[]),
+        (Parked, Event::Reported) => (Closing, &[Forget]),
         (Doomed | Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
 
         _ => return None,
@@ -102,7 +121,7 @@ impl State {
 
     /// True where its end is certain, and under what name.
     pub(crate) const fn is_ending(self) -> bool {
-        matches!(self, Self::Doomed | Self::Closing)
+        matches!(self, Self::Doomed | Self::Closing | Self::Parked)
     }
 
     /// True where a newer session has the tuple.
@@ -117,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    const STATES: [State; 7] = [
+    const STATES: [State; 8] = [
         State::Installing,
         State::Overtaken,
         State::Established,
@@ -125,21 +144,29 @@ mod tests {
         State::Detached,
         State::Doomed,
         State::Closing,
+        State::Parked,
     ];
-    const EVENTS: [Event; 7] = [
+    const EVENTS: [Event; 12] = [
         Event::Installed,
         Event::InstallFailed,
+        Event::InstallPutOff,
+        Event::Unplaced,
         Event::Removed,
+        Event::RemovedHere,
         Event::RemoveFailed,
         Event::Supersede,
         Event::Delete,
         Event::Expire,
+        Event::PeerDone,
+        Event::Reported,
     ];
 
     /// The whole table. Where it changes, the reason belongs into the commit.
     const SNAPSHOT: &str = "\
 Installing + Installed -> Established [Accept, Arm]
 Installing + InstallFailed -> Closing [Refuse, Forget]
+Installing + InstallPutOff -> Installing [RetryInstall]
+Installing + Unplaced -> Detached [Disarm, Arm]
 Installing + Supersede -> Overtaken [Remove]
 Overtaken + Installed -> Detaching [Accept]
 Overtaken + InstallFailed -> Closing [Refuse]
@@ -154,7 +181,10 @@ Detached + Expire -> Closing [Disarm, Remove]
 Doomed + Removed -> Closing [Remove]
 Doomed + RemoveFailed -> Closing [RetryRemove]
 Closing + Removed -> Closing [Report, Forget]
+Closing + RemovedHere -> Parked []
 Closing + RemoveFailed -> Closing [RetryRemove]
+Parked + PeerDone -> Closing [Report, Forget]
+Parked + Reported -> Closing [Forget]
 ";
 
     #[test]

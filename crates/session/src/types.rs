@@ -63,6 +63,26 @@ impl Moment {
     pub const fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The same moment by a clock that is ahead by so many nanoseconds, or behind. What was before that clock's zero, because its machine has
+    /// started later, is in two's complement; [`is_after`](Self::is_after) and [`idle_until`](Self::idle_until) know that.
+    #[must_use]
+    pub const fn shifted(self, by: i64) -> Self {
+        Self(self.0.wrapping_add_signed(by))
+    }
+
+    /// True when it is later than `other`, either of which may be before zero.
+    pub const fn is_after(self, other: Self) -> bool {
+        self.0.cast_signed() > other.0.cast_signed()
+    }
+
+    /// `self + timeout`, saturating; zero where that is before zero.
+    #[must_use]
+    pub fn idle_until(self, timeout: Duration) -> Self {
+        let before_zero = if self.0.cast_signed() < 0 { self.0.wrapping_neg() } else { 0 };
+        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).saturating_sub(before_zero);
+        if before_zero > 0 { Self(timeout) } else { Self(self.0.saturating_add(timeout)) }
+    }
 }
 
 /// What the fast path looks a packet up by: the interface it came in on, and its flow key.
@@ -216,6 +236,49 @@ pub struct Counters {
     pub outward: DirectionCounters,
     /// When the last packet of either direction came; `None` before the first.
     pub last_seen: Option<Moment>,
+}
+
+impl DirectionCounters {
+    const fn plus(self, other: Self) -> Self {
+        Self { packets: self.packets.saturating_add(other.packets), bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    const fn most(self, other: Self) -> Self {
+        let (packets, bytes) = (self.packets, self.bytes);
+        Self {
+            packets: if other.packets > packets { other.packets } else { packets },
+            bytes: if other.bytes > bytes { other.bytes } else { bytes },
+        }
+    }
+}
+
+impl Counters {
+    /// What was counted in two places.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            inward: self.inward.plus(other.inward),
+            outward: self.outward.plus(other.outward),
+            last_seen: self.later(other),
+        }
+    }
+
+    /// What was told of one place at two times, whichever came first.
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
+        Self {
+            inward: self.inward.most(other.inward),
+            outward: self.outward.most(other.outward),
+            last_seen: self.later(other),
+        }
+    }
+
+    fn later(self, other: Self) -> Option<Moment> {
+        match (self.last_seen, other.last_seen) {
+            (Some(mine), Some(theirs)) => Some(if theirs.is_after(mine) { theirs } else { mine }),
+            (mine, theirs) => mine.or(theirs),
+        }
+    }
 }
 
 /// Why a session left the device, as its closed record says it.

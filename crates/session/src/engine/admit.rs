@@ -135,6 +135,18 @@ impl Batches {
         self.open.iter().flatten().map(|batch| batch.waiting as usize).sum()
     }
 
+    /// True when somebody waits for the session that has this place.
+    #[cfg(any(test, feature = "audit"))]
+    pub(super) fn has(&self, place: BatchPlace) -> bool {
+        !place.is_none() && self.open.get(place.batch.wrapping_sub(self.first) as usize).is_some_and(Option::is_some)
+    }
+
+    /// Nobody waits any more. Numbers are not used again for it.
+    pub(super) fn end_all(&mut self) {
+        self.first = self.first.wrapping_add(u32::try_from(self.open.len()).unwrap_or(u32::MAX));
+        self.open.clear();
+    }
+
     fn take(&mut self, number: u32) -> Option<Batch> {
         let batch = self.open.get_mut(number.wrapping_sub(self.first) as usize)?.take();
         while let Some(None) = self.open.front() {
@@ -161,7 +173,11 @@ pub(super) struct BatchPlace {
 
 impl BatchPlace {
     /// Of one that came with none: it is accepted already.
-    pub(super) const NONE: Self = Self { batch: u32::MAX, index: 0 };
+    pub(super) const NONE: Self = Self { batch: u32::MAX, index: u32::MAX };
+
+    pub(super) const fn is_none(self) -> bool {
+        self.index == u32::MAX
+    }
 }
 
 impl Engine {
@@ -241,6 +257,10 @@ impl Engine {
 
     /// The plane has the session.
     pub(super) fn accept(&mut self, place: BatchPlace) {
+        if place.is_none() {
+            self.statistics.adopted += 1;
+            return;
+        }
         self.statistics.added += 1;
         self.settle_one(place.batch);
     }

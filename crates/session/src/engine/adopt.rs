@@ -81,7 +81,7 @@ impl Engine {
         }
         spec.timeout_seconds = self.policy.clamp(spec.timeout_seconds);
         // A note of the future would keep its session for as long as that is away.
-        let started = started.min(now);
+        let started = if started.is_after(now) { now } else { started };
         let (state, outcome) = match fate {
             Fate::Lives => (State::Established, Outcome::Silent),
             Fate::Waits => (State::Detaching, Outcome::Silent),
@@ -107,7 +107,7 @@ impl Engine {
     /// One that is removed already has no number any more: that may be another one's. Only what is left to be done is done.
     fn finish(&mut self, now: Moment, slot: Slot, id: SessionId, started: Moment, counters: Counters, fate: Fate) {
         let record = |reason| ClosedRecord { sequence: 0, id, counters, started, ended: now, reason };
-        let is_held = matches!(fate, Fate::Closes(reason) if self.close(record(reason), Some(slot)));
+        let is_held = matches!(fate, Fate::Closes(reason) if self.close(record(reason), Some(slot)).1);
         if is_held {
             self.table.hold_at(slot);
         } else {

@@ -2,7 +2,7 @@
 //!
 //! What must not be here: whether it agrees with anything else; its [`Standing`]s are for those who ask that.
 
-use crate::engine::Engine;
+use crate::engine::{Duty, Engine};
 use crate::index::Keyed;
 use crate::plane::Slot;
 use crate::state::State;
@@ -70,7 +70,9 @@ impl Engine {
 
     fn is_installing(&self, slot: Slot) -> bool {
         let session = self.table.get(slot);
-        session.is_some_and(|session| matches!(session.state, State::Installing | State::Overtaken))
+        session.is_some_and(|session| {
+            matches!(session.state, State::Installing | State::Overtaken) && self.batches.has(session.place)
+        })
     }
 
     fn standings(&self) -> Vec<Standing> {
@@ -80,7 +82,7 @@ impl Engine {
             keys: [Direction::In, Direction::Out].map(|direction| session.match_key(direction)),
             on_plane: match session.state {
                 State::Established => OnPlane::Yes,
-                State::Detached => OnPlane::No,
+                State::Detached | State::Parked => OnPlane::No,
                 State::Installing | State::Overtaken | State::Detaching | State::Doomed | State::Closing => {
                     OnPlane::Perhaps
                 }
@@ -90,19 +92,26 @@ impl Engine {
     }
 
     fn audit_timers(&self, now: Moment, standings: &[Standing]) -> Result<(), Contradiction> {
+        // Timers are for the other table to watch, or not all of them are set yet.
+        if self.duty() == Duty::Follows || self.promotion.is_some() {
+            return Ok(());
+        }
         let mut idle = 0;
         for Standing { slot, id, .. } in standings {
             let Some(session) = self.table.get(*slot) else { continue };
             let armed = self.wheel.deadline(*slot);
             let timeout = Duration::from_secs(u64::from(session.timeout_seconds));
-            let (first, last) = (session.started.saturating_add(timeout), now.saturating_add(timeout));
+            // Of one that came from another table the start is as good as the two clocks could be compared.
+            let newest = if session.started.is_after(now) { session.started } else { now };
+            let (first, last) = (session.started.idle_until(timeout), newest.saturating_add(timeout));
             let wrong = match (session.state, armed) {
                 (State::Established, None) => {
                     idle += 1;
                     continue;
                 }
                 (State::Established | State::Detached, Some(at)) => at < first || at > round_up(last),
-                (State::Detached, None) | (State::Installing | State::Overtaken, Some(_)) => true,
+                (State::Detached, None) | (State::Overtaken | State::Parked, Some(_)) => true,
+                (State::Installing, Some(_)) => !session.ending().is_unplaced,
                 // Again in a while, or under way.
                 _ => false,
             };

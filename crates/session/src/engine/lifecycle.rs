@@ -3,9 +3,11 @@
 
 use core::time::Duration;
 
-use super::Engine;
 use super::admit::BatchPlace;
+use super::lead::{Duty, asked_for_peer};
 use super::note::Fate;
+use super::{Engine, Event};
+use crate::ha::change::Change;
 use crate::index::Keyed;
 use crate::limits;
 use crate::packed::Packed;
@@ -25,7 +27,7 @@ pub(super) struct Session {
     /// The timeout in force.
     pub(super) timeout_seconds: u32,
     pub(super) state: State,
-    place: BatchPlace,
+    pub(super) place: BatchPlace,
     pub(super) started: Moment,
     /// Made when it first has something in it: of millions of sessions few are ending.
     ending: Option<Box<Ending>>,
@@ -33,6 +35,7 @@ pub(super) struct Session {
 
 /// What there is to know about the end of a session.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, and all of them meet")]
 pub(super) struct Ending {
     /// Final; set when the plane has let the session go.
     pub(super) kept: Counters,
@@ -42,6 +45,14 @@ pub(super) struct Ending {
     install_error: Option<InstallError>,
     /// Its record has to be stored before the plane may forget it.
     is_held: bool,
+    /// Closes it as soon as that is possible.
+    pub(super) is_doomed: bool,
+    /// Whoever has said that it lives may have closed it since: nothing is forwarded before it is off the plane.
+    pub(super) is_purged: bool,
+    /// The plane never had it.
+    pub(super) is_unplaced: bool,
+    /// The peer's plane has not let it go yet.
+    pub(super) awaits_peer: bool,
 }
 
 /// Who is to know when a session is gone.
@@ -99,17 +110,19 @@ impl Session {
         match (self.state, self.ending().outcome) {
             (State::Installing | State::Established, _) => Fate::Lives,
             (State::Overtaken | State::Detaching | State::Detached, _) => Fate::Waits,
-            (State::Doomed | State::Closing, Outcome::Silent) => Fate::Goes,
-            (State::Doomed | State::Closing, Outcome::Closed(reason)) => Fate::Closes(reason),
+            (State::Doomed | State::Closing | State::Parked, Outcome::Silent) => Fate::Goes,
+            (State::Doomed | State::Closing | State::Parked, Outcome::Closed(reason)) => Fate::Closes(reason),
             // Whoever deletes it may not get the answer any more.
-            (State::Doomed | State::Closing, Outcome::Deleted { .. }) => Fate::Closes(CloseReason::Deleted),
+            (State::Doomed | State::Closing | State::Parked, Outcome::Deleted { .. }) => {
+                Fate::Closes(CloseReason::Deleted)
+            }
         }
     }
 
     /// When it closes if no packet comes after those that `counters` know of.
     pub(super) fn deadline(&self, counters: &Counters) -> Moment {
-        let last = counters.last_seen.map_or(self.started, |seen| seen.max(self.started));
-        last.saturating_add(Duration::from_secs(u64::from(self.timeout_seconds)))
+        let last = counters.last_seen.filter(|seen| seen.is_after(self.started)).unwrap_or(self.started);
+        last.idle_until(Duration::from_secs(u64::from(self.timeout_seconds)))
     }
 
     pub(super) fn view(&self, counters: Counters, ended: Option<Moment>) -> SessionView {
@@ -126,10 +139,17 @@ impl Engine {
                 match result {
                     Ok(()) => {
                         // One that is superseded already is being removed, with a note that says when it was asked for.
-                        if session.state == State::Installing {
+                        // One that a peer has taken in is as old as it is there.
+                        if session.state == State::Installing && !session.place.is_none() {
                             session.started = now;
                         }
                         self.apply(now, slot, state::Event::Installed);
+                        self.close_if_swept(now, slot);
+                    }
+                    // What another table has taken in is not this one's to refuse.
+                    Err(InstallError::Unavailable) if session.place.is_none() && session.state == State::Installing => {
+                        session.ending_mut().is_unplaced = true;
+                        self.apply(now, slot, state::Event::InstallPutOff);
                         self.close_if_swept(now, slot);
                     }
                     Err(error) => {
@@ -144,8 +164,8 @@ impl Engine {
             Completion::Removed { slot, result: Ok(counters) } => {
                 let Some(session) = self.table.get_mut(slot) else { return };
                 session.ending_mut().kept = counters;
-                self.apply(now, slot, state::Event::Removed);
-                self.answer_parked(slot, counters);
+                self.removed(now, slot);
+                self.answer_parked(slot, self.shares.sum(slot, counters));
             }
             Completion::Removed { slot, result: Err(_) } => self.apply(now, slot, state::Event::RemoveFailed),
             Completion::Forgotten { slot } => {
@@ -154,10 +174,24 @@ impl Engine {
                 }
             }
             Completion::Read { slot, token, counters } => match asked_by_aging(token) {
-                Some(asked) => self.age(now, asked, slot, &counters),
-                None => self.answer_read(token, counters),
+                Some(asked) => self.age(now, asked, slot, &self.shares.sum(slot, counters)),
+                None => match asked_for_peer(token) {
+                    Some(since) => self.counted_for_peer(since, slot, counters),
+                    None => self.answer_read(token, self.shares.sum(slot, counters)),
+                },
             },
             Completion::Routed { token, result } => self.handle_routed(now, token, result),
+        }
+    }
+
+    /// The plane has let it go.
+    fn removed(&mut self, now: Moment, slot: Slot) {
+        let Some(session) = self.table.get(slot) else { return };
+        if self.is_to_be_parked(session) {
+            self.apply(now, slot, state::Event::RemovedHere);
+            self.let_go(slot);
+        } else {
+            self.apply(now, slot, state::Event::Removed);
         }
     }
 
@@ -165,17 +199,23 @@ impl Engine {
     pub(super) fn handle_tick(&mut self, now: Moment) {
         self.advance_removals(now);
         self.advance_sweeps(now);
+        self.advance_promotion(now);
+        let follows = self.duty() == Duty::Follows;
         while self.aging_reads < limits::AGING_READS
+            && !self.is_draining
             && let Some(slot) = self.wheel.pop_due(now)
         {
             match self.table.get(slot).map(|session| session.state) {
+                // That is for the other one to see.
+                Some(State::Established | State::Detached) if follows => {}
                 Some(State::Established) => {
                     self.aging_reads += 1;
                     self.commands.push_back(Command::Read { slot, token: aging_token(now) });
                 }
                 Some(State::Detached) => self.expire(now, slot),
                 Some(State::Detaching | State::Doomed | State::Closing) => self.remove_from_plane(slot),
-                Some(State::Installing | State::Overtaken) | None => {
+                Some(State::Installing) => self.install_again(slot),
+                Some(State::Overtaken | State::Parked) | None => {
                     debug_assert!(false, "a session that is not established has no timer");
                 }
             }
@@ -187,7 +227,7 @@ impl Engine {
     fn age(&mut self, now: Moment, asked: Moment, slot: Slot, counters: &Counters) {
         self.aging_reads -= 1;
         let Some(session) = self.table.get(slot) else { return };
-        if session.state != State::Established {
+        if session.state != State::Established || self.duty() == Duty::Follows {
             return;
         }
         let mut deadline = session.deadline(counters);
@@ -236,17 +276,37 @@ impl Engine {
     fn take(&mut self, now: Moment, slot: Slot, step: Step) {
         let Some(session) = self.table.get(slot) else { return };
         match step {
-            Step::Accept => self.accept(session.place),
+            Step::Accept => {
+                self.accept(session.place);
+                self.tell_session(slot);
+            }
             Step::Refuse => {
+                if session.place.is_none() {
+                    self.statistics.unfollowed += 1;
+                    self.events.push_back(Event::NotFollowed { id: session.packed.id(), why: None });
+                    return;
+                }
                 let error = match session.ending().install_error {
                     Some(InstallError::Full) => AddError::TableFull,
                     Some(InstallError::Unavailable) | None => AddError::Unavailable,
                 };
                 self.refuse(session.place, session.packed.id(), error);
             }
-            Step::Remove => self.remove_from_plane(slot),
-            Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
-            Step::Arm => self.wheel.arm(slot, session.deadline(&session.ending().kept)),
+            Step::Remove => {
+                let is_unplaced = session.ending().is_unplaced;
+                self.tell_fate(slot);
+                if is_unplaced {
+                    self.removed(now, slot);
+                } else {
+                    self.remove_from_plane(slot);
+                }
+            }
+            Step::RetryInstall | Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
+            Step::Arm if self.duty() == Duty::Follows => {}
+            Step::Arm => {
+                let deadline = session.deadline(&self.shares.sum(slot, session.ending().kept));
+                self.wheel.arm(slot, deadline);
+            }
             Step::Disarm => self.wheel.cancel(slot),
             Step::Report => self.report(now, slot),
             Step::Forget => {
@@ -254,12 +314,14 @@ impl Engine {
                 let ending = session.ending.as_deref();
                 let is_held = ending.is_some_and(|ending| ending.is_held);
                 // Of one that was not installed nothing is kept.
-                let is_kept = ending.is_none_or(|ending| ending.install_error.is_none());
+                let is_kept = ending.is_none_or(|ending| ending.install_error.is_none() && !ending.is_unplaced);
                 let gone = if is_held { self.table.remove_and_hold(slot) } else { self.table.remove(slot) };
                 if let Some(gone) = gone {
                     if is_kept && !is_held {
                         self.commands.push_back(Command::Forget { slot });
                     }
+                    self.shares.forget(slot);
+                    self.purging -= usize::from(gone.ending().is_purged);
                     self.forget_links(slot, gone.packed.links());
                     self.settle_sweep(&gone);
                 }
@@ -270,11 +332,13 @@ impl Engine {
     /// The session is gone: its final counters go to whoever is to know.
     fn report(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
-        let ending = session.ending();
+        let (ending, name) = (session.ending(), session.name());
+        let counters = self.shares.sum(slot, ending.kept);
+        let placed = (!ending.is_unplaced).then_some(slot);
         let record = |reason| ClosedRecord {
             sequence: 0,
             id: session.packed.id(),
-            counters: ending.kept,
+            counters,
             started: session.started,
             ended: now,
             reason,
@@ -282,19 +346,21 @@ impl Engine {
         match ending.outcome {
             Outcome::Silent => {}
             Outcome::Deleted { ticket, record: is_recorded } => {
-                let view = session.view(ending.kept, Some(now));
-                let record = is_recorded.then(|| record(CloseReason::Deleted));
+                let view = session.view(counters, Some(now));
+                let mut record = is_recorded.then(|| record(CloseReason::Deleted));
                 self.statistics.deleted += 1;
-                if let Some(record) = record {
-                    let is_held = self.append_closed(record, Some(slot));
+                if let Some(new) = record {
+                    let is_held;
+                    (record, is_held) = self.append_closed(new, placed);
                     self.hold(slot, is_held);
                 }
+                self.tell(Change::Gone { name, record });
                 self.reply(ticket, ReplyBody::Deleted(Some(view)));
             }
             Outcome::Closed(reason) => {
-                let record = record(reason);
-                let is_held = self.close(record, Some(slot));
+                let (record, is_held) = self.close(record(reason), placed);
                 self.hold(slot, is_held);
+                self.tell(Change::Gone { name, record });
             }
         }
     }
@@ -305,12 +371,16 @@ impl Engine {
         }
     }
 
-    /// Counts a session that is gone, and reports it. True when the plane has to keep it.
-    pub(super) fn close(&mut self, record: ClosedRecord, slot: Option<Slot>) -> bool {
+    /// Counts a session that is gone, and reports it: [`append_closed`](Self::append_closed).
+    pub(super) fn close(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<ClosedRecord>, bool) {
         match record.reason {
             CloseReason::Timeout => self.statistics.timed_out += 1,
             CloseReason::Deleted => self.statistics.deleted += 1,
             CloseReason::Reset | CloseReason::NextHopGone => self.statistics.withdrawn += 1,
+        }
+        if self.duty() == Duty::Follows {
+            self.put_off(record);
+            return (None, false);
         }
         self.append_closed(record, slot)
     }

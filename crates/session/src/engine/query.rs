@@ -35,6 +35,13 @@ pub(super) struct Queries {
     parked: Vec<(Slot, ReadToken)>,
 }
 
+impl Queries {
+    /// None that is open, and numbers that those had are not used again.
+    pub(super) fn after(before: &Self) -> Self {
+        Self { last: before.last, ..Self::default() }
+    }
+}
+
 #[derive(Debug)]
 struct Query {
     ticket: Ticket,
@@ -78,7 +85,7 @@ impl Engine {
         let mut query = Query { ticket, shape, rows: Vec::with_capacity(slots.len()), waiting: 0 };
         for (row, slot) in (0_u64..).zip(slots) {
             let Some(session) = self.table.get(*slot) else { continue };
-            query.rows.push(session.view(session.ending().kept, None));
+            query.rows.push(session.view(self.shares.sum(*slot, session.ending().kept), None));
             let token = ReadToken(number << ROW_BITS | row);
             match session.state {
                 State::Established => self.commands.push_back(Command::Read { slot: *slot, token }),

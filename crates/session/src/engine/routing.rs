@@ -1,12 +1,15 @@
 //! What sessions refer to by number: next hops, with who uses them, and VLAN flows. The plane is told of each change, and the
 //! answer goes out when the plane has it.
 
+mod following;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map};
 
 use opof_wire::Vid;
 
 use super::sweep::Scope;
 use super::{Engine, Event};
+use crate::ha::change::Change;
 use crate::l3::{Family, L3Error, Link, Links, NextHop, NextHopId, VlanFlow};
 use crate::limits;
 use crate::plane::{Command, Route, RouteError, RouteToken, Slot};
@@ -25,6 +28,8 @@ pub(super) struct Routing {
     next_token: u64,
     /// Next hops that are gone here and not yet from the plane. One that was set again meanwhile is passed over.
     doomed: Doomed,
+    /// What the plane could not do, and has to.
+    again: VecDeque<Route>,
     removals: usize,
     /// After a failed removal none is tried before this.
     not_before: Moment,
@@ -65,10 +70,19 @@ struct UnderWay {
 /// How the store gets back to what it was, if nothing else has changed it since.
 #[derive(Debug)]
 enum Undo {
-    NextHop { set: NextHop, before: Option<NextHop> },
+    NextHop {
+        set: NextHop,
+        before: Option<NextHop>,
+    },
     Removal(NextHopId),
-    VlanFlow { vlan: Vid, set: Option<Lif>, before: Option<Lif> },
+    VlanFlow {
+        vlan: Vid,
+        set: Option<Lif>,
+        before: Option<Lif>,
+    },
     VlanFlows(BTreeMap<Vid, Lif>),
+    /// It stays as it is: another table has it so.
+    Again(Route),
 }
 
 impl Routing {
@@ -122,7 +136,12 @@ impl Routing {
 
     /// When removals can go on; `None` while there are none, or as many as may be under way.
     pub(super) fn poll_timeout(&self) -> Option<Moment> {
-        (self.doomed.len() > 0 && self.removals < limits::NEXT_HOP_REMOVALS).then_some(self.not_before)
+        let is_due = self.has_removals() || !self.again.is_empty();
+        is_due.then_some(self.not_before)
+    }
+
+    fn has_removals(&self) -> bool {
+        self.doomed.len() > 0 && self.removals < limits::NEXT_HOP_REMOVALS
     }
 
     fn set(&mut self, hop: NextHop) -> Result<Undo, L3Error> {
@@ -148,27 +167,38 @@ impl Routing {
         Ok(Undo::VlanFlow { vlan: flow.vlan, set: Some(flow.lif), before: None })
     }
 
-    fn undo(&mut self, undo: Undo) {
+    /// What has changed by it.
+    fn undo(&mut self, undo: Undo) -> Vec<Change> {
         match undo {
             Undo::NextHop { set, before } if self.next_hops.get(&set.id) == Some(&set) => {
-                match before {
-                    Some(before) => self.next_hops.insert(set.id, before),
-                    // Sessions that were added meanwhile and refer to it stay on the slow path, until it is set.
-                    None => self.next_hops.remove(&set.id),
-                };
+                if let Some(before) = before {
+                    self.next_hops.insert(set.id, before);
+                    return vec![Change::NextHop(before)];
+                }
+                // Sessions that were added meanwhile and refer to it stay on the slow path, until it is set.
+                self.next_hops.remove(&set.id);
+                return vec![Change::NextHopGone(set.id)];
             }
             Undo::Removal(id) if !self.next_hops.contains_key(&id) => {
                 self.doomed.single.push_back(id);
             }
             Undo::VlanFlow { vlan, set, before } if self.vlan_flows.get(&vlan).copied() == set => {
-                match before {
-                    Some(before) => self.vlan_flows.insert(vlan, before),
-                    None => self.vlan_flows.remove(&vlan),
-                };
+                if let Some(lif) = before {
+                    self.vlan_flows.insert(vlan, lif);
+                    return vec![Change::VlanFlow(VlanFlow { vlan, lif })];
+                }
+                self.vlan_flows.remove(&vlan);
+                return vec![Change::VlanFlowGone(vlan)];
             }
-            Undo::VlanFlows(before) if self.vlan_flows.is_empty() => self.vlan_flows = before,
+            Undo::VlanFlows(before) if self.vlan_flows.is_empty() => {
+                self.vlan_flows = before;
+                let flows = self.vlan_flows.iter().map(|(&vlan, &lif)| Change::VlanFlow(VlanFlow { vlan, lif }));
+                return flows.collect();
+            }
+            Undo::Again(route) => self.again.push_back(route),
             _ => {}
         }
+        Vec::new()
     }
 }
 
@@ -181,7 +211,10 @@ fn hops(links: &Links) -> impl Iterator<Item = NextHopId> {
 impl Engine {
     pub(super) fn handle_l3(&mut self, now: Moment, ticket: Ticket, request: L3Request) {
         let wanted = match request {
-            L3Request::SetNextHop(hop) => self.routing.set(hop).map(|undo| (Route::SetNextHop(hop), undo)),
+            L3Request::SetNextHop(hop) => self.routing.set(hop).map(|undo| {
+                self.tell(Change::NextHop(hop));
+                (Route::SetNextHop(hop), undo)
+            }),
             L3Request::DestroyNextHop(id) => {
                 if !self.routing.next_hops.contains_key(&id) {
                     Err(L3Error::NoNextHop(id))
@@ -190,6 +223,7 @@ impl Engine {
                 } else {
                     self.routing.next_hops.remove(&id);
                     self.routing.doomed.single.push_back(id);
+                    self.tell(Change::NextHopGone(id));
                     return self.close_routed(now, ticket, (id, None), id);
                 }
             }
@@ -203,6 +237,7 @@ impl Engine {
                 if !cleared.is_empty() {
                     self.routing.doomed.cleared.push_back(cleared.into_iter());
                 }
+                self.tell(Change::NextHopsGone);
                 return self.close_routed(now, ticket, (NextHopId::MIN, None), NextHopId::MAX);
             }
             L3Request::AddVlanFlow(flow) if !self.policy.has_lif(flow.lif) => Err(L3Error::UnknownLif(flow.lif)),
@@ -211,10 +246,14 @@ impl Engine {
                 if added.is_ok() && !self.policy.can.vlan_flows {
                     self.events.push_back(Event::VlanFlowIdle(flow));
                 }
-                added.map(|undo| (Route::SetVlanFlow(flow), undo))
+                added.map(|undo| {
+                    self.tell(Change::VlanFlow(flow));
+                    (Route::SetVlanFlow(flow), undo)
+                })
             }
             L3Request::RemoveVlanFlow(vlan) => match self.routing.vlan_flows.remove(&vlan) {
                 Some(before) => {
+                    self.tell(Change::VlanFlowGone(vlan));
                     let undo = Undo::VlanFlow { vlan, set: None, before: Some(before) };
                     Ok((Route::RemoveVlanFlow(vlan), undo))
                 }
@@ -226,6 +265,7 @@ impl Engine {
             }
             L3Request::ClearVlanFlows => {
                 let before = std::mem::take(&mut self.routing.vlan_flows);
+                self.tell(Change::VlanFlowsGone);
                 Ok((Route::ClearVlanFlows, Undo::VlanFlows(before)))
             }
         };
@@ -263,8 +303,9 @@ impl Engine {
 
     /// Has the plane forget next hops, as many at once as it may.
     pub(super) fn advance_removals(&mut self, now: Moment) {
+        self.advance_again(now);
         for _ in 0..limits::SWEEP_STEP {
-            if self.routing.poll_timeout().is_none_or(|due| due > now) {
+            if !self.routing.has_removals() || self.routing.not_before > now {
                 return;
             }
             let Some(id) = self.routing.doomed.pop() else { return };
@@ -285,10 +326,12 @@ impl Engine {
             RouteError::Unavailable => L3Error::Unavailable,
         });
         if outcome.is_err() {
-            if matches!(undo, Undo::Removal(_)) {
+            if matches!(undo, Undo::Removal(_) | Undo::Again(_)) {
                 self.routing.not_before = now.saturating_add(limits::REMOVE_RETRY);
             }
-            self.routing.undo(undo);
+            for change in self.routing.undo(undo) {
+                self.tell(change);
+            }
         }
         if let Some(ticket) = ticket {
             self.reply(ticket, ReplyBody::Done(outcome));

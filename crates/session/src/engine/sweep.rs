@@ -12,7 +12,7 @@ use crate::l3::{L3Error, NextHopId};
 use crate::limits;
 use crate::plane::Slot;
 use crate::request::{ReplyBody, Ticket};
-use crate::state;
+use crate::state::{self, State};
 use crate::types::{CloseReason, Moment, SessionId};
 
 /// Names a sweep. Never used twice.
@@ -51,6 +51,11 @@ impl Sweeps {
     /// True when a sweep can go on without an answer of the plane.
     pub(super) fn are_due(&self) -> bool {
         self.open.iter().any(|sweep| sweep.scope.is_some() && sweep.under_way < limits::SWEEP_REMOVALS)
+    }
+
+    /// Nobody waits for them any more.
+    pub(super) fn end_all(&mut self) {
+        self.open.clear();
     }
 
     pub(super) fn are_full(&self) -> bool {
@@ -109,7 +114,7 @@ impl Engine {
     fn close_one(&mut self, now: Moment, index: usize, slot: Slot) {
         let Some(session) = self.table.get_mut(slot) else { return };
         let sweep = &mut self.sweeps.open[index];
-        if session.ending().sweep.is_some() || session.started > sweep.since {
+        if session.ending().sweep.is_some() || session.started.is_after(sweep.since) {
             return;
         }
         session.ending_mut().sweep = Some(sweep.id);
@@ -124,7 +129,12 @@ impl Engine {
     /// Closes a session that a sweep has come by, if it can be closed yet: one that is being installed can't.
     pub(super) fn close_if_swept(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
-        if session.ending().sweep.is_some() && session.state.is_visible() {
+        let Ending { sweep, is_doomed, is_unplaced, .. } = session.ending();
+        if is_doomed && is_unplaced && session.state == State::Installing {
+            self.unplace(now, slot);
+        }
+        let Some(session) = self.table.get(slot) else { return };
+        if (sweep.is_some() || is_doomed) && session.state.is_visible() {
             self.apply(now, slot, state::Event::Delete);
         }
     }

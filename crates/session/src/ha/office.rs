@@ -1,0 +1,224 @@
+//! Whether a device is active, until when, and what it asks the store of roles.
+//!
+//! A device is active for a time: until its lease is over, counted from when it asked; or for as long as its standby has promised not to become
+//! active, counted from when the message was sent that the promise answers. So it steps down before another can step up, if no two clocks differ
+//! by more than [`limits::DRIFT`] says. What must not be here: sessions and messages.
+
+use core::time::Duration;
+
+use super::store::{StoreAnswer, StoreRequest};
+use super::term::{Role, Side, Term};
+use crate::limits;
+use crate::types::Moment;
+
+/// Who says which of the two is active.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Election {
+    /// The configuration.
+    Fixed(Role),
+    /// Somebody outside, by a command.
+    External,
+    /// A store with leases and transactions.
+    Elected {
+        /// How long a lease is asked for.
+        ttl: Duration,
+    },
+}
+
+/// The end of time.
+pub(super) const NEVER: Moment = Moment(u64::MAX);
+
+#[derive(Debug)]
+pub(super) struct Office {
+    pub(super) election: Election,
+    side: Side,
+    /// The highest there is.
+    known: Term,
+    role: Role,
+    /// An active's right ends.
+    until: Moment,
+    /// A question to the store that is not answered.
+    asked: Option<(Moment, StoreRequest)>,
+    next_ask: Moment,
+    /// A standby has promised not to claim before this.
+    not_before: Moment,
+    /// It was told to.
+    stays_out: bool,
+    /// The term in which it was active last.
+    last: Option<Term>,
+}
+
+/// What the store's answer comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// It is active from now on.
+    Won(Term),
+    /// It is not the holder any more.
+    Resigned,
+    /// It can't tell whether it is.
+    Unresigned,
+    /// Another one is active.
+    Lost,
+    Nothing,
+}
+
+/// With what clocks may differ by.
+pub(super) fn stretched(time: Duration) -> Duration {
+    time + time / limits::DRIFT
+}
+
+fn shortened(time: Duration) -> Duration {
+    time.saturating_sub(time / limits::DRIFT)
+}
+
+impl Office {
+    /// A standby. What a process before this one has promised holds for this one.
+    pub(super) fn new(now: Moment, election: Election, side: Side, last: Option<Term>) -> Self {
+        let not_before = match election {
+            Election::Elected { ttl } => now.saturating_add(stretched(ttl)),
+            Election::Fixed(_) | Election::External => now,
+        };
+        let known = last.unwrap_or_default();
+        let (role, until) = (Role::Standby, Moment(0));
+        Self { election, side, known, role, until, asked: None, next_ask: now, not_before, stays_out: false, last }
+    }
+
+    pub(super) const fn role(&self) -> Role {
+        self.role
+    }
+
+    pub(super) const fn known(&self) -> Term {
+        self.known
+    }
+
+    pub(super) const fn until(&self) -> Moment {
+        self.until
+    }
+
+    /// There is such a term.
+    pub(super) fn learn(&mut self, term: Term) {
+        self.known = self.known.max(term);
+    }
+
+    /// The next term that is this device's to take.
+    pub(super) const fn own_term(&self) -> Term {
+        self.known.next_of(self.side)
+    }
+
+    /// True when nobody else has been active since this device was, as far as that can be told from the term that it is given now.
+    pub(super) fn is_successor_of_itself(&self, term: Term) -> bool {
+        match (self.election, self.last) {
+            (Election::Elected { .. }, Some(last)) => last.0 + 1 == term.0,
+            (Election::Fixed(_) | Election::External, Some(last)) => last == self.known,
+            (_, None) => false,
+        }
+    }
+
+    /// It is active.
+    pub(super) fn take(&mut self, term: Term) {
+        (self.role, self.known, self.last) = (Role::Active, term, Some(term));
+        if !matches!(self.election, Election::Elected { .. }) {
+            self.until = NEVER;
+        }
+    }
+
+    /// It is none any more, and lets the other one go first.
+    pub(super) fn leave(&mut self, now: Moment) {
+        (self.role, self.until) = (Role::Standby, Moment(0));
+        if let Election::Elected { ttl } = self.election {
+            self.not_before = self.not_before.max(now.saturating_add(ttl));
+        }
+    }
+
+    pub(super) const fn set_stays_out(&mut self, stays_out: bool) {
+        self.stays_out = stays_out;
+    }
+
+    /// It need not wait to become active: the active has asked it to.
+    pub(super) const fn invite(&mut self, now: Moment) {
+        (self.not_before, self.next_ask, self.stays_out) = (now, now, false);
+    }
+
+    /// Whether a standby can promise not to become active by itself for a while, and that it does.
+    pub(super) fn promise(&mut self, now: Moment) -> bool {
+        let Election::Elected { ttl } = self.election else { return false };
+        if self.asked.is_some() || self.role == Role::Active {
+            return false;
+        }
+        self.not_before = self.not_before.max(now.saturating_add(stretched(ttl)));
+        true
+    }
+
+    /// The standby has promised that, when it had a message of this moment.
+    pub(super) fn promised(&mut self, sent: Moment) {
+        if let Election::Elected { ttl } = self.election
+            && self.role == Role::Active
+        {
+            self.until = self.until.max(sent.saturating_add(ttl));
+        }
+    }
+
+    /// The next question to the store.
+    pub(super) fn ask(&mut self, now: Moment) -> Option<StoreRequest> {
+        let Election::Elected { ttl } = self.election else { return None };
+        if self.asked.is_some() || self.next_ask > now {
+            return None;
+        }
+        let request = match self.role {
+            Role::Active => StoreRequest::Renew { term: self.known },
+            Role::Standby if self.stays_out || self.not_before > now => return None,
+            Role::Standby => StoreRequest::Claim { at_least: Term(self.known.0 + 1), ttl },
+        };
+        self.asked = Some((now, request.clone()));
+        self.next_ask = now.saturating_add(if self.role == Role::Active { ttl / 4 } else { limits::CLAIM_PAUSE });
+        Some(request)
+    }
+
+    /// Gives its lease back; `None` while something else is being asked.
+    pub(super) fn resign(&mut self, now: Moment) -> Option<StoreRequest> {
+        if self.asked.is_some() {
+            return None;
+        }
+        let request = StoreRequest::Resign { term: self.known };
+        self.asked = Some((now, request.clone()));
+        Some(request)
+    }
+
+    pub(super) fn answered(&mut self, answer: &StoreAnswer) -> Verdict {
+        let Some((at, request)) = self.asked.take() else { return Verdict::Nothing };
+        match (request, answer) {
+            (StoreRequest::Claim { .. }, StoreAnswer::Held { term, ttl }) if *term > self.known => {
+                self.until = at.saturating_add(shortened(*ttl));
+                Verdict::Won(*term)
+            }
+            (StoreRequest::Renew { term }, StoreAnswer::Held { ttl, .. }) => {
+                if self.role == Role::Active && term == self.known {
+                    self.until = self.until.max(at.saturating_add(shortened(*ttl)));
+                }
+                Verdict::Nothing
+            }
+            (StoreRequest::Resign { .. }, StoreAnswer::Resigned) => Verdict::Resigned,
+            (StoreRequest::Resign { .. }, _) => Verdict::Unresigned,
+            (StoreRequest::Renew { .. }, StoreAnswer::Taken { term, .. }) if *term > self.known => {
+                self.learn(*term);
+                Verdict::Lost
+            }
+            (_, StoreAnswer::Taken { term, .. }) => {
+                self.learn(*term);
+                Verdict::Nothing
+            }
+            _ => Verdict::Nothing,
+        }
+    }
+
+    /// When there is something to be done.
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        let end = (self.role == Role::Active && self.until != NEVER).then_some(self.until);
+        let may_ask = matches!(self.election, Election::Elected { .. }) && self.asked.is_none();
+        let ask = match self.role {
+            Role::Active => may_ask.then_some(self.next_ask),
+            Role::Standby => (may_ask && !self.stays_out).then_some(self.next_ask.max(self.not_before)),
+        };
+        [end, ask].into_iter().flatten().min()
+    }
+}

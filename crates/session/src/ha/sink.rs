@@ -1,0 +1,273 @@
+//! A standby's side: it takes the frames of the active, has the table go through what is in them, and says how far that is.
+//!
+//! What it has is as good as the active's for as long as that says so; each such word is good for a time that the active knows. What must not
+//! be here: who is active (`node`), and what a change does to a table (`engine`).
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use super::change::Part;
+use super::channel::{Arrival, Channel};
+use super::message::{Begin, Conversation, Message, Payload, Segment};
+use super::term::Position;
+use crate::engine::{Applied, Diverged, Engine};
+use crate::limits;
+use crate::plane::Slot;
+use crate::types::Moment;
+
+/// What a standby has of its active.
+#[derive(Debug)]
+pub(super) struct Sink {
+    conversation: Option<Conversation>,
+    channel: Channel<Payload>,
+    /// Taken, and not gone through.
+    inbox: VecDeque<Payload>,
+    /// How far this device's clock is ahead of the active's, for versions; of one that was active itself nobody has said that.
+    ahead: Option<i64>,
+    position: Position,
+    /// Sessions that could not be taken in here, in all, when everything was told anew.
+    unfollowed: u64,
+    /// Changes whose slots the plane has not answered for.
+    under_way: VecDeque<(u64, Slot)>,
+    /// Until then what is here is what the active has.
+    current_until: Moment,
+    /// What the plane has let go, not yet told.
+    let_go: VecDeque<Part>,
+}
+
+/// What came of a frame that is not about sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    /// The active is none any more, and this device has everything that it had.
+    Invited,
+    /// Something was missed: everything has to be told anew.
+    Diverged(Diverged),
+}
+
+impl Sink {
+    pub(super) fn new(now: Moment) -> Self {
+        Self {
+            conversation: None,
+            channel: Channel::new(now),
+            inbox: VecDeque::new(),
+            ahead: None,
+            position: Position::default(),
+            unfollowed: 0,
+            under_way: VecDeque::new(),
+            current_until: Moment(0),
+            let_go: VecDeque::new(),
+        }
+    }
+
+    /// One that has been active until now, whose table is at `position`, and is as good until then.
+    pub(super) fn behind(now: Moment, engine: &Engine, position: Position, current_until: Moment) -> Self {
+        Self { position, current_until, unfollowed: engine.statistics().unfollowed, ..Self::new(now) }
+    }
+
+    pub(super) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// True when there is nothing that could not be taken in here.
+    pub(super) fn is_whole(&self, engine: &Engine) -> bool {
+        self.position != Position::default() && engine.statistics().unfollowed == self.unfollowed
+    }
+
+    /// How far this device's clock was found to be ahead of the active's.
+    pub(super) const fn ahead(&self) -> Option<i64> {
+        self.ahead
+    }
+
+    /// Until when the table is as good as the active's.
+    pub(super) const fn current_until(&self) -> Moment {
+        self.current_until
+    }
+
+    /// What the active says of this device as of a message of this moment.
+    pub(super) fn granted(&mut self, conversation: Option<Conversation>, sent: Moment, hold: Duration) {
+        if conversation.is_some() && conversation == self.conversation {
+            let until = sent.saturating_add(hold);
+            self.current_until = self.current_until.max(until);
+        }
+    }
+
+    /// What is said about frames in a message of the active.
+    pub(super) fn receive(&mut self, now: Moment, engine: &mut Engine, message: &Message) {
+        let Some(Segment { conversation, through, frame, .. }) = &message.segment else { return };
+        if Some(*conversation) > self.conversation
+            && let Some((1, Payload::Begin(begin))) = frame
+            && self.begins(now, engine, begin, message.now)
+        {
+            self.conversation = Some(*conversation);
+            self.channel = Channel::new(now);
+            let _ = self.channel.arrives(1, true);
+            return;
+        }
+        if Some(*conversation) != self.conversation {
+            return;
+        }
+        self.channel.heard(now, *through);
+        if let Some((number, payload)) = frame
+            && self.channel.arrives(*number, self.inbox.len() < limits::PEER_INBOX) == Arrival::Next
+        {
+            self.inbox.push_back(self.translated(now, message.now, payload));
+        }
+    }
+
+    /// True when it can go on as the active begins.
+    fn begins(&mut self, now: Moment, engine: &mut Engine, begin: &Begin, sent: Moment) -> bool {
+        match *begin {
+            Begin::Anew => {
+                self.ahead = Some(now.0.wrapping_sub(sent.0).cast_signed());
+                self.position = Position::default();
+                self.unfollowed = engine.statistics().unfollowed;
+                self.current_until = Moment(0);
+                self.under_way.clear();
+                self.let_go.clear();
+                while engine.poll_let_go().is_some() {}
+                engine.empty(now);
+            }
+            Begin::Behind { position, .. } if position != self.position => return false,
+            Begin::Behind { position, term, ahead } => {
+                self.ahead = ahead.or(self.ahead);
+                let change = if term == position.term { position.change } else { 0 };
+                self.position = Position { term, change };
+                self.under_way.iter_mut().for_each(|(number, _)| *number = 0);
+            }
+        }
+        self.inbox.clear();
+        true
+    }
+
+    fn translated(&self, now: Moment, sent: Moment, payload: &Payload) -> Payload {
+        let by = now.0.wrapping_sub(sent.0).cast_signed();
+        let ahead = self.ahead.unwrap_or(by);
+        match payload.clone() {
+            Payload::Changes { first, changes } => {
+                let changes = changes.into_iter().map(|change| change.shifted(ahead)).collect();
+                Payload::Changes { first, changes }
+            }
+            Payload::Rows(rows) => Payload::Rows(rows.into_iter().map(|row| row.shifted(ahead)).collect()),
+            Payload::Counters { parts, is_last } => {
+                let parts = parts.into_iter().map(|part| part.shifted(ahead, by)).collect();
+                Payload::Counters { parts, is_last }
+            }
+            other => other,
+        }
+    }
+
+    /// Goes through what has come, as far as the table has room for it.
+    pub(super) fn work(&mut self, now: Moment, engine: &mut Engine) -> Option<Told> {
+        while engine.commands_len() < limits::PEER_FRAME {
+            let payload = self.inbox.pop_front()?;
+            match self.go_through(now, engine, payload) {
+                Ok(None) => {}
+                // The rest of it waits.
+                Ok(Some(Rest::Payload(payload))) => {
+                    self.inbox.push_front(payload);
+                    break;
+                }
+                Ok(Some(Rest::Told(told))) => return Some(told),
+                Err(diverged) => {
+                    *self = Self { current_until: Moment(0), ..Self::new(now) };
+                    return Some(Told::Diverged(diverged));
+                }
+            }
+        }
+        None
+    }
+
+    fn go_through(&mut self, now: Moment, engine: &mut Engine, payload: Payload) -> Result<Option<Rest>, Diverged> {
+        match payload {
+            Payload::Changes { first, mut changes } => {
+                for (at, number) in (0..changes.len()).zip(first..) {
+                    match engine.apply_change(now, changes[at].clone())? {
+                        Applied::Yes(slot) => self.under_way.extend(slot.map(|slot| (number, slot))),
+                        Applied::NotYet => {
+                            let changes = changes.split_off(at);
+                            return Ok(Some(Rest::Payload(Payload::Changes { first: number, changes })));
+                        }
+                    }
+                    if self.position != Position::default() {
+                        self.position.change = number;
+                    }
+                }
+            }
+            Payload::Rows(mut rows) => {
+                for at in 0..rows.len() {
+                    match engine.apply_change(now, rows[at].clone())? {
+                        Applied::Yes(slot) => self.under_way.extend(slot.map(|slot| (0, slot))),
+                        Applied::NotYet => return Ok(Some(Rest::Payload(Payload::Rows(rows.split_off(at))))),
+                    }
+                }
+            }
+            Payload::End { change } => {
+                let term = self.conversation.unwrap_or(Conversation { term: self.position.term, number: 0 }).term;
+                self.position = Position { term, change };
+                self.under_way.iter_mut().for_each(|(number, _)| *number = 0);
+            }
+            Payload::Counters { parts, .. } => parts.into_iter().for_each(|part| engine.counted_by_peer(part)),
+            Payload::Yield { position } if position == self.position => return Ok(Some(Rest::Told(Told::Invited))),
+            // Not an active's to say, or not to this one.
+            Payload::Begin(_) | Payload::LetGo(_) | Payload::Yield { .. } => {}
+        }
+        Ok(None)
+    }
+
+    /// Up to which change everything is in force.
+    fn done(&mut self, engine: &Engine) -> u64 {
+        while self.under_way.front().is_some_and(|(_, slot)| !engine.is_under_way(*slot)) {
+            self.under_way.pop_front();
+        }
+        // What was there before a snapshot has to be gone.
+        if engine.is_purging() {
+            return 0;
+        }
+        let behind = self.under_way.front().map_or(self.position.change, |(number, _)| number.saturating_sub(1));
+        behind.min(self.position.change)
+    }
+
+    /// What the table has to tell the active.
+    pub(super) fn collect(&mut self, engine: &mut Engine, counted: &[Part]) {
+        self.let_go.extend(std::iter::from_fn(|| engine.poll_let_go()));
+        let ahead = self.ahead.unwrap_or_default();
+        let back = |part: &Part| part.shifted(ahead.wrapping_neg(), 0);
+        while self.channel.has_room() && !self.let_go.is_empty() {
+            let most = self.let_go.len().min(limits::PEER_FRAME);
+            let parts = self.let_go.drain(..most).map(|part| back(&part)).collect();
+            self.channel.push(Payload::LetGo(parts));
+        }
+        if !counted.is_empty() && self.channel.has_room() {
+            let parts = counted.iter().map(back).collect();
+            self.channel.push(Payload::Counters { parts, is_last: false });
+        }
+    }
+
+    /// True when counters can be told.
+    pub(super) fn has_room(&self) -> bool {
+        self.conversation.is_some() && self.channel.has_room()
+    }
+
+    /// What there is to say about frames.
+    pub(super) fn segment(&mut self, now: Moment, engine: &Engine) -> Option<Segment> {
+        let conversation = self.conversation?;
+        let done = self.done(engine);
+        Some(Segment { conversation, through: self.channel.through(), done, frame: self.channel.poll(now) })
+    }
+
+    /// When there is a frame to be sent.
+    pub(super) fn poll_timeout(&self) -> Option<Moment> {
+        self.conversation.and_then(|_| self.channel.poll_timeout())
+    }
+
+    /// What a message would say: when that changes, there is something to say.
+    pub(super) fn state(&mut self, engine: &Engine) -> (u64, u64) {
+        (self.channel.through(), self.done(engine))
+    }
+}
+
+/// What is left of a payload.
+enum Rest {
+    Payload(Payload),
+    Told(Told),
+}
