@@ -7,15 +7,19 @@ use opof_session::types::Moment;
 use crate::limits;
 use crate::store::Restored;
 
-/// The engine of a daemon that begins, and goes on with what is there.
+/// The engine of a daemon that begins, and goes on with what is there; of one of two devices it decides nothing before it is active.
 pub(crate) fn engine(
     config: &EngineConfig,
     restored: Option<Restored>,
     plane: &mut dyn DataPlane,
     now: Moment,
+    is_one_of_two: bool,
 ) -> Engine {
     let config = EngineConfig { stores_closed: restored.is_some(), ..config.clone() };
     let mut engine = Engine::new(&config, plane.capabilities());
+    if is_one_of_two {
+        engine.follow();
+    }
     if let Some(Restored { records, last }) = restored {
         engine.restore_closed(records, last);
     }

@@ -49,7 +49,7 @@ impl Daemon {
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
         let (store, restored) = stored.unzip();
-        let engine = adopt::engine(&engine_config(config), restored, plane.as_mut(), clock.now());
+        let engine = adopt::engine(&engine_config(config), restored, plane.as_mut(), clock.now(), false);
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }
@@ -57,7 +57,7 @@ impl Daemon {
         plane.forward_until(Moment(u64::MAX));
         let gauge = store.as_ref().map(ClosedStore::gauge);
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
-        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store)
+        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store, None)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
         let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
         let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();

@@ -166,6 +166,13 @@ pub const CERTIFICATE_POLL: Duration = Duration::from_secs(2);
 /// Pause after accepting failed, for example for want of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+// A pair of devices.
+
+/// What has come for a device of a pair and is taken in one turn of the session table.
+pub const PEER_ARRIVALS: usize = 256;
+/// Messages from and to a peer that wait.
+pub const PEER_MESSAGES: usize = 64;
+
 const _: () = assert!(INTAKE >= 2 * ADD_BATCH, "one stream fills a batch while another is under way");
 const _: () = assert!(LOOK_AT_TABLE.as_millis() < WATCHDOG_LOOK.as_millis(), "a table without work is alive");
 const _: () = assert!(UNANSWERED.as_millis() < ADMISSION.as_millis(), "who watches is told first");

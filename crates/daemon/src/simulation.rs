@@ -11,11 +11,16 @@ use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_session::engine::{Engine, EngineConfig};
+use opof_session::ha::message::Message;
+use opof_session::ha::store::{StoreAnswer, StoreRequest};
+use opof_session::ha::{Command, Settings};
 use opof_session::request::{ReplyBody, RequestBody};
 use opof_session::types::{ClosedRecord, Moment};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+pub use crate::driver::pair::Standing;
+use crate::driver::pair::{Arrival, Lines};
 use crate::driver::{Answer, Lent, Question, simulated};
 use crate::store::{self, Desk, StoreError};
 use crate::{adopt, limits};
@@ -88,6 +93,8 @@ pub enum Said {
     Reply(ReplyBody),
     /// To [`RequestBody::Collect`].
     Lent(Option<Lent>),
+    /// The device is not active.
+    NotActive,
     /// There will be none: whoever should give it has gone.
     Nothing,
 }
@@ -102,6 +109,7 @@ impl Asked {
         match self.0.try_recv() {
             Ok(Answer::Reply(body)) => Some(Said::Reply(body)),
             Ok(Answer::Lent(lent)) => Some(Said::Lent(lent)),
+            Ok(Answer::NotActive) => Some(Said::NotActive),
             Err(oneshot::error::TryRecvError::Empty) => None,
             Err(oneshot::error::TryRecvError::Closed) => Some(Said::Nothing),
         }
@@ -121,6 +129,8 @@ pub struct Parts {
     pub time: SimulatedTime,
     /// Where closed records are stored, and the number of the machine's start; `None`: in memory alone.
     pub disk: Option<(Disk, u64)>,
+    /// One of two devices.
+    pub pair: Option<Settings>,
     /// From the first turn on.
     pub watcher: Watcher,
 }
@@ -149,25 +159,48 @@ pub struct Table {
     stop: watch::Sender<Option<Duration>>,
     desk: Option<Desk>,
     restored: Vec<ClosedRecord>,
+    ends: Option<Ends>,
+}
+
+/// The other ends of a device's lines to its peer and to the store of roles.
+struct Ends {
+    arrivals: mpsc::Sender<Arrival>,
+    messages: mpsc::Receiver<Message>,
+    store: mpsc::Receiver<StoreRequest>,
+    standing: watch::Receiver<Standing>,
+}
+
+impl Ends {
+    fn new() -> (Lines, Self) {
+        let (to_arrive, arrivals) = mpsc::channel(limits::PEER_MESSAGES);
+        let (messages, said) = mpsc::channel(limits::PEER_MESSAGES);
+        let (store, asked) = mpsc::channel(1);
+        let (shown, standing) = watch::channel(Standing::default());
+        let lines = Lines { arrivals, messages, store, standing: shown };
+        (lines, Self { arrivals: to_arrive, messages: said, store: asked, standing })
+    }
 }
 
 impl Table {
     /// Starts it, as a daemon does.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { config, mut plane, time, disk, watcher } = parts;
+        let Parts { config, mut plane, time, disk, pair, watcher } = parts;
         let opened = disk.map(|(disk, boot)| Desk::open(&disk, boot)).transpose()?;
         let (mut store, mut desk, mut restored) = (None, None, None);
         if let Some((opened, writer, found)) = opened {
             (store, desk, restored) = (Some(opened), Some(writer), Some(found));
         }
         let records = restored.as_ref().map(|restored| restored.records.clone()).unwrap_or_default();
-        let engine = adopt::engine(&config, restored, plane.as_mut(), time.now());
+        let engine = adopt::engine(&config, restored, plane.as_mut(), time.now(), pair.is_some());
         let channel = || mpsc::channel(limits::REQUESTS);
         let ((calls, to_answer), (adds, to_add)) = (channel(), channel());
         let (stop, stopping) = watch::channel(None);
         let clock = Clock::simulated(time.clone());
-        let driver = simulated(engine, plane, clock, [to_answer, to_add], store, watcher);
-        Ok(Self { time, driver: Box::pin(driver.run(stopping)), calls, adds, stop, desk, restored: records })
+        let (lines, ends) = pair
+            .map(|settings| (settings, Ends::new()))
+            .map_or((None, None), |(settings, (lines, ends))| (Some((settings, lines)), Some(ends)));
+        let driver = simulated(engine, plane, clock, [to_answer, to_add], store, lines, watcher);
+        Ok(Self { time, driver: Box::pin(driver.run(stopping)), calls, adds, stop, desk, restored: records, ends })
     }
 
     /// Closed records that it has found on the disk.
@@ -193,6 +226,37 @@ impl Table {
         let lane = if matches!(body, RequestBody::Add { .. }) { &self.adds } else { &self.calls };
         lane.try_send(Question::Session { body, answer }).ok()?;
         Some(Asked(asked))
+    }
+
+    /// What it says to its peer.
+    pub fn said(&mut self) -> Option<Message> {
+        self.ends.as_mut()?.messages.try_recv().ok()
+    }
+
+    /// The peer says something to it; false when it has no room for that.
+    pub fn hear(&self, message: Message) -> bool {
+        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Message(Box::new(message))).is_ok())
+    }
+
+    /// What it asks the store of roles.
+    pub fn asked_of_store(&mut self) -> Option<StoreRequest> {
+        self.ends.as_mut()?.store.try_recv().ok()
+    }
+
+    /// The store of roles answers.
+    pub fn hear_store(&self, answer: StoreAnswer) -> bool {
+        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Store(answer)).is_ok())
+    }
+
+    /// It is told to do something. Nobody waits for what it says to that.
+    pub fn tell(&self, command: Command) -> bool {
+        let (answer, _) = oneshot::channel();
+        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Command(command, answer)).is_ok())
+    }
+
+    /// How it stands in its pair.
+    pub fn standing(&self) -> Standing {
+        self.ends.as_ref().map(|ends| *ends.standing.borrow()).unwrap_or_default()
     }
 
     /// Gives the closed log its turn.

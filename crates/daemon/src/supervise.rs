@@ -40,7 +40,8 @@ pub(crate) async fn session_table(driver: DriverHandle, health: Health) {
                 }
                 sleep(limits::LOOK_AT_TABLE).await;
             }
-            Ok(Err(DriverError::Stopped)) => return,
+            // A standby says how it stands, too.
+            Ok(Err(DriverError::Stopped | DriverError::NotActive)) => return,
             Ok(Err(DriverError::Busy)) | Err(_) => {
                 let why = format!("no answer within {} s", limits::UNANSWERED.as_secs());
                 if health.report(Part::SessionTable, Some(why)).await {

@@ -3,6 +3,7 @@
 //! Invariant: engine and plane have one owner and no locks; everybody else sends requests over bounded channels.
 
 mod loan;
+pub(crate) mod pair;
 mod run;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use opof_dataplane::{DataPlane, Description};
 use opof_session::engine::{Engine, Statistics};
+use opof_session::ha::Settings;
 use opof_session::l3::{L3Error, VlanFlow};
 use opof_session::request::{L3Request, Refused, ReplyBody, RequestBody, SameTuple, SessionView};
 use opof_session::types::{SessionId, SessionSpec};
@@ -37,6 +39,9 @@ pub enum DriverError {
     /// The daemon is stopping.
     #[error("the session table has stopped")]
     Stopped,
+    /// The other device of the pair is active, or is about to be.
+    #[error("this device is not active")]
+    NotActive,
 }
 
 /// A driver that nobody runs yet, and what sees its engine behind each turn.
@@ -47,10 +52,12 @@ pub(crate) fn simulated(
     clock: Clock,
     questions: [mpsc::Receiver<Question>; 2],
     store: Option<ClosedStore>,
+    pair: Option<(Settings, pair::Lines)>,
     watcher: crate::simulation::Watcher,
 ) -> Driver {
     let (closings, _) = watch::channel(0);
     let mut driver = Driver::new(engine, plane, clock, questions, closings, store, Pulse::default());
+    driver.join_pair(pair);
     driver.watcher = Some(watcher);
     driver
 }
@@ -67,6 +74,14 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     Reply(ReplyBody),
     Lent(Option<Lent>),
+    /// The device is not active.
+    NotActive,
+}
+
+impl Answer {
+    fn of_active(self) -> Result<Self, DriverError> {
+        if let Self::NotActive = self { Err(DriverError::NotActive) } else { Ok(self) }
+    }
 }
 
 /// Sessions from some id on.
@@ -108,7 +123,7 @@ impl DriverHandle {
     }
 
     async fn session(&self, body: RequestBody) -> Result<Answer, DriverError> {
-        self.ask(|answer| Question::Session { body, answer }).await
+        self.ask(|answer| Question::Session { body, answer }).await?.of_active()
     }
 
     /// Room for sessions that wait to be offloaded, one permit each; whoever reads them from somewhere takes it first, and gives it back
@@ -120,7 +135,7 @@ impl DriverHandle {
     /// Offloads at most [`opof_session::limits::ADD_BATCH`] sessions; those that were refused, by position.
     pub async fn add(&self, sessions: Vec<SessionSpec>, same_tuple: SameTuple) -> Result<Vec<Refused>, DriverError> {
         let body = RequestBody::Add { sessions, same_tuple };
-        match Self::ask_in(&self.adds, |answer| Question::Session { body, answer }).await? {
+        match Self::ask_in(&self.adds, |answer| Question::Session { body, answer }).await?.of_active()? {
             Answer::Reply(ReplyBody::Added { refused }) => Ok(refused),
             other => unreachable!("the engine answers an add with its outcome, not {other:?}"),
         }
@@ -155,7 +170,7 @@ impl DriverHandle {
     pub async fn collect(&self, records: NonZeroU32) -> Result<Option<Lent>, DriverError> {
         match self.session(RequestBody::Collect { records }).await? {
             Answer::Lent(lent) => Ok(lent),
-            Answer::Reply(other) => unreachable!("the engine answers a collect with records, not {other:?}"),
+            other => unreachable!("the engine answers a collect with records, not {other:?}"),
         }
     }
 
@@ -236,6 +251,7 @@ impl RunningDriver {
         clock: Clock,
         seat: Seat,
         store: Option<ClosedStore>,
+        pair: Option<(Settings, pair::Lines)>,
     ) -> io::Result<(Self, DriverHandle)> {
         let ((calls, to_answer), (adds, to_add)) = (mpsc::channel(limits::REQUESTS), mpsc::channel(limits::REQUESTS));
         let (closings_sender, closings) = watch::channel(0);
@@ -246,7 +262,9 @@ impl RunningDriver {
         let work = async move {
             // Dropped when it ends, in order or not: that closes the channel.
             let _alive = alive;
-            Driver::new(engine, plane, clock, [to_answer, to_add], closings_sender, store, beats).run(stopping).await;
+            let mut driver = Driver::new(engine, plane, clock, [to_answer, to_add], closings_sender, store, beats);
+            driver.join_pair(pair);
+            driver.run(stopping).await;
         };
         let worker = match seat {
             Seat::Task => Worker::Task(tokio::spawn(work)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use opof_dataplane::DataPlane;
 use opof_session::engine::{Engine, Event, Input};
+use opof_session::ha::Settings;
 use opof_session::plane::Completion;
 use opof_session::request::{Reply, ReplyBody, Request, RequestBody, SessionView, Ticket};
 use opof_session::types::Moment;
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::yield_now;
 
 use super::loan::{Lent, Settle};
+use super::pair::{Arrival, Lines, Pair};
 use super::{Answer, Question};
 use crate::clock::Clock;
 use crate::limits;
@@ -45,6 +47,8 @@ pub(crate) struct Driver {
     next_ticket: u64,
     completions: Vec<Completion>,
     clamps: RateLimit,
+    /// When the device is one of two.
+    pair: Option<Pair>,
     pulse: Pulse,
     /// Sees the engine behind each turn.
     #[cfg(any(test, feature = "simulation"))]
@@ -79,6 +83,14 @@ impl Lane {
     /// True when more can be taken, now or later.
     fn takes_more(&self) -> bool {
         self.taken.is_empty() && !(self.channel.is_closed() && self.channel.is_empty())
+    }
+}
+
+/// Waits until something has come for a device of a pair.
+async fn arrival(pair: &mut Option<Pair>) -> Option<Arrival> {
+    match pair {
+        Some(pair) => pair.arrival().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -117,10 +129,16 @@ impl Driver {
             next_ticket: 0,
             completions: Vec::new(),
             clamps: RateLimit::new(limits::CLAMPS_LOGGED),
+            pair: None,
             pulse,
             #[cfg(any(test, feature = "simulation"))]
             watcher: None,
         }
+    }
+
+    /// The device is one of two from here on. Before it runs.
+    pub(super) fn join_pair(&mut self, pair: Option<(Settings, Lines)>) {
+        self.pair = pair.map(|(settings, lines)| Pair::new(self.clock.now(), settings, lines, &mut self.engine));
     }
 
     /// Runs until told to stop, then until everybody has their answer or the grace is over.
@@ -197,12 +215,13 @@ impl Driver {
     }
 
     async fn wait(&mut self) {
-        let timeout = self.engine.poll_timeout();
+        let of_pair = self.pair.as_ref().and_then(|pair| pair.poll_timeout(&self.engine));
+        let timeout = [self.engine.poll_timeout(), of_pair].into_iter().flatten().min();
         let has_room = self.engine.commands_len() == 0 && self.waiting.len() < limits::UNDER_WAY;
         let takes_calls = has_room && self.calls.takes_more();
         let takes_adds = has_room && self.adds.takes_more();
         let is_ready = has_room && !(self.calls.taken.is_empty() && self.adds.taken.is_empty());
-        let (mut calls, mut adds) = (Vec::new(), Vec::new());
+        let (mut calls, mut adds, mut arrived) = (Vec::new(), Vec::new(), None);
         // In whatever order: what else is there is taken behind it.
         tokio::select! {
             biased;
@@ -210,18 +229,24 @@ impl Driver {
             Some(settle) = self.settles.recv() => self.settle(settle),
             _ = self.calls.channel.recv_many(&mut calls, limits::REQUEST_BATCH), if takes_calls => {}
             _ = self.adds.channel.recv_many(&mut adds, limits::REQUEST_BATCH), if takes_adds => {}
+            arrival = arrival(&mut self.pair) => arrived = arrival,
             () = stored(&mut self.store) => {}
             () = self.clock.sleep_until(timeout.unwrap_or_default()), if timeout.is_some() => {}
             () = std::future::ready(()), if is_ready => {}
         }
         self.calls.taken.extend(calls);
         self.adds.taken.extend(adds);
+        if let Some(pair) = &mut self.pair {
+            pair.take(self.clock.now(), &mut self.engine, arrived);
+        }
     }
 
     fn advance(&mut self) {
         let now = self.clock.now();
         let has_room = self.engine.commands_len() < limits::PENDING_COMMANDS;
         self.feed_completions(now);
+        // Before anything is asked: the device may not be active any more.
+        self.work_in_pair(now);
         self.calls.fill();
         self.adds.fill();
         // Between taking the questions and asking them: one who gave records back and then asks is to see them.
@@ -236,11 +261,36 @@ impl Driver {
             self.feed(now, Input::Tick);
         }
         self.exchange(now);
+        if self.pair.is_some() {
+            self.work_in_pair(now);
+            self.exchange(now);
+            self.work_in_pair(now);
+        }
         self.store_records(now);
+        if let Some(pair) = &mut self.pair {
+            pair.speak(now, &self.engine, self.plane.as_mut());
+        }
         self.tell_closings(false);
         #[cfg(any(test, feature = "simulation"))]
         if let Some(watcher) = &mut self.watcher {
             watcher(&self.engine);
+        }
+    }
+
+    /// What the device has to do as one of two, and what comes of it here.
+    fn work_in_pair(&mut self, now: Moment) {
+        let is_quiet = self.waiting.is_empty();
+        let Some(pair) = &mut self.pair else { return };
+        pair.work(now, &mut self.engine, is_quiet);
+        if pair.tell(&self.engine) {
+            for (_, asker) in self.waiting.drain() {
+                // One who has gone away is no fault.
+                let _ = asker.send(Answer::NotActive);
+            }
+        }
+        self.hear_engine(now);
+        while let Some(reply) = self.pair.as_mut().and_then(Pair::release) {
+            self.deliver(reply);
         }
     }
 
@@ -305,6 +355,11 @@ impl Driver {
             // Nobody waits for it any more, and nothing was promised.
             Question::Session { body: RequestBody::Get(_) | RequestBody::Delete { .. }, answer }
                 if answer.is_closed() => {}
+            Question::Session { answer, .. }
+                if self.pair.as_ref().is_some_and(|pair| !pair.takes_calls(&self.engine)) =>
+            {
+                let _ = answer.send(Answer::NotActive);
+            }
             Question::Session { body, answer } => {
                 let ticket = Ticket(self.next_ticket);
                 self.next_ticket += 1;
@@ -328,8 +383,22 @@ impl Driver {
     /// One input, and everything the engine has to say to it but commands, which wait with it until the plane takes them.
     fn feed(&mut self, now: Moment, input: Input) {
         self.engine.handle(now, input);
+        self.hear_engine(now);
+    }
+
+    fn hear_engine(&mut self, now: Moment) {
         while let Some(reply) = self.engine.poll_reply() {
-            self.deliver(reply);
+            // Behind the changes that it is about.
+            let reply = match &mut self.pair {
+                Some(pair) => {
+                    pair.note_changes(&mut self.engine);
+                    pair.hold(reply)
+                }
+                None => Some(reply),
+            };
+            if let Some(reply) = reply {
+                self.deliver(reply);
+            }
         }
         while let Some(event) = self.engine.poll_event() {
             self.log(now, &event);
@@ -380,6 +449,11 @@ impl Driver {
                 lif = flow.lif.get(),
                 "VLAN flow of {} stored, but this data plane sends every miss to the firewall port of its own interface",
                 flow.vlan
+            ),
+            Event::NotFollowed { id, why } => tracing::error!(
+                session = id.0,
+                why = why.map_or_else(|| "the data plane refuses it".to_owned(), |why| why.to_string()),
+                "a session of the active device can't be taken in here: are both set up alike?"
             ),
             Event::TimeoutClamped { id, asked } => {
                 if let Some(suppressed) = self.clamps.admit(now) {
