@@ -150,6 +150,11 @@ impl SimPorts {
         SimPlane { shared: Arc::clone(&self.shared), capabilities: capabilities(sessions) }
     }
 
+    /// From when on the device does not forward.
+    pub fn forwards_until(&self) -> Moment {
+        lock(&self.shared).until
+    }
+
     /// Everything that the device keeps of sessions, in the order of their slots.
     pub fn found(&self) -> Vec<Found> {
         lock(&self.shared).lookups.found().collect()

@@ -7,9 +7,10 @@
 mod governed;
 pub mod ledger;
 pub mod limits;
+pub mod pair;
 pub mod search;
 pub mod traffic;
 mod watch;
 pub mod world;
 
-pub use search::{Finding, Passed, Searched, run, search};
+pub use search::{Finding, Of, Passed, Searched, run, search};

@@ -29,3 +29,14 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub const SEEDS: u64 = 2000;
 /// Lines of what went before that are told with a finding.
 pub const TOLD: usize = 60;
+
+/// A pair: how long a device is active when it is elected.
+pub const TTL: Duration = Duration::from_secs(1);
+/// How long a standby that hears nothing goes on forwarding.
+pub const HOLD: Duration = Duration::from_secs(3);
+/// What two clocks differ by at most, in a million.
+pub const DRIFT: u64 = 20_000;
+/// Messages that are on their way.
+pub const MESSAGES: usize = 4000;
+/// How long a pair may go on after the last fault until everything has ended.
+pub const PAIR_REST: Duration = Duration::from_secs(90);

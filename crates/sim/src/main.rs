@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use opof_sim::{Finding, Searched, limits, run, search};
+use opof_sim::{Finding, Of, Searched, limits, run, search};
 use opof_testkit::wait::Stopwatch;
 
 const EXAMPLES: &str = "\
@@ -16,6 +16,8 @@ Examples:
       The seeds that are run before a change is taken.
   cargo xtask sim --minutes 30
       Others, from one on that nobody has chosen, until something is found or the time is over.
+  cargo xtask sim --pair --minutes 30
+      The same of a pair of devices.
   cargo xtask sim --seed 192
       This one again, with everything that is done in it.
 
@@ -26,6 +28,9 @@ Exit code: 0 when nothing was found, 1 when something was, 2 for wrong arguments
 #[derive(Parser, Debug)]
 #[command(name = "cargo xtask sim", after_help = EXAMPLES, term_width = 0)]
 struct Arguments {
+    /// Of a pair of devices instead of one
+    #[arg(long)]
+    pair: bool,
     /// Run this seed alone, and tell what is done in it
     #[arg(long, value_name = "N", conflicts_with_all = ["seeds", "minutes", "from"])]
     seed: Option<u64>,
@@ -49,15 +54,21 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     let watch = Stopwatch::start();
     let searched = match arguments.seed {
-        Some(seed) => one(seed, arguments.json),
+        Some(seed) => one(arguments.of(), seed, arguments.json),
         None => many(&arguments, &watch),
     };
     say(&searched, &watch, arguments.json);
     if searched.finding.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn one(seed: u64, json: bool) -> Searched {
-    let outcome = run(seed);
+impl Arguments {
+    fn of(&self) -> Of {
+        if self.pair { Of::Pair } else { Of::Device }
+    }
+}
+
+fn one(of: Of, seed: u64, json: bool) -> Searched {
+    let outcome = run(of, seed);
     if let (Ok(passed), false) = (&outcome, json) {
         passed.told.iter().for_each(|line| println!("{line}"));
     }
@@ -79,7 +90,7 @@ fn many(arguments: &Arguments, watch: &Stopwatch) -> Searched {
     let from = arguments.from.unwrap_or_else(|| if end.is_some() { somewhere() } else { 0 });
     let count = if end.is_some() { u64::MAX } else { arguments.seeds };
     let bar = bar(end, arguments.seeds);
-    let searched = search(from..=from.saturating_add(count - 1), None, |done| {
+    let searched = search(arguments.of(), from..=from.saturating_add(count - 1), None, |done| {
         let elapsed = watch.elapsed();
         bar.set_position(end.map_or(done, |_| elapsed.as_secs()));
         bar.set_message(format!("{done} seeds from {from} on"));
@@ -104,7 +115,9 @@ fn say(Searched { seeds, finding }: &Searched, watch: &Stopwatch, json: bool) {
     if json {
         let finding = finding
             .as_deref()
-            .map(|Finding { seed, what, told }| serde_json::json!({ "seed": seed, "what": what, "told": told }));
+            .map(|Finding { of, seed, what, told }| {
+                serde_json::json!({ "pair": *of == Of::Pair, "seed": seed, "what": what, "told": told })
+            });
         println!("{}", serde_json::json!({ "seeds": seeds, "seconds": seconds, "finding": finding }));
         return;
     }

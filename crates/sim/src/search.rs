@@ -11,11 +11,52 @@ use std::thread;
 use opof_session::planted::Bug;
 
 use crate::limits::TOLD;
+use crate::pair;
 use crate::world::World;
+
+/// What a seed makes a run of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Of {
+    /// One device.
+    #[default]
+    Device,
+    /// A pair of them.
+    Pair,
+}
+
+/// A run.
+trait Run: Sized {
+    fn begin(seed: u64) -> Result<Self, String>;
+    fn go(&mut self) -> Result<(), String>;
+    fn outcome(&self) -> (Vec<String>, u64);
+}
+
+macro_rules! runs {
+    ($world:ty) => {
+        impl Run for $world {
+            fn begin(seed: u64) -> Result<Self, String> {
+                Self::new(seed)
+            }
+
+            fn go(&mut self) -> Result<(), String> {
+                self.run()
+            }
+
+            fn outcome(&self) -> (Vec<String>, u64) {
+                (self.told().to_vec(), self.print())
+            }
+        }
+    };
+}
+
+runs!(World);
+runs!(pair::World);
 
 /// A seed that broke something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Finding {
+    /// Of what.
+    pub of: Of,
     /// Which.
     pub seed: u64,
     /// What was wrong.
@@ -30,7 +71,8 @@ impl fmt::Display for Finding {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "seed {}: {}", self.seed, self.what)?;
-        write!(f, "to run it again: cargo xtask sim --seed {}", self.seed)
+        let pair = if self.of == Of::Pair { " --pair" } else { "" };
+        write!(f, "to run it again: cargo xtask sim{pair} --seed {}", self.seed)
     }
 }
 
@@ -47,17 +89,24 @@ pub struct Passed {
 ///
 /// # Errors
 /// What it has found.
-pub fn run(seed: u64) -> Result<Passed, Box<Finding>> {
-    let finding = |what, told| Box::new(Finding { seed, what, told });
-    let mut world = match catch_unwind(|| World::new(seed)) {
+pub fn run(of: Of, seed: u64) -> Result<Passed, Box<Finding>> {
+    match of {
+        Of::Device => run_in::<World>(of, seed),
+        Of::Pair => run_in::<pair::World>(of, seed),
+    }
+}
+
+fn run_in<W: Run>(of: Of, seed: u64) -> Result<Passed, Box<Finding>> {
+    let finding = |what, told| Box::new(Finding { of, seed, what, told });
+    let mut world = match catch_unwind(|| W::begin(seed)) {
         Ok(world) => world.map_err(|what| finding(what, Vec::new()))?,
         Err(panic) => return Err(finding(panicked(panic.as_ref()), Vec::new())),
     };
     // After a panic nothing is asked of the world but what it has told.
-    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let told = world.told().to_vec();
+    let outcome = catch_unwind(AssertUnwindSafe(|| world.go()));
+    let (told, print) = world.outcome();
     match outcome {
-        Ok(Ok(())) => Ok(Passed { print: world.print(), told }),
+        Ok(Ok(())) => Ok(Passed { print, told }),
         Ok(Err(what)) => Err(finding(what, told)),
         Err(panic) => {
             // What is left of it is not sound enough to be taken down in order.
@@ -86,7 +135,7 @@ pub struct Searched {
 ///
 /// # Panics
 /// When a bug is to be planted in what was built without the feature `planted`.
-pub fn search(seeds: RangeInclusive<u64>, bug: Option<Bug>, goes_on: impl Fn(u64) -> bool + Sync) -> Searched {
+pub fn search(of: Of, seeds: RangeInclusive<u64>, bug: Option<Bug>, goes_on: impl Fn(u64) -> bool + Sync) -> Searched {
     let (next, done, stop) = (AtomicU64::new(*seeds.start()), AtomicU64::new(0), AtomicBool::new(false));
     let first: Mutex<Option<Box<Finding>>> = Mutex::new(None);
     let work = || {
@@ -96,7 +145,7 @@ pub fn search(seeds: RangeInclusive<u64>, bug: Option<Bug>, goes_on: impl Fn(u64
             if seed > *seeds.end() {
                 break;
             }
-            let outcome = run(seed);
+            let outcome = run(of, seed);
             done.fetch_add(1, Ordering::Relaxed);
             if let Err(finding) = outcome {
                 stop.store(true, Ordering::Relaxed);

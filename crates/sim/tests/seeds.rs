@@ -1,6 +1,6 @@
 //! Seeds that are run before a change is taken, and what a seed is.
 
-use opof_sim::{limits, run, search};
+use opof_sim::{Of, limits, run, search};
 
 /// Those that have found something, and what that was. What a seed does changes with the world, so each bug has a test of its own beside
 /// the code as well.
@@ -15,7 +15,16 @@ const FINDINGS: &[(u64, &str)] = &[
 
 #[test]
 fn no_seed_breaks_anything() {
-    let searched = search(0..=limits::SEEDS - 1, None, |_| true);
+    let searched = search(Of::Device, 0..=limits::SEEDS - 1, None, |_| true);
+    if let Some(finding) = searched.finding {
+        panic!("{finding}");
+    }
+    assert_eq!(searched.seeds, limits::SEEDS);
+}
+
+#[test]
+fn no_seed_breaks_anything_in_a_pair() {
+    let searched = search(Of::Pair, 0..=limits::SEEDS - 1, None, |_| true);
     if let Some(finding) = searched.finding {
         panic!("{finding}");
     }
@@ -25,7 +34,7 @@ fn no_seed_breaks_anything() {
 #[test]
 fn what_was_found_once_is_not_found_again() {
     for (seed, what) in FINDINGS {
-        if let Err(finding) = run(*seed) {
+        if let Err(finding) = run(Of::Device, *seed) {
             panic!("{finding}\nonce it was: {what}");
         }
     }
@@ -33,9 +42,13 @@ fn what_was_found_once_is_not_found_again() {
 
 #[test]
 fn a_seed_is_the_same_run_again() {
-    let prints = |seed| run(seed).map(|passed| passed.print);
+    let prints = |seed| run(Of::Device, seed).map(|passed| passed.print);
     for seed in 0..40 {
         assert_eq!(prints(seed), prints(seed), "seed {seed}");
     }
     assert_ne!(prints(0), prints(1));
+    let of_pair = |seed| run(Of::Pair, seed).map(|passed| passed.print);
+    for seed in 0..20 {
+        assert_eq!(of_pair(seed), of_pair(seed), "seed {seed} of a pair");
+    }
 }

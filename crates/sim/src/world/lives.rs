@@ -57,6 +57,7 @@ impl World {
             plane: Box::new(self.plane.clone()),
             time: self.time.clone(),
             disk: self.disk.clone().map(|disk| (disk, self.boots)),
+            pair: None,
             watcher: self.watch.watcher(self.ports.clone(), self.time.clone()),
         };
         let table = Table::start(parts).map_err(|error| format!("the table does not begin: {error}"))?;

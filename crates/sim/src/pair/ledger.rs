@@ -1,0 +1,182 @@
+//! The model of a pair: of each session, which is like no other, what was promised of it, what its packets were, and how its end was told.
+//!
+//! What must not be here: how any of it comes about.
+
+use std::collections::{BTreeMap, HashMap};
+
+use opof_session::plane::Found;
+use opof_session::request::SessionView;
+use opof_session::types::{ClosedRecord, Counters, Direction, SessionId, SessionSpec};
+
+use super::Which;
+use crate::ledger::{Checked, holds};
+
+/// A session: its number and its source port are never used together again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Instance {
+    pub(super) id: u64,
+    pub(super) port: u16,
+}
+
+impl Instance {
+    pub(super) fn of(found: &Found) -> Self {
+        Self { id: found.note.0[0], port: found.rules[0].key.flow.source_port }
+    }
+
+    pub(super) fn of_spec(spec: &SessionSpec) -> Self {
+        Self { id: spec.id.0, port: spec.flow.source_port }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Account {
+    is_accepted: bool,
+    is_refused: bool,
+    /// Somebody was told that it has ended.
+    is_over: bool,
+    /// How often its end was told, each time by another number; deletes among them.
+    told: u32,
+    /// By a delete that was answered.
+    deleted: Option<Counters>,
+    sent: [u64; 2],
+    reported: [u64; 2],
+    /// As it was seen last, and in which term.
+    seen: [u64; 2],
+    seen_in: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Ledger {
+    sync: bool,
+    /// Numbers are used again. Then a record can be of any session with its number that fits it.
+    pub(super) reuses: bool,
+    accounts: BTreeMap<Instance, Account>,
+    /// Which instance a record is of can't be seen from it: by number, in the order in which they were asked for.
+    of_id: HashMap<u64, Vec<Instance>>,
+    records: HashMap<u64, ClosedRecord>,
+    /// A device was killed, or lost its role without handing over: what it alone knew is gone.
+    pub(super) is_lossy: bool,
+}
+
+const fn packets(counters: &Counters) -> [u64; 2] {
+    [counters.inward.packets, counters.outward.packets]
+}
+
+impl Ledger {
+    pub(super) fn new(sync: bool, reuses: bool) -> Self {
+        Self {
+            sync,
+            reuses,
+            accounts: BTreeMap::new(),
+            of_id: HashMap::new(),
+            records: HashMap::new(),
+            is_lossy: false,
+        }
+    }
+
+    pub(super) fn knows(&self, instance: Instance) -> bool {
+        self.accounts.contains_key(&instance)
+    }
+
+    pub(super) fn ask(&mut self, spec: &SessionSpec) {
+        let instance = Instance::of_spec(spec);
+        self.accounts.insert(instance, Account::default());
+        self.of_id.entry(instance.id).or_default().push(instance);
+    }
+
+    pub(super) fn answer(&mut self, instance: Instance, is_accepted: bool) {
+        let account = self.accounts.entry(instance).or_default();
+        account.is_accepted |= is_accepted;
+        account.is_refused |= !is_accepted;
+    }
+
+    pub(super) fn send(&mut self, instance: Instance, direction: Direction) {
+        self.accounts.entry(instance).or_default().sent[direction as usize] += 1;
+    }
+
+    /// A firewall is shown a session by the active of a term.
+    pub(super) fn see(&mut self, view: &SessionView, term: u64) -> Checked {
+        let instance = Instance::of_spec(&view.spec);
+        let Some(account) = self.accounts.get_mut(&instance) else { return Err(format!("nobody asked for {view:?}")) };
+        let now = packets(&view.counters);
+        // It may be over: a list waits for the counters of all its sessions.
+        holds!((0..2).all(|at| now[at] <= account.sent[at]), "{view:?} was never sent: {account:?}");
+        let grows = account.seen_in != term || (0..2).all(|at| now[at] >= account.seen[at]);
+        holds!(grows, "{view:?} goes back: {account:?}");
+        (account.seen, account.seen_in) = (now, term);
+        Ok(())
+    }
+
+    pub(super) fn delete(&mut self, view: &SessionView, term: u64) -> Checked {
+        self.see(view, term)?;
+        let instance = Instance::of_spec(&view.spec);
+        let account = self.accounts.entry(instance).or_default();
+        account.deleted = Some(view.counters);
+        account.is_over = true;
+        account.told += 1;
+        let now = packets(&view.counters);
+        account.reported = [account.reported[0] + now[0], account.reported[1] + now[1]];
+        Ok(())
+    }
+
+    /// A record reaches a reader.
+    pub(super) fn deliver(&mut self, record: &ClosedRecord) -> Checked {
+        if let Some(before) = self.records.get(&record.sequence) {
+            holds!(before.id == record.id, "{record:?} was delivered as {before:?}");
+            holds!(self.is_lossy, "{record:?} is delivered again");
+            return Ok(());
+        }
+        self.records.insert(record.sequence, *record);
+        let now = packets(&record.counters);
+        let all = self.of_id.get(&record.id.0).cloned().unwrap_or_default();
+        // The oldest of those with this number that it can be: they end in the order in which they began.
+        let accounts = &self.accounts;
+        let fits = |instance: &&Instance| {
+            let account = &accounts[*instance];
+            !account.is_refused && account.told == 0 && (0..2).all(|at| now[at] <= account.sent[at])
+        };
+        let Some(instance) = all.iter().find(fits).copied() else {
+            let known: Vec<_> = all.iter().map(|instance| &self.accounts[instance]).collect();
+            holds!(self.is_lossy, "{record:?} is one too many: {known:?}");
+            return Ok(());
+        };
+        let reuses = self.reuses;
+        let account = self.accounts.entry(instance).or_default();
+        account.is_over |= !reuses;
+        account.told += 1;
+        account.reported = [account.reported[0] + now[0], account.reported[1] + now[1]];
+        Ok(())
+    }
+
+    /// What a plane forwards was asked for, and nobody was told that it has ended.
+    pub(super) fn check_plane(&self, which: Which, lit: &[Found]) -> Checked {
+        for found in lit {
+            let account = self.accounts.get(&Instance::of(found));
+            holds!(account.is_some_and(|account| !account.is_refused), "{which} forwards {found:?}: {account:?}");
+            holds!(account.is_some_and(|account| !account.is_over), "{which} forwards {found:?}, which is over");
+        }
+        Ok(())
+    }
+
+    /// Everything has ended.
+    pub(super) fn balance(&self) -> Checked {
+        for (instance, account) in &self.accounts {
+            let is_within = (0..2).all(|at| account.reported[at] <= account.sent[at]);
+            holds!(
+                self.is_lossy || self.reuses || is_within,
+                "{instance:?} has more packets than were sent: {account:?}"
+            );
+            if account.is_accepted && !self.is_lossy && !self.reuses {
+                holds!(account.told == 1, "{instance:?} was reported {} times: {account:?}", account.told);
+                holds!(account.reported == account.sent, "packets of {instance:?} are missing: {account:?}");
+            }
+        }
+        let _ = self.sync;
+        Ok(())
+    }
+}
+
+/// A session's number, as it is asked for.
+pub(super) const fn id_of(instance: Instance) -> SessionId {
+    SessionId(instance.id)
+}
