@@ -13,6 +13,8 @@ const FILES: [&str; 5] = [
     "openoffload/v2/openoffload.proto",
     "opof/device/v1/device.proto",
 ];
+/// What a peer of the daemon serves, not the daemon: by itself, so that nobody is told that the daemon has it.
+const ETCD: &str = "etcd/v3/etcd.proto";
 
 /// Messages and enums that v1.1 has from v1. `lib.rs` says why every dialect uses the types of one.
 const SHARED: [&str; 15] = [
@@ -51,5 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         builder = builder.extern_path(format!(".openoffload.v1_1.{name}"), path);
     }
     builder.compile_fds(descriptors)?;
+    let etcd = protox::compile([ETCD], [ROOT])?;
+    tonic_prost_build::configure().emit_rerun_if_changed(false).build_server(false).compile_fds(etcd)?;
     Ok(())
 }

@@ -65,8 +65,13 @@ generated!(
     /// Messages, client and server of `opof.device.v1`, generated from `proto/opof/device/v1/device.proto`.
     device, "opof.device.v1"
 );
+generated!(
+    /// Messages and clients of the part of etcd's API that elects the active node of a pair, generated from
+    /// `proto/etcd/v3/etcd.proto`.
+    etcd, "etcdserverpb"
+);
 
-/// Every .proto file that this crate was made from, as an encoded `google.protobuf.FileDescriptorSet`.
+/// Every .proto file of a service that opof has, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The name by which `grpc.health.v1` of an opofd is asked whether nothing has a fault: it does not serve while something has, even where
