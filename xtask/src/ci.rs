@@ -124,6 +124,8 @@ fn packages() -> Result<()> {
     require::require(PROGRAMS)?;
     require::require(require::NETWORK)?;
     require::require(require::DISSECTORS)?;
+    require::require(require::ETCD)?;
+    require::require(require::KEEPALIVED)?;
     if shell::output(shell::command("python3").args(["-c", "import ensurepip"])).is_err() {
         require::require(&[VENV])?;
     }

@@ -35,6 +35,12 @@ pub const DISSECTORS: &[Program] = &[
     Program { name: "tshark", package: "tshark" },
 ];
 
+/// The store that elects the active node of a pair.
+pub const ETCD: &[Program] = &[Program { name: "etcd", package: "etcd-server" }];
+
+/// What moves an address between two machines, and reads the example in `contrib/keepalived`.
+pub const KEEPALIVED: &[Program] = &[Program { name: "keepalived", package: "keepalived" }];
+
 /// What could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum RequireError {

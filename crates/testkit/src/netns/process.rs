@@ -50,6 +50,16 @@ impl Process {
         self.wait(Duration::from_secs(10))
     }
 
+    /// SIGSTOP: it does nothing any more, and holds what it has.
+    pub fn freeze(&mut self) -> Result<(), NetError> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn thaw(&mut self) -> Result<(), NetError> {
+        self.signal(Signal::CONT)
+    }
+
     /// Waits for the end.
     pub fn wait(&mut self, bound: Duration) -> Result<ExitStatus, NetError> {
         let child = &mut self.child;
