@@ -12,6 +12,7 @@ pub mod config;
 mod daemon;
 pub mod driver;
 mod error;
+pub mod ha;
 pub mod health;
 pub mod limits;
 mod listen;

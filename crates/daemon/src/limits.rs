@@ -173,6 +173,29 @@ pub const PEER_ARRIVALS: usize = 256;
 /// Messages from and to a peer that wait.
 pub const PEER_MESSAGES: usize = 64;
 
+// The store that elects the active node of a pair.
+
+/// How long it may take to answer a request, all its members together.
+pub const ELECTION_DEADLINE: Duration = Duration::from_millis(500);
+/// Members of it that can be named.
+pub const ELECTION_MEMBERS: usize = 5;
+/// The shortest lease that is asked for, in seconds: it knows no parts of one.
+pub const LEASE_SECONDS_MIN: u64 = 1;
+/// How often a claim is tried in one request, when another node has written between reading and writing. There are two nodes, and each
+/// such write is a claim that came through.
+pub const ELECTION_CLAIMS: usize = 3;
+/// Bytes that its keys may begin with.
+pub const ELECTION_PREFIX_BYTES: usize = 128;
+/// Bytes of the value that says who is active, and where it is reached.
+pub const HOLDER_BYTES: usize = 512;
+/// Bytes of one of its answers: two small keys, and what goes with them.
+pub const ELECTION_ANSWER_BYTES: usize = 16 << 10;
+/// What is told of a member that did not answer as it should, in characters.
+pub const ELECTION_REASON_CHARS: usize = 160;
+
+const _: () =
+    assert!(ELECTION_DEADLINE.as_secs() < LEASE_SECONDS_MIN, "who is asked on time is answered within its lease");
+const _: () = assert!(ELECTION_CLAIMS >= 1 && ELECTION_MEMBERS >= 1);
 const _: () = assert!(INTAKE >= 2 * ADD_BATCH, "one stream fills a batch while another is under way");
 const _: () = assert!(LOOK_AT_TABLE.as_millis() < WATCHDOG_LOOK.as_millis(), "a table without work is alive");
 const _: () = assert!(UNANSWERED.as_millis() < ADMISSION.as_millis(), "who watches is told first");

@@ -37,7 +37,7 @@ pub enum TlsError {
     /// A file can't be read.
     #[error("{what} {}: can't be read: {source}; check the path, and that the user who runs opofd may read it", path.display())]
     Unreadable {
-        /// `certificate`, `key` or `client CA`.
+        /// `certificate`, `key`, `client CA`, or that of another service.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -47,7 +47,7 @@ pub enum TlsError {
     /// A file has no PEM of the right kind.
     #[error("{what} {}: {message}", path.display())]
     Unusable {
-        /// `certificate`, `key` or `client CA`.
+        /// `certificate`, `key`, `client CA`, or that of another service.
         what: &'static str,
         /// Which file.
         path: PathBuf,
@@ -145,15 +145,7 @@ impl Files {
     fn material(&self, now: SystemTime) -> Result<Material, TlsError> {
         let chain = certificates("certificate", &self.cert)?;
         warn_about_dates(&self.cert, &chain[0], now)?;
-        let pem = read("key", &self.key)?;
-        if String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
-            let message = "is encrypted; an unencrypted PEM key is needed (openssl pkey -in KEY -out PLAIN)".to_owned();
-            return Err(unusable("key", &self.key, message));
-        }
-        let private = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
-            let message = format!("has no usable private key ({error}); an unencrypted PEM key is needed");
-            unusable("key", &self.key, message)
-        })?;
+        let private = private_key(&self.key)?;
         let clients = self.client_ca.as_deref().map(client_verifier).transpose()?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions: &[&rustls::SupportedProtocolVersion] = match self.min_version {
@@ -192,8 +184,21 @@ fn client_verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError>
     verifier.map(|verifier| verifier as _).map_err(|error| unusable("client CA", path, error.to_string()))
 }
 
+/// The private key in a file.
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = read("key", path)?;
+    if String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
+        let message = "is encrypted; an unencrypted PEM key is needed (openssl pkey -in KEY -out PLAIN)".to_owned();
+        return Err(unusable("key", path, message));
+    }
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+        let message = format!("has no usable private key ({error}); an unencrypted PEM key is needed");
+        unusable("key", path, message)
+    })
+}
+
 /// The certificates in a file; at least one.
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = CertificateDer::pem_slice_iter(&read(what, path)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| unusable(what, path, format!("is not PEM: {error}")))?;
@@ -208,7 +213,8 @@ fn unusable(what: &'static str, path: &Path, message: String) -> TlsError {
     TlsError::Unusable { what, path: path.to_owned(), message }
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+/// A file, if it is not too large for what it should be.
+pub(crate) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { what, path: path.to_owned(), source };
     let size = std::fs::metadata(path).map_err(unreadable)?.len();
     if size > limits::PEM_BYTES {
