@@ -112,14 +112,13 @@ impl Etcd {
         at_least: Term,
         ttl: Duration,
     ) -> Result<StoreAnswer, CallError> {
-        self.holding = None;
         let found = self.read(member).await?;
         if let Some(taken) = self.taken(&found) {
             return Ok(taken);
         }
         let lease = member.grant(ttl).await?;
         let answer = self.win(member, found, at_least, lease).await;
-        if self.holding.is_none() {
+        if !matches!(answer, Ok(StoreAnswer::Held { .. })) {
             // Nobody needs it. It ends by itself where this fails.
             let _ = member.revoke(lease.id).await;
         }

@@ -16,7 +16,7 @@ fn pair() -> (EtcdServer, Node, Node) {
 #[test]
 fn of_two_that_claim_at_once_one_is_the_holder_and_terms_grow() {
     let (_server, mut a, mut b) = pair();
-    let mut last = Term(0);
+    let mut latest = Term(0);
     for round in 0..50 {
         let answers = block_on(async { tokio::join!(a.etcd.ask(CLAIM), b.etcd.ask(CLAIM)) });
         let (winner, loser, won, lost) = match &answers {
@@ -24,12 +24,12 @@ fn of_two_that_claim_at_once_one_is_the_holder_and_terms_grow() {
             (lost, won) => (&mut b, &a, won, lost),
         };
         let term = held(won);
-        assert!(term > last, "round {round}: {term} after {last}");
+        assert!(term > latest, "round {round}: {term} after {latest}");
         assert_eq!(*lost, taken(winner, term), "round {round}: {} lost", loser.api);
         assert_eq!(winner.resign(term), StoreAnswer::Resigned);
-        last = term;
+        latest = term;
     }
-    assert_eq!(last, Term(50));
+    assert_eq!(latest, Term(50));
 }
 
 #[test]

@@ -177,13 +177,16 @@ mod tests {
         Keys::new("/opof/pair", "a", "10.0.0.1:3443").unwrap()
     }
 
-    fn stored(value: &[u8]) -> Option<KeyValue> {
-        Some(KeyValue { value: value.to_vec(), create_revision: 3, mod_revision: 7, ..KeyValue::default() })
-    }
-
-    fn answer(term: Option<KeyValue>, active: Option<KeyValue>) -> Vec<ResponseOp> {
-        let range = |kv: Option<KeyValue>| {
-            let range = RangeResponse { kvs: kv.into_iter().collect(), ..RangeResponse::default() };
+    /// What is read where the keys have these values.
+    fn answer(term: Option<&[u8]>, active: Option<&[u8]>) -> Vec<ResponseOp> {
+        let stored = |value: &[u8]| KeyValue {
+            value: value.to_vec(),
+            create_revision: 3,
+            mod_revision: 7,
+            ..KeyValue::default()
+        };
+        let range = |value: Option<&[u8]>| {
+            let range = RangeResponse { kvs: value.map(stored).into_iter().collect(), ..RangeResponse::default() };
             ResponseOp { response: Some(Response::ResponseRange(range)) }
         };
         vec![range(term), range(active)]
@@ -192,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let keys = keys();
-        let found = keys.found(answer(stored(b"41"), stored(&keys.value))).unwrap();
+        let found = keys.found(answer(Some(b"41"), Some(&keys.value))).unwrap();
         assert_eq!((found.term, found.term_revision), (Term(41), 7));
         let active = found.active.as_ref().unwrap();
         assert_eq!((active.api.as_str(), active.revision, keys.is_own(active)), ("10.0.0.1:3443", 7, true));
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn behind_the_last_term_there_is_none() {
-        let found = keys().found(answer(stored(b"18446744073709551615"), None)).unwrap();
+        let found = keys().found(answer(Some(b"18446744073709551615"), None)).unwrap();
         assert_eq!(found.next_term(Term(0)), None);
     }
 
@@ -221,13 +224,13 @@ mod tests {
             let claim = keys.claim(found, Term(8), 5);
             claim.compare.into_iter().map(|compare| (compare.key, compare.target_union)).collect::<Vec<_>>()
         };
-        let nobody = keys.found(answer(stored(b"7"), None)).unwrap();
+        let nobody = keys.found(answer(Some(b"7"), None)).unwrap();
         let expected = [
             (b"/opof/pair/active".to_vec(), Some(TargetUnion::CreateRevision(0))),
             (b"/opof/pair/term".to_vec(), Some(TargetUnion::ModRevision(7))),
         ];
         assert_eq!(compared(&nobody), expected);
-        let predecessor = keys.found(answer(None, stored(&keys.value))).unwrap();
+        let predecessor = keys.found(answer(None, Some(&keys.value))).unwrap();
         let expected = [
             (b"/opof/pair/active".to_vec(), Some(TargetUnion::ModRevision(7))),
             (b"/opof/pair/term".to_vec(), Some(TargetUnion::ModRevision(0))),
@@ -238,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_no_term_is_not_taken_for_one() {
         for value in ["", "-1", "+1", "1 ", "0x1", "1.0", "18446744073709551616", "000000000000000000001"] {
-            let error = keys().found(answer(stored(value.as_bytes()), None)).unwrap_err().to_string();
+            let error = keys().found(answer(Some(value.as_bytes()), None)).unwrap_err().to_string();
             assert!(error.starts_with("/opof/pair/term is no term"), "{value:?}: {error}");
         }
     }
@@ -249,7 +252,7 @@ mod tests {
         let deep = "[".repeat(limits::HOLDER_BYTES);
         let odd = [r"", "a", "[]", r#"{"node": "a"}"#, r#"{"node": "", "api": "b"}"#, r#"{"node": 1, "api": "b"}"#];
         for value in odd.into_iter().chain([r#"{"node": "a", "api": "b\n"}"#, &long, &deep]) {
-            let error = keys().found(answer(None, stored(value.as_bytes()))).unwrap_err().to_string();
+            let error = keys().found(answer(None, Some(value.as_bytes()))).unwrap_err().to_string();
             assert!(error.starts_with("/opof/pair/active "), "{value:?}: {error}");
         }
     }
@@ -272,7 +275,7 @@ mod tests {
         assert!(refused(&long, "a", "b").starts_with("etcd: the prefix is too long by "));
         // Whatever is in it, its own node can read it.
         let odd = Keys::new("/p/", "\"\\", "ü").unwrap();
-        let active = odd.found(answer(None, stored(&odd.value))).unwrap().active.unwrap();
+        let active = odd.found(answer(None, Some(&odd.value))).unwrap().active.unwrap();
         assert!(odd.is_own(&active));
         assert_eq!(odd.term, "/p/term");
     }
@@ -280,7 +283,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_can_be_in_them(term in prop::collection::vec(any::<u8>(), 0..30), active in ".{0,600}") {
-            let _ = keys().found(answer(stored(&term), stored(active.as_bytes())));
+            let _ = keys().found(answer(Some(&term), Some(active.as_bytes())));
         }
     }
 }

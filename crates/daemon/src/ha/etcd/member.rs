@@ -185,7 +185,7 @@ fn led<T>(message: T) -> Request<T> {
 
 /// In one line that is not too long: what a server says, or why it was not reached.
 fn reason(status: &Status) -> String {
-    let text = status.source().map_or_else(|| status.message().to_owned(), |source| innermost(source));
+    let text = status.source().map_or_else(|| status.message().to_owned(), innermost);
     let text = if text.is_empty() { status.code().description().to_owned() } else { text };
     text.chars().filter(|letter| !letter.is_control()).take(limits::ELECTION_REASON_CHARS).collect()
 }
