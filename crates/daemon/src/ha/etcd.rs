@@ -47,6 +47,8 @@ struct Holding {
     lease: i64,
     /// At which `PREFIX/active` was written; nobody has written it since while that is its revision.
     revision: i64,
+    /// Its end was asked for, and can come at any time, however that was answered: it is not gone on with.
+    resigned: bool,
 }
 
 /// An etcd that elects, as this process knows it. It begins as nobody's holder, whatever a process before it was.
@@ -138,7 +140,7 @@ impl Etcd {
             let done = member.transact(self.keys.claim(&found, term, lease.id)).await?;
             if done.succeeded {
                 let revision = done.header.ok_or(CallError::Nonsense)?.revision;
-                self.holding = Some(Holding { term, lease: lease.id, revision });
+                self.holding = Some(Holding { term, lease: lease.id, revision, resigned: false });
                 return Ok(StoreAnswer::Held { term, ttl: lease.ttl });
             }
             found = self.keys.found(done.responses)?;
@@ -150,7 +152,7 @@ impl Etcd {
     }
 
     async fn renew(&mut self, member: &mut Connection, term: Term) -> Result<StoreAnswer, CallError> {
-        let holding = self.holding.filter(|holding| holding.term == term);
+        let holding = self.holding.filter(|holding| holding.term == term && !holding.resigned);
         let lasts = match holding {
             Some(holding) => member.keep_alive(holding.lease).await?,
             None => None,
@@ -170,7 +172,8 @@ impl Etcd {
     }
 
     async fn resign(&mut self, member: &mut Connection, term: Term) -> Result<StoreAnswer, CallError> {
-        if let Some(holding) = self.holding.filter(|holding| holding.term == term) {
+        if let Some(holding) = self.holding.as_mut().filter(|holding| holding.term == term) {
+            holding.resigned = true;
             // The key goes with it, and only if it is still attached to it.
             member.revoke(holding.lease).await?;
             self.holding = None;

@@ -28,13 +28,29 @@ fn a_store_that_hangs_is_not_waited_for_and_goes_on_where_it_was() {
     }
     assert!(took >= ELECTION_DEADLINE * 3 && took < ELECTION_DEADLINE * 3 + SLACK / 2, "{took:?}");
     server.thaw().unwrap();
-    // What was asked may have come into force since. Whatever did, there is one holder, of a later term.
+    // What was asked may come into force yet. Whatever does, who has resigned is the holder of that term no more.
+    let answer = a.renew(first);
+    assert!(!matches!(answer, StoreAnswer::Held { .. }), "{answer:?}");
     let terms = |node: &mut Node| match node.claim() {
         StoreAnswer::Held { term, .. } => Some(term),
         _ => None,
     };
     let second = wait::until("somebody to be the holder", SLACK, || terms(&mut a).or_else(|| terms(&mut b)));
     assert!(second.unwrap() > first);
+}
+
+#[test]
+fn who_could_not_resign_does_not_go_on_and_can_try_again() {
+    let mut server = EtcdServer::start(Timing::Quick).unwrap();
+    let [mut a, mut b] = ["a", "b"].map(|name| Node::new(name, &server.endpoint()));
+    let first = a.hold();
+    server.kill().unwrap();
+    failed(&a.resign(first));
+    server.start_again().unwrap();
+    assert_eq!(a.renew(first), taken(&a, first), "it is in the store yet, and not gone on with");
+    assert_eq!(b.claim(), taken(&a, first));
+    assert_eq!(a.resign(first), StoreAnswer::Resigned);
+    assert!(b.hold() > first);
 }
 
 #[test]
