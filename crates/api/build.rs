@@ -6,15 +6,18 @@ use std::path::PathBuf;
 use prost::Message;
 
 const ROOT: &str = "../../proto";
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "openoffload/v1/openoffload.proto",
     "openoffload/v1_1/openoffload.proto",
     "openoffload/v1beta1/openoffload.proto",
     "openoffload/v2/openoffload.proto",
     "opof/device/v1/device.proto",
+    "opof/pair/v1/pair.proto",
 ];
 /// What a peer of the daemon serves, not the daemon: by itself, so that nobody is told that the daemon has it.
 const ETCD: &str = "etcd/v3/etcd.proto";
+/// What a device serves to its peer alone: the same.
+const PEER: &str = "opof/peer/v1/peer.proto";
 
 /// Messages and enums that v1.1 has from v1. `lib.rs` says why every dialect uses the types of one.
 const SHARED: [&str; 15] = [
@@ -53,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         builder = builder.extern_path(format!(".openoffload.v1_1.{name}"), path);
     }
     builder.compile_fds(descriptors)?;
+    let peer = protox::compile([PEER], [ROOT])?;
+    tonic_prost_build::configure().emit_rerun_if_changed(false).compile_fds(peer)?;
     let etcd = protox::compile([ETCD], [ROOT])?;
     tonic_prost_build::configure().emit_rerun_if_changed(false).build_server(false).compile_fds(etcd)?;
     Ok(())

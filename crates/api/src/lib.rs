@@ -66,6 +66,14 @@ generated!(
     device, "opof.device.v1"
 );
 generated!(
+    /// Messages, client and server of `opof.pair.v1`, generated from `proto/opof/pair/v1/pair.proto`.
+    pair, "opof.pair.v1"
+);
+generated!(
+    /// Messages, client and server of `opof.peer.v1`, generated from `proto/opof/peer/v1/peer.proto`.
+    peer, "opof.peer.v1"
+);
+generated!(
     /// Messages and clients of the part of etcd's API that elects the active node of a pair, generated from
     /// `proto/etcd/v3/etcd.proto`.
     etcd, "etcdserverpb"

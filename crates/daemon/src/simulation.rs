@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 pub use crate::driver::pair::Standing;
-use crate::driver::pair::{Arrival, Lines};
+use crate::driver::pair::{Arrival, Ends, lines};
 use crate::driver::{Answer, Lent, Question, simulated};
 use crate::store::{self, Desk, StoreError};
 use crate::{adopt, limits};
@@ -162,25 +162,6 @@ pub struct Table {
     ends: Option<Ends>,
 }
 
-/// The other ends of a device's lines to its peer and to the store of roles.
-struct Ends {
-    arrivals: mpsc::Sender<Arrival>,
-    messages: mpsc::Receiver<Message>,
-    store: mpsc::Receiver<StoreRequest>,
-    standing: watch::Receiver<Standing>,
-}
-
-impl Ends {
-    fn new() -> (Lines, Self) {
-        let (to_arrive, arrivals) = mpsc::channel(limits::PEER_MESSAGES);
-        let (messages, said) = mpsc::channel(limits::PEER_MESSAGES);
-        let (store, asked) = mpsc::channel(1);
-        let (shown, standing) = watch::channel(Standing::default());
-        let lines = Lines { arrivals, messages, store, standing: shown };
-        (lines, Self { arrivals: to_arrive, messages: said, store: asked, standing })
-    }
-}
-
 impl Table {
     /// Starts it, as a daemon does.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
@@ -196,10 +177,10 @@ impl Table {
         let ((calls, to_answer), (adds, to_add)) = (channel(), channel());
         let (stop, stopping) = watch::channel(None);
         let clock = Clock::simulated(time.clone());
-        let (lines, ends) = pair
-            .map(|settings| (settings, Ends::new()))
+        let (pair, ends) = pair
+            .map(|settings| (settings, lines()))
             .map_or((None, None), |(settings, (lines, ends))| (Some((settings, lines)), Some(ends)));
-        let driver = simulated(engine, plane, clock, [to_answer, to_add], store, lines, watcher);
+        let driver = simulated(engine, plane, clock, [to_answer, to_add], store, pair, watcher);
         Ok(Self { time, driver: Box::pin(driver.run(stopping)), calls, adds, stop, desk, restored: records, ends })
     }
 
@@ -235,7 +216,9 @@ impl Table {
 
     /// The peer says something to it; false when it has no room for that.
     pub fn hear(&self, message: Message) -> bool {
-        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Message(Box::new(message))).is_ok())
+        self.ends
+            .as_ref()
+            .is_some_and(|ends| ends.handle.arrivals().try_send(Arrival::Message(Box::new(message))).is_ok())
     }
 
     /// What it asks the store of roles.
@@ -245,18 +228,20 @@ impl Table {
 
     /// The store of roles answers.
     pub fn hear_store(&self, answer: StoreAnswer) -> bool {
-        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Store(answer)).is_ok())
+        self.ends.as_ref().is_some_and(|ends| ends.handle.arrivals().try_send(Arrival::Store(answer)).is_ok())
     }
 
     /// It is told to do something. Nobody waits for what it says to that.
     pub fn tell(&self, command: Command) -> bool {
         let (answer, _) = oneshot::channel();
-        self.ends.as_ref().is_some_and(|ends| ends.arrivals.try_send(Arrival::Command(command, answer)).is_ok())
+        self.ends
+            .as_ref()
+            .is_some_and(|ends| ends.handle.arrivals().try_send(Arrival::Command(command, answer)).is_ok())
     }
 
     /// How it stands in its pair.
     pub fn standing(&self) -> Standing {
-        self.ends.as_ref().map(|ends| *ends.standing.borrow()).unwrap_or_default()
+        self.ends.as_ref().map(|ends| *ends.handle.standing().borrow()).unwrap_or_default()
     }
 
     /// Gives the closed log its turn.

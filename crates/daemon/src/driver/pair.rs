@@ -14,6 +14,7 @@ use opof_session::request::{Reply, ReplyBody};
 use opof_session::types::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::DriverError;
 use crate::limits;
 
 /// What comes from outside.
@@ -58,6 +59,56 @@ impl Default for Standing {
     fn default() -> Self {
         Self { role: Role::Standby, term: Term(0), takes_calls: false, why: Why::Start }
     }
+}
+
+/// Talks to a device of a pair.
+#[derive(Clone, Debug)]
+pub struct PairHandle {
+    arrivals: mpsc::Sender<Arrival>,
+    standing: watch::Receiver<Standing>,
+}
+
+impl PairHandle {
+    /// What everybody may know, and when that changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// How the device stands.
+    pub async fn status(&self) -> Result<Status, DriverError> {
+        let (answer, status) = oneshot::channel();
+        self.arrivals.send(Arrival::Status(answer)).await.map_err(|_| DriverError::Stopped)?;
+        status.await.map_err(|_| DriverError::Stopped)
+    }
+
+    /// Tells it what to do; why it does not.
+    pub async fn command(&self, command: Command) -> Result<Result<(), CommandError>, DriverError> {
+        let (answer, done) = oneshot::channel();
+        self.arrivals.send(Arrival::Command(command, answer)).await.map_err(|_| DriverError::Stopped)?;
+        done.await.map_err(|_| DriverError::Stopped)
+    }
+
+    /// What comes from outside goes in here.
+    pub(crate) const fn arrivals(&self) -> &mpsc::Sender<Arrival> {
+        &self.arrivals
+    }
+}
+
+/// The other ends of [`Lines`].
+pub(crate) struct Ends {
+    pub(crate) handle: PairHandle,
+    pub(crate) messages: mpsc::Receiver<Message>,
+    pub(crate) store: mpsc::Receiver<StoreRequest>,
+}
+
+/// The ways in and out of a device, and their other ends.
+pub(crate) fn lines() -> (Lines, Ends) {
+    let (to_arrive, arrivals) = mpsc::channel(limits::PEER_MESSAGES);
+    let (messages, said) = mpsc::channel(limits::PEER_MESSAGES);
+    let (store, asked) = mpsc::channel(1);
+    let (shown, standing) = watch::channel(Standing::default());
+    let handle = PairHandle { arrivals: to_arrive, standing };
+    (Lines { arrivals, messages, store, standing: shown }, Ends { handle, messages: said, store: asked })
 }
 
 /// One device of a pair.

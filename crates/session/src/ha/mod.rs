@@ -21,3 +21,4 @@ pub use node::Node;
 pub use office::Election;
 pub use source::Standing;
 pub use status::{Answers, Command, CommandError, Event, Input, Settings, Status, Why};
+pub use term::Term;

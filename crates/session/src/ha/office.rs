@@ -169,7 +169,7 @@ impl Office {
             Role::Standby if self.stays_out || self.not_before > now => return None,
             Role::Standby => StoreRequest::Claim { at_least: Term(self.known.0 + 1), ttl },
         };
-        self.asked = Some((now, request.clone()));
+        self.asked = Some((now, request));
         self.next_ask = now.saturating_add(if self.role == Role::Active { ttl / 4 } else { limits::CLAIM_PAUSE });
         Some(request)
     }
@@ -180,7 +180,7 @@ impl Office {
             return None;
         }
         let request = StoreRequest::Resign { term: self.known };
-        self.asked = Some((now, request.clone()));
+        self.asked = Some((now, request));
         Some(request)
     }
 

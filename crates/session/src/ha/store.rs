@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::term::Term;
 
 /// What is asked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreRequest {
     /// Become the holder, with a term of at least `at_least`, for `ttl`, if nobody is.
     Claim {
