@@ -53,3 +53,38 @@ impl Shares {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{DirectionCounters, Moment};
+
+    fn counted(packets: u64, seen: u64) -> Counters {
+        let inward = DirectionCounters { packets, bytes: 100 * packets };
+        Counters { inward, last_seen: Some(Moment(seen)), ..Counters::default() }
+    }
+
+    #[test]
+    fn a_session_has_what_both_have_counted_and_what_was_counted_before() {
+        let (mut shares, slot) = (Shares::default(), Slot(3));
+        assert_eq!(shares.sum(slot, counted(5, 10)), counted(5, 10));
+        shares.tell(slot, counted(2, 20));
+        shares.tell(slot, counted(1, 15));
+        assert_eq!(shares.sum(slot, counted(5, 10)), counted(7, 20), "what comes late takes nothing back");
+        assert_eq!(shares.part(slot, counted(5, 10)), counted(5, 10), "the peer knows its own");
+        // The peer begins anew, and counts from nothing.
+        shares.fold(slot);
+        assert_eq!(shares.part(slot, counted(5, 30)), counted(7, 30));
+        shares.tell(slot, counted(1, 40));
+        assert_eq!(shares.sum(slot, counted(5, 30)), counted(8, 40));
+        shares.forget(slot);
+        assert_eq!(shares.sum(slot, Counters::default()), Counters::default());
+    }
+
+    #[test]
+    fn a_moment_before_zero_is_earlier_than_any_other() {
+        let (mut shares, slot) = (Shares::default(), Slot(0));
+        shares.tell(slot, counted(1, Moment(5).shifted(-100).0));
+        assert_eq!(shares.sum(slot, counted(1, 7)).last_seen, Some(Moment(7)));
+    }
+}

@@ -3,6 +3,7 @@
 mod adopt;
 mod model;
 mod nat;
+mod pair;
 pub(super) mod plane;
 mod routing;
 mod stories;

@@ -108,3 +108,105 @@ impl<T: Clone> Channel<T> {
         self.first - 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LATER: u64 = 1_000_000_000;
+
+    #[test]
+    fn what_is_not_heard_of_is_sent_again_from_the_first_one_on() {
+        let mut channel = Channel::new(Moment(0));
+        assert_eq!([channel.push('a'), channel.push('b'), channel.push('c')], [1, 2, 3]);
+        assert_eq!(channel.poll_timeout(), Some(Moment(0)));
+        let sent: Vec<_> = std::iter::from_fn(|| channel.poll(Moment(5))).collect();
+        assert_eq!(sent, [(1, 'a'), (2, 'b'), (3, 'c')]);
+        channel.heard(Moment(6), 1);
+        assert_eq!(channel.poll(Moment(7)), None);
+        assert_eq!(channel.poll_timeout(), Some(Moment(6).saturating_add(limits::PEER_RESEND)));
+        assert_eq!(channel.poll(Moment(LATER)), Some((2, 'b')));
+        assert_eq!(channel.poll(Moment(LATER)), Some((3, 'c')));
+        // Both copies of both are heard of.
+        channel.heard(Moment(LATER), 3);
+        channel.heard(Moment(LATER), 2);
+        assert!(channel.is_heard() && channel.poll(Moment(2 * LATER)).is_none() && channel.poll_timeout().is_none());
+        assert_eq!((channel.heard_through(), channel.push('d')), (3, 4));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_heard_of() {
+        let mut channel = Channel::new(Moment(0));
+        channel.push('a');
+        channel.push('b');
+        channel.poll(Moment(1));
+        channel.heard(Moment(1), 9);
+        assert_eq!(channel.poll(Moment(2)), Some((2, 'b')));
+    }
+
+    #[test]
+    fn there_is_room_for_a_window() {
+        let mut channel = Channel::new(Moment(0));
+        while channel.has_room() {
+            channel.push(());
+        }
+        assert_eq!(channel.unheard.len(), limits::PEER_WINDOW);
+    }
+
+    #[test]
+    fn a_frame_is_taken_in_its_turn_once_and_where_there_is_room() {
+        let mut channel = Channel::<()>::new(Moment(0));
+        assert_eq!(channel.arrives(2, true), Arrival::Useless);
+        assert_eq!(channel.arrives(1, false), Arrival::Useless);
+        assert_eq!(channel.arrives(1, true), Arrival::Next);
+        assert_eq!((channel.arrives(1, true), channel.through()), (Arrival::Useless, 1));
+    }
+
+    proptest! {
+        /// Whatever a line does to them, all frames arrive once and in order, if it lets something through now and then.
+        #[test]
+        fn frames_come_in_order_and_once(fates in prop::collection::vec((0..4_u8, any::<bool>()), 1..300)) {
+            let (mut here, mut there) = (Channel::new(Moment(0)), Channel::<u64>::new(Moment(0)));
+            let (mut given, mut taken, mut now) = (0_u64, Vec::new(), 0);
+            let mut on_its_way: Vec<(u64, u64)> = Vec::new();
+            for (fate, is_heard) in fates {
+                now += 60_000_000;
+                if here.has_room() {
+                    given += 1;
+                    here.push(given);
+                }
+                let sent = here.poll(Moment(now));
+                match fate {
+                    // Lost, late, doubled, or as it should be.
+                    0 => {}
+                    1 => on_its_way.extend(sent.map(|frame| (frame.0, frame.1))),
+                    2 => on_its_way.extend(sent.into_iter().flat_map(|frame| [frame, frame])),
+                    _ => {
+                        on_its_way.extend(sent);
+                        for (number, frame) in on_its_way.drain(..).rev() {
+                            if there.arrives(number, true) == Arrival::Next {
+                                taken.push(frame);
+                            }
+                        }
+                    }
+                }
+                if is_heard {
+                    here.heard(Moment(now), there.through());
+                }
+            }
+            for _ in 0..4 * given {
+                now += 60_000_000;
+                while let Some((number, frame)) = here.poll(Moment(now)) {
+                    if there.arrives(number, true) == Arrival::Next {
+                        taken.push(frame);
+                    }
+                }
+                here.heard(Moment(now), there.through());
+            }
+            prop_assert_eq!(taken, (1..=given).collect::<Vec<_>>());
+            prop_assert!(here.is_heard());
+        }
+    }
+}

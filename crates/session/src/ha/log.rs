@@ -42,3 +42,22 @@ impl ChangeLog {
         self.changes.range(from..).take(most).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_older_than_there_is_room_for_is_forgotten() {
+        let mut log = ChangeLog::new();
+        assert!(log.reaches(0) && !log.reaches(1));
+        let ended = |sequence| Change::Ended { sequence };
+        let count = limits::PEER_LOG as u64 + 2;
+        (1..=count).for_each(|sequence| log.push(ended(sequence)));
+        assert_eq!(log.last(), count);
+        assert!(!log.reaches(1) && log.reaches(2) && log.reaches(count) && !log.reaches(count + 1));
+        assert_eq!(log.behind(2, 2), [ended(3), ended(4)]);
+        assert_eq!(log.behind(count - 1, 9), [ended(count)]);
+        assert_eq!(log.behind(count, 9), []);
+    }
+}

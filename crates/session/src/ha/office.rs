@@ -109,8 +109,9 @@ impl Office {
     pub(super) fn is_successor_of_itself(&self, term: Term) -> bool {
         match (self.election, self.last) {
             (Election::Elected { .. }, Some(last)) => last.0 + 1 == term.0,
-            (Election::Fixed(_) | Election::External, Some(last)) => last == self.known,
-            (_, None) => false,
+            // The other one never is.
+            (Election::Fixed(_), _) => true,
+            (Election::Elected { .. }, None) | (Election::External, _) => false,
         }
     }
 
@@ -220,5 +221,103 @@ impl Office {
             Role::Standby => (may_ask && !self.stays_out).then_some(self.next_ask.max(self.not_before)),
         };
         [end, ask].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(1);
+    const ELECTED: Election = Election::Elected { ttl: TTL };
+
+    const fn millis(millis: u64) -> Moment {
+        Moment(millis * 1_000_000)
+    }
+
+    /// One that could ask from the first moment on, and is the holder of term 1 since it asked at 2 s.
+    fn holder() -> Office {
+        let mut office = Office::new(millis(0), ELECTED, Side::A, None);
+        assert_eq!(office.ask(millis(2000)), Some(StoreRequest::Claim { at_least: Term(1), ttl: TTL }));
+        assert_eq!(office.answered(&StoreAnswer::Held { term: Term(1), ttl: TTL }), Verdict::Won(Term(1)));
+        office.take(Term(1));
+        office
+    }
+
+    #[test]
+    fn a_lease_counts_from_when_it_was_asked_for_and_is_over_before_it_is_in_the_store() {
+        let office = holder();
+        assert_eq!(office.until(), millis(2000).saturating_add(shortened(TTL)));
+        assert!(office.until() < millis(3000));
+        assert_eq!(office.poll_timeout(), Some(millis(2200)), "as a claim is followed by the next question");
+    }
+
+    #[test]
+    fn a_process_keeps_what_one_before_it_may_have_promised() {
+        let mut office = Office::new(millis(0), ELECTED, Side::A, Some(Term(4)));
+        assert_eq!(office.ask(millis(999)), None);
+        assert_eq!(office.ask(millis(1032)), Some(StoreRequest::Claim { at_least: Term(5), ttl: TTL }));
+        assert_eq!(office.ask(millis(9000)), None, "one question at a time");
+        assert!(!office.promise(millis(1033)), "the answer may make it active");
+    }
+
+    #[test]
+    fn a_promise_keeps_one_out_and_the_other_one_in() {
+        let mut standby = Office::new(millis(0), ELECTED, Side::B, None);
+        assert!(standby.promise(millis(5000)));
+        assert_eq!(standby.ask(millis(6030)), None);
+        assert!(matches!(standby.ask(millis(6032)), Some(StoreRequest::Claim { .. })));
+        let mut active = holder();
+        active.promised(millis(5000));
+        assert_eq!(active.until(), millis(6000));
+        active.promised(millis(4000));
+        assert_eq!(active.until(), millis(6000), "an older one takes nothing back");
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_gives_no_more_than_was_asked_for() {
+        let mut office = Office::new(millis(0), ELECTED, Side::A, None);
+        office.ask(millis(2000));
+        // It comes at 4 s: the caller sees that it is over.
+        assert_eq!(office.answered(&StoreAnswer::Held { term: Term(1), ttl: TTL }), Verdict::Won(Term(1)));
+        assert!(office.until() < millis(3000));
+        assert_eq!(office.answered(&StoreAnswer::Resigned), Verdict::Nothing, "nobody has asked");
+    }
+
+    #[test]
+    fn another_holder_is_learned_of() {
+        let mut office = holder();
+        assert_eq!(office.ask(millis(2300)), Some(StoreRequest::Renew { term: Term(1) }));
+        let taken = |term| StoreAnswer::Taken { term: Term(term), holder: String::new() };
+        assert_eq!(office.answered(&taken(2)), Verdict::Lost);
+        assert_eq!(office.known(), Term(2));
+        office.leave(millis(2300));
+        assert_eq!(office.ask(millis(2900)), None, "the other one goes first");
+        assert_eq!(office.ask(millis(3300)), Some(StoreRequest::Claim { at_least: Term(3), ttl: TTL }));
+        assert_eq!(office.answered(&taken(2)), Verdict::Nothing);
+        assert_eq!(office.poll_timeout(), Some(millis(3500)));
+    }
+
+    #[test]
+    fn each_side_has_terms_of_its_own() {
+        let mut office = Office::new(millis(0), Election::External, Side::A, Some(Term(4)));
+        assert_eq!(office.own_term(), Term(6));
+        office.learn(Term(7));
+        office.learn(Term(5));
+        assert_eq!(office.own_term(), Term(8));
+        let office = Office::new(millis(0), Election::External, Side::B, Some(Term(4)));
+        assert_eq!(office.own_term(), Term(5));
+        assert_eq!(office.poll_timeout(), None);
+    }
+
+    #[test]
+    fn only_who_was_active_right_before_knows_what_there_is() {
+        let after =
+            |election, last, term| Office::new(millis(0), election, Side::A, last).is_successor_of_itself(Term(term));
+        assert!(after(ELECTED, Some(Term(4)), 5));
+        assert!(!after(ELECTED, Some(Term(4)), 6), "somebody was in between");
+        assert!(!after(ELECTED, None, 1));
+        assert!(!after(Election::External, Some(Term(4)), 6), "nobody knows");
+        assert!(after(Election::Fixed(Role::Active), None, 2), "the other one never is");
     }
 }
