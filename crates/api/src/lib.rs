@@ -10,6 +10,7 @@ pub mod limits;
 pub mod link;
 pub mod metadata;
 pub mod operator;
+pub mod peer_message;
 pub mod profile;
 pub mod report;
 pub mod response;
