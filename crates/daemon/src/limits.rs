@@ -170,8 +170,34 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What has come for a device of a pair and is taken in one turn of the session table.
 pub const PEER_ARRIVALS: usize = 256;
+/// How long a call that has a device hand over waits until it has: a little longer than a device tries.
+pub const SWITCHOVER: Duration = opof_session::limits::SWITCH_PATIENCE.saturating_add(Duration::from_secs(1));
 /// Messages from and to a peer that wait.
 pub const PEER_MESSAGES: usize = 64;
+/// Envelopes that wait for a connection to the peer to take them.
+pub const PEER_ENVELOPES: usize = 4;
+/// Bytes of an envelope: a frame of changes that are as long as they can be.
+pub const PEER_ENVELOPE_BYTES: usize = 1 << 20;
+/// Bytes that a peer may send ahead of what was read.
+pub const PEER_BYTES_AHEAD: u32 = 4 << 20;
+/// Streams that a peer may have open: the one that it talks in, and the one before that is ending.
+pub const PEER_STREAMS: u32 = 4;
+/// How long a device that ends and has handed over stays, so that the peer hears of it.
+pub const PEER_FAREWELL: Duration = Duration::from_millis(100);
+/// How long it may take to connect to a peer.
+pub const PEER_CONNECT: Duration = Duration::from_millis(500);
+/// The pause before that is tried again.
+pub const PEER_REDIAL: Duration = Duration::from_millis(200);
+/// A connection to a peer that does not answer a ping of this interval within as long is closed.
+pub const PEER_PING: Duration = Duration::from_secs(1);
+/// Bytes of a device's name.
+pub const NODE_BYTES: usize = 64;
+/// Bytes of the name of a host (RFC 1035, 2.3.4: 255 on the wire, where a length is in front and a zero behind).
+pub const HOST_BYTES: usize = 253;
+/// How long a standby that hears nothing goes on forwarding, where nothing else is set, in seconds.
+pub const HOLD_SECONDS: u32 = 3;
+/// The longest such time that can be set.
+pub const HOLD_SECONDS_MAX: u32 = 60;
 
 // The store that elects the active node of a pair.
 
@@ -180,7 +206,9 @@ pub const ELECTION_DEADLINE: Duration = Duration::from_millis(500);
 /// Members of it that can be named.
 pub const ELECTION_MEMBERS: usize = 5;
 /// The shortest lease that is asked for, in seconds: it knows no parts of one.
-pub const LEASE_SECONDS_MIN: u64 = 1;
+pub const LEASE_SECONDS_MIN: u32 = 1;
+/// The longest that can be set: a standby goes on for two of them.
+pub const LEASE_SECONDS_MAX: u32 = HOLD_SECONDS_MAX / 2;
 /// How often a claim is tried in one request, when another node has written between reading and writing. There are two nodes, and each
 /// such write is a claim that came through.
 pub const ELECTION_CLAIMS: usize = 3;
@@ -193,8 +221,12 @@ pub const ELECTION_ANSWER_BYTES: usize = 16 << 10;
 /// What is told of a member that did not answer as it should, in characters.
 pub const ELECTION_REASON_CHARS: usize = 160;
 
-const _: () =
-    assert!(ELECTION_DEADLINE.as_secs() < LEASE_SECONDS_MIN, "who is asked on time is answered within its lease");
+const _: () = assert!(
+    ELECTION_DEADLINE.as_secs() < LEASE_SECONDS_MIN as u64,
+    "who is asked on time is answered within its lease"
+);
+const _: () = assert!(HOLD_SECONDS >= 2 * LEASE_SECONDS_MIN && LEASE_SECONDS_MAX >= LEASE_SECONDS_MIN);
+const _: () = assert!(NODE_BYTES + HOST_BYTES + ":65535".len() + 32 <= HOLDER_BYTES, "and what JSON puts around them");
 const _: () = assert!(ELECTION_CLAIMS >= 1 && ELECTION_MEMBERS >= 1);
 const _: () = assert!(INTAKE >= 2 * ADD_BATCH, "one stream fills a batch while another is under way");
 const _: () = assert!(LOOK_AT_TABLE.as_millis() < WATCHDOG_LOOK.as_millis(), "a table without work is alive");

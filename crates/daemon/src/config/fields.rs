@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 
 use super::source::{Entry, Mistake, Place, Section, Value};
 
@@ -122,6 +123,24 @@ impl<'a> Fields<'a> {
         self.take(key, "a table", |value| match value {
             Value::Table(table) => Some(table),
             _ => None,
+        })
+    }
+
+    /// A table that must be there.
+    pub(super) fn required_table(&mut self, key: &str, why: &str) -> Option<&'a Section> {
+        if !self.has(key) {
+            self.wrong(key, format_args!("{key} is missing: {why}"));
+        }
+        self.table(key)
+    }
+
+    /// The path of a PEM file that must be named. In a file it is relative to the file's folder, so that a daemon started elsewhere
+    /// finds it.
+    pub(super) fn required_pem(&mut self, key: &str) -> Option<PathBuf> {
+        let path = self.required_text(key, "which PEM file has it?")?;
+        Some(match self.place(key) {
+            Place::Line(file, _) => file.parent().unwrap_or(Path::new("")).join(path),
+            Place::Flag(_) | Place::BuiltIn => PathBuf::from(path),
         })
     }
 

@@ -142,6 +142,10 @@ pub struct SettingFlags {
     /// Longer timeouts are clamped to this one
     #[arg(long, value_name = "SECONDS", global = true)]
     pub max_timeout: Option<String>,
+    /// How this device and another one are a pair; repeatable, each key wins over that of the file. Keys as in the file:
+    /// node=a,hold=5,peer.node=b,tls.cert=a.crt
+    #[arg(long, value_name = "KEY=VALUE,...", global = true)]
+    pub ha: Vec<String>,
     /// Open connections of one listener, at most
     #[arg(long, value_name = "N", global = true)]
     pub max_connections: Option<String>,
@@ -175,7 +179,8 @@ pub struct SettingFlags {
 }
 
 impl SettingFlags {
-    /// Lays the flags over what a file says: a scalar replaces its key, a list replaces the whole list.
+    /// Lays the flags over what a file says: a scalar replaces its key, a list replaces the whole list, and what `--ha` says replaces
+    /// the same keys of its section.
     pub fn overlay(&self, document: &mut Document, mistakes: &mut Vec<Mistake>) {
         for (flag, section, key, value) in [
             ("--data-plane", "data_plane", "kind", &self.data_plane),
@@ -214,12 +219,20 @@ impl SettingFlags {
                 document.section(section, place.clone()).set(key, place, Value::Bare(value.clone()));
             }
         }
-        for (name, values) in [("listener", &self.listener), ("client", &self.client), ("lif", &self.lif)] {
+        for (name, values) in
+            [("listener", &self.listener), ("client", &self.client), ("lif", &self.lif), ("ha", &self.ha)]
+        {
             let shape = SHAPES.iter().find(|shape| shape.name == name).expect("all of them are in the table of shapes");
-            if !values.is_empty() {
-                let sections =
-                    values.iter().map(|text| parse_pairs(shape, &format!("--{name} {text}"), text, mistakes)).collect();
-                document.sections.insert(name.to_owned(), sections);
+            if values.is_empty() {
+                continue;
+            }
+            let sections = values.iter().map(|text| parse_pairs(shape, &format!("--{name} {text}"), text, mistakes));
+            if shape.list {
+                document.sections.insert(name.to_owned(), sections.collect());
+            } else {
+                for section in sections {
+                    document.section(name, section.place.clone()).overlay(section);
+                }
             }
         }
     }

@@ -22,9 +22,9 @@ use std::path::{Path, PathBuf};
 
 pub use self::flags::SettingFlags;
 pub use self::model::{
-    Address, AtStop, BondMode, ClientLimits, ClosedLogConfig, Config, DataPlaneConfig, FirewallConfig, KnownClient,
-    LifConfig, Listener, LogConfig, LogFormat, PIN_DIR, Security, SessionsConfig, TlsVersion, TunnelConfig,
-    UplinkConfig, XdpMode,
+    Address, AtStop, BondMode, ClientLimits, ClosedLogConfig, Config, DataPlaneConfig, FirewallConfig, HaConfig,
+    HaElection, HaPeer, HaTls, KnownClient, LifConfig, Listener, LogConfig, LogFormat, PIN_DIR, Security,
+    SessionsConfig, TlsVersion, TunnelConfig, UplinkConfig, XdpMode,
 };
 use self::source::{Document, Mistake, Place};
 use crate::limits;
@@ -111,8 +111,9 @@ impl Config {
         };
         let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.address.to_string()).collect();
         let lifs: Vec<_> = self.lifs.iter().map(|lif| lif.id.to_string()).collect();
+        let pair = self.ha.as_ref().map_or_else(String::new, |ha| format!(", {}", ha.summary()));
         format!(
-            "data plane {kind}, lif {}, listening on {}, {} sessions at most",
+            "data plane {kind}, lif {}, listening on {}, {} sessions at most{pair}",
             lifs.join(" "),
             listeners.join(" "),
             self.sessions.max

@@ -1,5 +1,7 @@
 //! The configuration as the rest of the daemon sees it: checked, complete, without places.
 
+mod ha;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -11,6 +13,7 @@ use opof_session::request::SameTuple;
 use opof_session::types::Lif;
 use opof_wire::geneve::OptionId;
 
+pub use self::ha::{HaConfig, HaElection, HaPeer, HaTls};
 use crate::access::Role;
 use crate::limits;
 
@@ -29,6 +32,8 @@ pub struct Config {
     pub uplink: Option<UplinkConfig>,
     /// Bounds of the session table.
     pub sessions: SessionsConfig,
+    /// How this device and another one are a pair; `None`: it is alone.
+    pub ha: Option<HaConfig>,
     /// Clients that are known by their certificate.
     pub clients: Vec<KnownClient>,
     /// What one client may take of the daemon.

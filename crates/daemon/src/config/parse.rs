@@ -9,7 +9,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::source::{Document, Entry, LISTS, Mistake, Place, SHAPES, Section, Shape, TLS_KEYS, Value};
+use super::source::{Document, Entry, LISTS, Mistake, Place, SHAPES, Section, Shape, Value};
 
 /// Reads the text of a configuration file. The document has everything that could be read.
 pub(super) fn parse_file(path: &Path, text: &str, mistakes: &mut Vec<Mistake>) -> Document {
@@ -39,34 +39,37 @@ pub(super) fn parse_pairs(shape: &Shape, flag: &str, text: &str, mistakes: &mut 
             mistakes.push(Mistake { place: place.clone(), message: format!("\"{pair}\" is not key=value") });
             continue;
         };
-        let value = Value::Bare(value.to_owned());
-        let (key, inner) = key.split_once('.').map_or((key, None), |(key, inner)| (key, Some(inner)));
-        if !known(shape.keys, key, shape.name, &place, mistakes) {
-            continue;
-        }
-        match inner {
-            None if LISTS.contains(&key) => section.append(key, place.clone(), value),
-            None => section.set(key, place.clone(), value),
-            Some(inner) => {
-                if known(TLS_KEYS, inner, key, &place, mistakes) {
-                    let entry = section.entries.entry(key.to_owned()).or_insert_with(|| Entry {
-                        place: place.clone(),
-                        value: Value::Table(Section::new(place.clone())),
-                    });
-                    if let Value::Table(table) = &mut entry.value {
-                        table.set(inner, place.clone(), value);
-                    }
-                }
-            }
-        }
+        write(shape, &mut section, &place, key, Value::Bare(value.to_owned()), mistakes);
     }
     section
 }
 
-fn known(keys: &[&str], key: &str, within: &str, place: &Place, mistakes: &mut Vec<Mistake>) -> bool {
-    let found = keys.contains(&key);
+/// Writes `value` where `key` leads, within `section`.
+fn write(shape: &Shape, section: &mut Section, place: &Place, key: &str, value: Value, mistakes: &mut Vec<Mistake>) {
+    let (key, inner) = key.split_once('.').map_or((key, None), |(key, inner)| (key, Some(inner)));
+    if !known(shape, key, place, mistakes) {
+        return;
+    }
+    match inner {
+        None if LISTS.contains(&key) => section.append(key, place.clone(), value),
+        None => section.set(key, place.clone(), value),
+        Some(inner) => {
+            let entry = section
+                .entries
+                .entry(key.to_owned())
+                .or_insert_with(|| Entry { place: place.clone(), value: Value::Table(Section::new(place.clone())) });
+            // What is no table is named as such when it is judged.
+            if let (Value::Table(table), Some(shape)) = (&mut entry.value, shape.table(key)) {
+                write(shape, table, place, inner, value, mistakes);
+            }
+        }
+    }
+}
+
+fn known(shape: &Shape, key: &str, place: &Place, mistakes: &mut Vec<Mistake>) -> bool {
+    let found = shape.keys.contains(&key);
     if !found {
-        let message = format!("unknown key \"{key}\" in {within}; it has: {}", keys.join(", "));
+        let message = format!("unknown key \"{key}\" in {}; it has: {}", shape.name, shape.keys.join(", "));
         mistakes.push(Mistake { place: place.clone(), message });
     }
     found
@@ -101,11 +104,11 @@ impl Reader<'_> {
             return mistakes.push(Mistake { place, message });
         };
         let sections = match (value.get_ref(), shape.list) {
-            (DeValue::Table(table), false) => vec![self.table(shape.keys, shape.name, &place, table, mistakes)],
+            (DeValue::Table(table), false) => vec![self.table(shape, &place, table, mistakes)],
             (DeValue::Array(items), true) if items.iter().all(|item| item.get_ref().is_table()) => items
                 .iter()
                 .filter_map(|item| Some((self.place(item.span().start), item.get_ref().as_table()?)))
-                .map(|(place, table)| self.table(shape.keys, shape.name, &place, table, mistakes))
+                .map(|(place, table)| self.table(shape, &place, table, mistakes))
                 .collect(),
             (_, list) => {
                 let header = if list { format!("[[{}]]", shape.name) } else { format!("[{}]", shape.name) };
@@ -115,39 +118,42 @@ impl Reader<'_> {
         document.sections.insert(shape.name.to_owned(), sections);
     }
 
-    fn table(
-        &self,
-        keys: &[&str],
-        name: &str,
-        place: &Place,
-        table: &DeTable<'_>,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Section {
+    fn table(&self, shape: &Shape, place: &Place, table: &DeTable<'_>, mistakes: &mut Vec<Mistake>) -> Section {
         let mut section = Section::new(place.clone());
         for (key, value) in table {
             let place = self.place(key.span().start);
-            if known(keys, key.get_ref(), name, &place, mistakes) {
-                let value = self.value(key.get_ref(), value, &place, mistakes);
+            if known(shape, key.get_ref(), &place, mistakes) {
+                let value = self.value(shape.table(key.get_ref()), value, &place, mistakes);
                 section.set(key.get_ref(), place, value);
             }
         }
         section
     }
 
-    fn value(&self, key: &str, value: &Spanned<DeValue<'_>>, place: &Place, mistakes: &mut Vec<Mistake>) -> Value {
+    /// With the shape of the table that is meant to be there. A table where none is meant stays empty.
+    fn value(
+        &self,
+        shape: Option<&Shape>,
+        value: &Spanned<DeValue<'_>>,
+        place: &Place,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Value {
         match value.get_ref() {
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Integer(number) => {
                 Value::Whole(i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok())
             }
             DeValue::Boolean(truth) => Value::Truth(*truth),
-            DeValue::Table(table) => Value::Table(self.table(TLS_KEYS, key, place, table, mistakes)),
+            DeValue::Table(table) => Value::Table(match shape {
+                Some(shape) => self.table(shape, place, table, mistakes),
+                None => Section::new(place.clone()),
+            }),
             DeValue::Float(_) => Value::Other("a fraction"),
             DeValue::Datetime(_) => Value::Other("a date"),
             DeValue::Array(items) => {
                 let item = |item: &Spanned<DeValue<'_>>| {
                     let place = self.place(item.span().start);
-                    Entry { value: self.value(key, item, &place, mistakes), place }
+                    Entry { value: self.value(None, item, &place, mistakes), place }
                 };
                 Value::List(items.iter().map(item).collect())
             }

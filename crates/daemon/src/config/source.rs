@@ -114,6 +114,20 @@ impl Section {
     pub fn set(&mut self, key: &str, place: Place, value: Value) {
         self.entries.insert(key.to_owned(), Entry { place, value });
     }
+
+    /// Lays `other` over this one: its values are in place of those that were there, its tables over those.
+    pub fn overlay(&mut self, other: Self) {
+        for (key, entry) in other.entries {
+            match (self.entries.get_mut(&key), entry) {
+                (Some(Entry { value: Value::Table(below), .. }), Entry { value: Value::Table(table), .. }) => {
+                    below.overlay(table);
+                }
+                (_, entry) => {
+                    self.entries.insert(key, entry);
+                }
+            }
+        }
+    }
 }
 
 /// Everything that was written, before anybody has judged it.
@@ -141,7 +155,7 @@ impl Document {
     }
 }
 
-/// A section of the model and its keys.
+/// A section of the model, or a table within one, and its keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
     /// Its name.
@@ -150,6 +164,19 @@ pub struct Shape {
     pub list: bool,
     /// Every key it may have.
     pub keys: &'static [&'static str],
+    /// Those of them that have a table.
+    pub tables: &'static [Self],
+}
+
+impl Shape {
+    /// Of the table that `key` has.
+    pub fn table(&self, key: &str) -> Option<&'static Self> {
+        self.tables.iter().find(|table| table.name == key)
+    }
+}
+
+const fn section(name: &'static str, keys: &'static [&'static str]) -> Shape {
+    Shape { name, list: false, keys, tables: &[] }
 }
 
 /// Every section with every key that there is. The reference in docs/configuration.md has them all; a test compares.
@@ -177,28 +204,39 @@ pub const SHAPES: &[Shape] = &[
             "list_cursor",
             "report_deleted",
         ],
+        tables: &[section("tls", &["cert", "key", "client_ca", "min_version"])],
     },
-    Shape { name: "client", list: true, keys: &["name", "role"] },
-    Shape { name: "data_plane", list: false, keys: &["kind", "mode", "pin_dir", "at_stop"] },
-    Shape { name: "lif", list: true, keys: &["id", "wire", "bond", "firewall"] },
-    Shape { name: "copies", list: false, keys: &["interface", "vni", "option_class", "option_type"] },
-    Shape { name: "tunnel", list: false, keys: &["interface", "vni", "option_class", "option_type", "answers"] },
+    Shape { name: "client", list: true, keys: &["name", "role"], tables: &[] },
+    section("data_plane", &["kind", "mode", "pin_dir", "at_stop"]),
+    Shape { name: "lif", list: true, keys: &["id", "wire", "bond", "firewall"], tables: &[] },
+    section("copies", &["interface", "vni", "option_class", "option_type"]),
+    section("tunnel", &["interface", "vni", "option_class", "option_type", "answers"]),
+    section(
+        "sessions",
+        &["max", "closed_max", "closed_log", "next_hops_max", "tcp_timeout", "udp_timeout", "max_timeout"],
+    ),
     Shape {
-        name: "sessions",
+        name: "ha",
         list: false,
-        keys: &["max", "closed_max", "closed_log", "next_hops_max", "tcp_timeout", "udp_timeout", "max_timeout"],
+        keys: &["node", "listen", "api", "peer", "tls", "mode", "hold", "election", "etcd", "term_file"],
+        tables: &[
+            section("peer", &["node", "address", "api"]),
+            section("tls", &["cert", "key", "ca"]),
+            Shape {
+                name: "etcd",
+                list: false,
+                keys: &["endpoints", "prefix", "ttl", "tls"],
+                tables: &[section("tls", &["ca", "cert", "key"])],
+            },
+        ],
     },
-    Shape {
-        name: "limits",
-        list: false,
-        keys: &["connections", "streams", "message_bytes", "stream_sessions", "rate", "header_timeout", "idle_timeout"],
-    },
-    Shape { name: "server", list: false, keys: &["threads"] },
-    Shape { name: "log", list: false, keys: &["level", "format"] },
+    section(
+        "limits",
+        &["connections", "streams", "message_bytes", "stream_sessions", "rate", "header_timeout", "idle_timeout"],
+    ),
+    section("server", &["threads"]),
+    section("log", &["level", "format"]),
 ];
 
 /// The keys that may have a list. A flag gives one by saying the key again.
-pub const LISTS: &[&str] = &["wire"];
-
-/// The keys of `tls = { .. }`.
-pub const TLS_KEYS: &[&str] = &["cert", "key", "client_ca", "min_version"];
+pub const LISTS: &[&str] = &["wire", "endpoints"];

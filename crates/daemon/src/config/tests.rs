@@ -8,10 +8,11 @@ use opof_api::Profile;
 use opof_wire::geneve::OptionId;
 
 use super::flags::Cli;
-use super::source::{SHAPES, TLS_KEYS};
+use super::source::{SHAPES, Shape};
 use super::*;
 use crate::access::Role;
 
+mod ha;
 mod tunnels;
 
 const FINE: &str = r#"
@@ -262,7 +263,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "[data_plane]",
         "[session]\nmax = 1\n[data_plane]",
         &[
-            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, tunnel, sessions, limits, server, log",
+            ":6: unknown section \"session\"; there are: listener, client, data_plane, lif, copies, tunnel, sessions, ha, limits, server, log",
         ],
     ),
     (
@@ -547,6 +548,13 @@ fn a_mistake_in_a_flag_is_named_by_the_flag() {
     }
 }
 
+/// A table and those within it, by the names that the reference has for them.
+fn named(within: &str, table: &'static Shape) -> Vec<(String, &'static Shape)> {
+    let name = format!("{within}{}", table.name);
+    let inner: Vec<_> = table.tables.iter().flat_map(|inner| named(&format!("{name}."), inner)).collect();
+    [(name, table)].into_iter().chain(inner).collect()
+}
+
 #[test]
 fn every_key_is_in_the_reference_and_its_example_is_right() {
     let reference = include_str!("../../../../docs/configuration.md");
@@ -557,8 +565,11 @@ fn every_key_is_in_the_reference_and_its_example_is_right() {
             assert!(reference.contains(&format!("| `{key}`")), "{key} of {header} is not in docs/configuration.md");
         }
     }
-    for key in TLS_KEYS {
-        assert!(reference.contains(&format!("| `tls.{key}`")), "tls.{key} is not in docs/configuration.md");
+    let tables = SHAPES.iter().flat_map(|shape| shape.tables);
+    for (name, shape) in tables.flat_map(|table| named("", table)) {
+        for key in shape.keys {
+            assert!(reference.contains(&format!("| `{name}.{key}`")), "{name}.{key} is not in docs/configuration.md");
+        }
     }
     let examples: Vec<_> = reference.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(examples.len() >= 2, "the smallest one and the whole one");

@@ -40,6 +40,18 @@ pub struct EtcdConfig {
     pub tls: Option<EtcdTls>,
 }
 
+impl EtcdConfig {
+    /// What is wrong with a member's URI, and what to do, as far as that is known without the files of `tls`.
+    pub(crate) fn check_endpoint(uri: &str, has_tls: bool) -> Result<(), String> {
+        member::endpoint(uri, has_tls).map(drop)
+    }
+
+    /// What is wrong with what keys are to begin with.
+    pub(crate) fn check_prefix(prefix: &str) -> Result<(), String> {
+        keys::check_prefix(prefix)
+    }
+}
+
 /// What makes this process the holder.
 #[derive(Clone, Copy, Debug)]
 struct Holding {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use opof_api::Profile;
 use opof_api::profile::{Absence, AddErrors, AddStatus, Ipv4Order, ListCursor};
@@ -12,7 +12,7 @@ use super::is_built_in;
 use crate::access::Role;
 use crate::config::fields::Fields;
 use crate::config::model::{Address, KnownClient, Listener, Security, TlsVersion};
-use crate::config::source::{Document, Mistake, Place};
+use crate::config::source::{Document, Mistake};
 use crate::limits;
 
 /// How a Unix socket begins in `address`.
@@ -180,20 +180,11 @@ fn security(fields: &mut Fields<'_>, address: Option<&Address>) -> Option<Securi
 fn tls(fields: &mut Fields<'_>) -> Option<Security> {
     let table = fields.table("tls")?;
     let mut fields = fields.within(table);
-    let (cert, key) = (path(&mut fields, "cert"), path(&mut fields, "key"));
-    let client_ca = if fields.has("client_ca") { path(&mut fields, "client_ca") } else { None };
+    let (cert, key) = (fields.required_pem("cert"), fields.required_pem("key"));
+    let client_ca = if fields.has("client_ca") { fields.required_pem("client_ca") } else { None };
     let versions = [("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
     let min_version = fields.choice("min_version", &versions).unwrap_or_default();
     Some(Security::Tls { cert: cert?, key: key?, client_ca, min_version })
-}
-
-/// A path in a file is relative to the file's folder, so that a daemon started elsewhere finds it.
-fn path(fields: &mut Fields<'_>, key: &str) -> Option<PathBuf> {
-    let path = fields.required_text(key, "which PEM file has it?")?;
-    Some(match fields.place(key) {
-        Place::Line(file, _) => file.parent().unwrap_or(Path::new("")).join(path),
-        Place::Flag(_) | Place::BuiltIn => PathBuf::from(path),
-    })
 }
 
 /// A named profile, and each switch that is set by itself over it.

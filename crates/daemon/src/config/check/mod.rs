@@ -1,5 +1,6 @@
 //! [`Document`] to [`Config`]: what each setting means, and every mistake in one go.
 
+mod ha;
 mod lif;
 mod listener;
 mod tunnels;
@@ -32,6 +33,7 @@ pub(super) fn check(document: &Document, mistakes: &mut Vec<Mistake>) -> Option<
         uplink: tunnels::uplink(document, is_xdp, &lifs, mistakes),
         lifs,
         sessions: sessions(document, mistakes),
+        ha: ha::ha(document, mistakes),
         limits: client_limits(document, mistakes),
         threads: threads(document, mistakes),
         log: log(document, mistakes),

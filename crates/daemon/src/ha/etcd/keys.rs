@@ -52,9 +52,11 @@ impl Found {
 impl Keys {
     pub(super) fn new(prefix: &str, node: &str, api: &str) -> Result<Self, EtcdError> {
         let value = json!({ "node": node, "api": api }).to_string().into_bytes();
-        check("prefix", prefix, prefix.len(), limits::ELECTION_PREFIX_BYTES)?;
-        check("node's name", node, node.len(), limits::HOLDER_BYTES)?;
-        check("node's API address", api, value.len(), limits::HOLDER_BYTES)?;
+        check_prefix(prefix).map_err(|reason| EtcdError::Text { what: "prefix", reason })?;
+        check(node, node.len(), limits::HOLDER_BYTES)
+            .map_err(|reason| EtcdError::Text { what: "node's name", reason })?;
+        check(api, value.len(), limits::HOLDER_BYTES)
+            .map_err(|reason| EtcdError::Text { what: "node's API address", reason })?;
         let key = |name: &str| format!("{}/{name}", prefix.trim_end_matches('/'));
         Ok(Self { active: key("active"), term: key("term"), node: node.to_owned(), value })
     }
@@ -106,8 +108,13 @@ impl Keys {
     }
 }
 
-fn check(what: &'static str, text: &str, bytes: usize, most: usize) -> Result<(), EtcdError> {
-    let reason = if text.is_empty() {
+/// Finds what keys begin with usable, or says why it is not.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
+    check(prefix, prefix.len(), limits::ELECTION_PREFIX_BYTES)
+}
+
+fn check(text: &str, bytes: usize, most: usize) -> Result<(), String> {
+    Err(if text.is_empty() {
         "is empty".to_owned()
     } else if text.chars().any(char::is_control) {
         "has a control character in it".to_owned()
@@ -115,8 +122,7 @@ fn check(what: &'static str, text: &str, bytes: usize, most: usize) -> Result<()
         format!("is too long by {} bytes", bytes - most)
     } else {
         return Ok(());
-    };
-    Err(EtcdError::Text { what, reason })
+    })
 }
 
 fn is(key: &str, wanted: TargetUnion) -> Compare {

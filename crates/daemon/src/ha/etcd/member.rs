@@ -101,22 +101,26 @@ impl Member {
 
     fn endpoint(&self) -> Result<Endpoint, EtcdError> {
         let invalid = |reason: String| EtcdError::Endpoint { uri: self.uri.clone(), reason };
-        let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(innermost(&error)))?;
+        let endpoint = endpoint(&self.uri, self.tls.is_some()).map_err(invalid)?;
         let endpoint = endpoint.connect_timeout(limits::ELECTION_DEADLINE).tcp_nodelay(true);
-        if endpoint.uri().authority().is_none() {
-            return Err(invalid("it names no host".to_owned()));
+        match &self.tls {
+            None => Ok(endpoint),
+            Some(files) => endpoint.tls_config(files.load()?).map_err(|error| invalid(innermost(&error))),
         }
-        match (endpoint.uri().scheme_str(), &self.tls) {
-            (Some("http"), None) => Ok(endpoint),
-            (Some("https"), Some(files)) => {
-                endpoint.tls_config(files.load()?).map_err(|error| invalid(innermost(&error)))
-            }
-            (Some("http"), Some(_)) => Err(invalid("with certificates it has to begin with https://".to_owned())),
-            (Some("https"), None) => {
-                Err(invalid("https:// needs a CA by which the member's certificate is judged".to_owned()))
-            }
-            _ => Err(invalid("it begins with neither https:// nor http://".to_owned())),
-        }
+    }
+}
+
+/// Finds a URI usable, or says why it is not, and what to do; the files are not looked at.
+pub(super) fn endpoint(uri: &str, has_tls: bool) -> Result<Endpoint, String> {
+    let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|error| innermost(&error))?;
+    if endpoint.uri().authority().is_none() {
+        return Err("it names no host".to_owned());
+    }
+    match (endpoint.uri().scheme_str(), has_tls) {
+        (Some("http"), false) | (Some("https"), true) => Ok(endpoint),
+        (Some("http"), true) => Err("with certificates it has to begin with https://".to_owned()),
+        (Some("https"), false) => Err("https:// needs a CA by which the member's certificate is judged".to_owned()),
+        _ => Err("it begins with neither https:// nor http://".to_owned()),
     }
 }
 
@@ -147,7 +151,7 @@ impl Connection {
 
     pub(super) async fn grant(&mut self, ttl: Duration) -> Result<Lease, CallError> {
         let whole = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-        let seconds = i64::try_from(whole.max(limits::LEASE_SECONDS_MIN)).unwrap_or(i64::MAX);
+        let seconds = i64::try_from(whole.max(limits::LEASE_SECONDS_MIN.into())).unwrap_or(i64::MAX);
         let granted = self.lease.lease_grant(led(LeaseGrantRequest { ttl: seconds })).await?.into_inner();
         match u64::try_from(granted.ttl) {
             _ if !granted.error.is_empty() => Err(CallError::NoLease(granted.error)),
