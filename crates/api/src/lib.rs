@@ -5,6 +5,7 @@
 
 pub mod add;
 pub mod dialect;
+pub mod ha;
 mod lif;
 pub mod limits;
 pub mod link;

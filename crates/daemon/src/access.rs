@@ -41,6 +41,8 @@ pub enum Access {
     Change,
     /// Looks at the device itself.
     Device,
+    /// Says what the device is in its pair.
+    Pair,
     /// Ends the daemon.
     Shutdown,
 }
@@ -66,6 +68,8 @@ impl Access {
                 | Method::ClearVlanFlows => Self::Change,
             },
             None if path.starts_with("/opof.device.v1.") => Self::Device,
+            None if path == "/opof.pair.v1.Pair/GetPair" => Self::Device,
+            None if path.starts_with("/opof.pair.v1.") => Self::Pair,
             None => Self::Ask,
         }
     }
@@ -76,6 +80,7 @@ impl Access {
             Self::Ask | Self::Read => true,
             Self::Change => matches!(role, Role::Firewall | Role::Operator),
             Self::Device => matches!(role, Role::Reader | Role::Operator),
+            Self::Pair => matches!(role, Role::Operator),
             Self::Shutdown => shutdown && matches!(role, Role::Firewall | Role::Operator),
         }
     }
@@ -103,6 +108,10 @@ removeVlanFlow Change firewall operator
 getVlanFlows Read reader firewall operator
 clearVlanFlows Change firewall operator
 /opof.device.v1.Device/GetDevice Device reader operator
+/opof.pair.v1.Pair/GetPair Device reader operator
+/opof.pair.v1.Pair/Switchover Pair operator
+/opof.pair.v1.Pair/Become Pair operator
+/opof.pair.v1.Pair/Resync Pair operator
 /grpc.health.v1.Health/Check Ask reader firewall operator
 /no.such.Service/call Ask reader firewall operator
 ";
@@ -125,7 +134,16 @@ clearVlanFlows Change firewall operator
             let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.has(method)).unwrap();
             row(&dialect.method(method), Access::of_path(&dialect.path(method)));
         }
-        for path in ["/opof.device.v1.Device/GetDevice", "/grpc.health.v1.Health/Check", "/no.such.Service/call"] {
+        let paths = [
+            "/opof.device.v1.Device/GetDevice",
+            "/opof.pair.v1.Pair/GetPair",
+            "/opof.pair.v1.Pair/Switchover",
+            "/opof.pair.v1.Pair/Become",
+            "/opof.pair.v1.Pair/Resync",
+            "/grpc.health.v1.Health/Check",
+            "/no.such.Service/call",
+        ];
+        for path in paths {
             row(path, Access::of_path(path));
         }
         assert_eq!(table, SNAPSHOT);

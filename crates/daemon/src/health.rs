@@ -12,6 +12,9 @@ use tonic_health::server::HealthReporter;
 
 use crate::clock::Clock;
 
+const DEVICE: &str = opof_api::device::device_server::SERVICE_NAME;
+const PAIR: &str = opof_api::pair::pair_server::SERVICE_NAME;
+
 /// What may have a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
@@ -59,6 +62,8 @@ pub struct Health {
 struct State {
     /// It is not on its way out.
     takes_calls: bool,
+    /// It is one of a pair, and firewalls are for the other one to answer.
+    is_standby: bool,
     /// At most one of each part.
     faults: Vec<Fault>,
 }
@@ -78,6 +83,13 @@ impl Health {
     pub async fn set_takes_calls(&self, takes_calls: bool) {
         let mut state = self.state.lock().await;
         state.takes_calls = takes_calls;
+        self.publish(&state).await;
+    }
+
+    /// Firewalls are for the other device of a pair to answer from now on, or no longer.
+    pub async fn set_standby(&self, is_standby: bool) {
+        let mut state = self.state.lock().await;
+        state.is_standby = is_standby;
         self.publish(&state).await;
     }
 
@@ -103,12 +115,17 @@ impl Health {
         self.state.lock().await.faults.clone()
     }
 
-    /// Every dialect, and the server as a whole (the empty name).
+    /// Every dialect, and the server as a whole (the empty name). A standby answers operators as any other device does, so their
+    /// services say whether it is fit to become active.
     async fn publish(&self, state: &State) {
         let status = |is_well| if is_well { Serving } else { NotServing };
-        let serves = state.takes_calls && !state.faults.iter().any(|fault| fault.part.is_vital());
-        for service in Dialect::ALL.map(Dialect::service).into_iter().chain(["opof.device.v1.Device", ""]) {
+        let is_fit = state.takes_calls && !state.faults.iter().any(|fault| fault.part.is_vital());
+        let serves = is_fit && !state.is_standby;
+        for service in Dialect::ALL.map(Dialect::service).into_iter().chain([""]) {
             self.reporter.set_service_status(service, status(serves)).await;
+        }
+        for service in [DEVICE, PAIR] {
+            self.reporter.set_service_status(service, status(is_fit)).await;
         }
         self.reporter.set_service_status(FAULTLESS, status(serves && state.faults.is_empty())).await;
     }
@@ -124,9 +141,13 @@ mod tests {
     use super::*;
 
     async fn says(health: &Health) -> [bool; 3] {
+        says_of(health, ["", "openoffload.v1.SessionTable", FAULTLESS]).await
+    }
+
+    async fn says_of<const N: usize>(health: &Health, names: [&str; N]) -> [bool; N] {
         let service = HealthService::from_health_reporter(health.reporter().clone());
-        let mut answers = [false; 3];
-        for (answer, name) in answers.iter_mut().zip(["", "openoffload.v1.SessionTable", FAULTLESS]) {
+        let mut answers = [false; N];
+        for (answer, name) in answers.iter_mut().zip(names) {
             let request = tonic::Request::new(HealthCheckRequest { service: name.to_owned() });
             *answer = service.check(request).await.unwrap().into_inner().status == 1;
         }
@@ -152,6 +173,14 @@ mod tests {
         health.report(Part::ClosedLog, None).await;
         assert_eq!(says(&health).await, [true, true, true]);
         assert_eq!(health.faults().await, []);
+        // A standby that is well does not serve firewalls, and may be asked by operators.
+        health.set_standby(true).await;
+        assert_eq!(says(&health).await, [false, false, false]);
+        assert_eq!(says_of(&health, [DEVICE, PAIR]).await, [true, true]);
+        health.report(Part::SessionTable, Some("slow".to_owned())).await;
+        assert_eq!(says_of(&health, [DEVICE, PAIR]).await, [false, false]);
+        health.set_standby(false).await;
+        assert_eq!(says(&health).await, [false, false, false]);
         // On its way out it does not serve, faults or none.
         health.set_takes_calls(false).await;
         health.report(Part::SessionTable, None).await;

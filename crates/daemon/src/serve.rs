@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use opof_api::device::device_server::DeviceServer;
+use opof_api::ha::PairFacts;
+use opof_api::pair::pair_server::PairServer;
 use opof_api::v1::session_table_server::SessionTableServer as V1;
 use opof_api::v1_1::session_table_server::SessionTableServer as V1_1;
 use opof_api::v1beta1::session_table_server::SessionTableServer as V1Beta1;
@@ -17,12 +19,12 @@ use tonic_health::server::HealthService;
 use crate::account::Accounts;
 use crate::clock::Clock;
 use crate::config::{ClientLimits, KnownClient, Listener};
-use crate::driver::DriverHandle;
+use crate::driver::{DriverHandle, PairHandle};
 use crate::health::Health;
 use crate::limits;
 use crate::listen::{self, Grants, Listening, Reception};
 use crate::log::RateLimit;
-use crate::service::{DeviceService, GuardLayer, SessionTableService, Table};
+use crate::service::{DeviceService, GuardLayer, PairService, SessionTableService, Table};
 use crate::shutdown::Lifecycle;
 use crate::tls::Tls;
 
@@ -30,6 +32,8 @@ use crate::tls::Tls;
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     driver: DriverHandle,
+    /// Of one of a pair.
+    pair: Option<(PairHandle, PairFacts)>,
     clock: Clock,
     started: Moment,
     lifecycle: Lifecycle,
@@ -43,14 +47,20 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         driver: DriverHandle,
+        pair: Option<(PairHandle, PairFacts)>,
         clock: Clock,
         started: Moment,
         lifecycle: Lifecycle,
         limits: ClientLimits,
         clients: &[KnownClient],
     ) -> Self {
+        let driver = match &pair {
+            Some((handle, facts)) => driver.in_pair(handle, &facts.peer_api),
+            None => driver,
+        };
         Self {
             driver,
+            pair,
             health: Health::new(clock.clone()),
             clock,
             started,
@@ -65,6 +75,11 @@ impl Shared {
     /// Its session table, without gRPC in between.
     pub(crate) const fn driver(&self) -> &DriverHandle {
         &self.driver
+    }
+
+    /// Its pair, if it is one of two.
+    pub(crate) fn pair(&self) -> Option<&PairHandle> {
+        self.pair.as_ref().map(|(handle, _)| handle)
     }
 
     /// Its clock.
@@ -115,6 +130,7 @@ impl Shared {
         let bytes = limits.message_bytes as usize;
         let dialect = |dialect| SessionTableService::new(Arc::clone(&table), dialect);
         let device = DeviceService::new(driver.clone(), clock.clone(), self.started, self.health.clone());
+        let pair = PairService::new(self.pair.clone(), clock.clone());
         let mut routes = Routes::builder();
         routes
             .add_service(V1::new(dialect(Dialect::V1)).max_decoding_message_size(bytes))
@@ -122,6 +138,7 @@ impl Shared {
             .add_service(V1Beta1::new(dialect(Dialect::V1Beta1)).max_decoding_message_size(bytes))
             .add_service(V2::new(dialect(Dialect::V2)).max_decoding_message_size(bytes))
             .add_service(DeviceServer::new(device).max_decoding_message_size(bytes))
+            .add_service(PairServer::new(pair).max_decoding_message_size(bytes))
             .add_service(
                 HealthServer::new(HealthService::from_health_reporter(self.health.reporter().clone()))
                     .max_decoding_message_size(bytes),

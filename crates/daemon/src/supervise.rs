@@ -4,7 +4,7 @@
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::driver::{DriverError, DriverHandle};
+use crate::driver::{DriverError, DriverHandle, PairHandle};
 use crate::health::{Health, Part};
 use crate::limits;
 use crate::store::{Gauge, Reading};
@@ -30,6 +30,18 @@ pub(crate) async fn closed_log(gauge: Gauge, health: Health) {
 
 const SLOW: &str = "the disk has not answered for some time";
 
+/// Reports whether a device of a pair answers firewalls.
+pub(crate) async fn pair(pair: PairHandle, health: Health) {
+    let mut standing = pair.standing();
+    loop {
+        let takes_calls = standing.borrow_and_update().takes_calls;
+        health.set_standby(!takes_calls).await;
+        if standing.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Asks the session table something now and then, as a client would; reports when there is no answer, well before clients get none.
 pub(crate) async fn session_table(driver: DriverHandle, health: Health) {
     loop {
@@ -40,8 +52,8 @@ pub(crate) async fn session_table(driver: DriverHandle, health: Health) {
                 }
                 sleep(limits::LOOK_AT_TABLE).await;
             }
-            // A standby says how it stands, too.
-            Ok(Err(DriverError::Stopped | DriverError::NotActive)) => return,
+            // A standby tells its figures, too.
+            Ok(Err(DriverError::Stopped | DriverError::NotActive { .. })) => return,
             Ok(Err(DriverError::Busy)) | Err(_) => {
                 let why = format!("no answer within {} s", limits::UNANSWERED.as_secs());
                 if health.report(Part::SessionTable, Some(why)).await {

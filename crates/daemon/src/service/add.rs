@@ -340,7 +340,7 @@ impl<'a> Intake<'a> {
                 tracing::warn!(sessions = numbered.len(), "sessions refused: the session table is busy");
                 Ok(())
             }
-            Err(error @ (DriverError::Stopped | DriverError::NotActive)) => Err(error.into()),
+            Err(error @ (DriverError::Stopped | DriverError::NotActive { .. })) => Err(error.into()),
         }
     }
 

@@ -10,9 +10,11 @@ mod dialects;
 mod guard;
 mod l3;
 mod list;
+mod pair;
 mod sessions;
 mod status;
 
 pub use self::device::DeviceService;
 pub(crate) use self::guard::GuardLayer;
+pub use self::pair::PairService;
 pub use self::sessions::{SessionTableService, Table};

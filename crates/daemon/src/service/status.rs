@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use opof_api::metadata;
 use opof_session::types::SessionId;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -56,6 +57,12 @@ pub(super) fn unavailable(text: String) -> Status {
 
 impl From<DriverError> for Status {
     fn from(error: DriverError) -> Self {
-        unavailable(error.to_string())
+        let mut status = unavailable(error.to_string());
+        if let DriverError::NotActive { active: Some(active) } = error
+            && let Ok(active) = active.parse()
+        {
+            status.metadata_mut().insert(metadata::ACTIVE, active);
+        }
+        status
     }
 }

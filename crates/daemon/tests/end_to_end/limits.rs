@@ -237,5 +237,7 @@ async fn reflection_knows_every_dialect() {
     for dialect in Dialect::ALL {
         assert!(names.contains(&dialect.service()), "{names:?}");
     }
-    assert!(names.contains(&"grpc.health.v1.Health") && names.contains(&"opof.device.v1.Device"), "{names:?}");
+    for name in ["grpc.health.v1.Health", "opof.device.v1.Device", "opof.pair.v1.Pair"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
 }
