@@ -348,6 +348,12 @@ impl Engine {
         self.follow.let_go.push_back(part);
     }
 
+    /// What was told of sessions that were let go may not have come: it is told again.
+    pub fn tell_let_go_again(&mut self) {
+        self.follow.let_go.clear();
+        (0..self.table.slots()).map(Slot).for_each(|slot| self.let_go(slot));
+    }
+
     /// The next session that this device's plane has let go, and what it has counted of it.
     pub fn poll_let_go(&mut self) -> Option<Part> {
         self.follow.let_go.pop_front()

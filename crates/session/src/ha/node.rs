@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::count::Count;
-use super::message::Message;
+use super::message::{Conversation, Message};
 use super::office::{Election, Office, Verdict, stretched};
 use super::sink::{Sink, Told};
 use super::source::{Source, Standing};
@@ -50,6 +50,8 @@ pub struct Node {
     /// That of a device that has handed over, until the other one knows.
     parting: Option<(Source, Moment)>,
     count: Count,
+    /// In which conversation: another one knows nothing of what was told in it.
+    counts_in: Option<Conversation>,
     peer: Option<Peer>,
     handover: Option<Handover>,
     /// Nobody waits for an answer of the engine.
@@ -75,6 +77,7 @@ impl Node {
             sink: Sink::new(now),
             parting: None,
             count: Count::new(now),
+            counts_in: None,
             peer: None,
             handover: None,
             is_quiet: true,
@@ -174,6 +177,10 @@ impl Node {
             self.requests.push_back(request);
         }
         self.note_changes(engine);
+        let conversation = self.source.as_ref().map_or(self.sink.conversation(), Source::conversation);
+        if conversation != self.counts_in {
+            (self.counts_in, self.count) = (conversation, Count::new(now));
+        }
         if let Some(source) = &mut self.source {
             source.work(now, engine);
             if source.wants_counters() {
@@ -449,6 +456,8 @@ impl Node {
             source.hear(now, message);
         }
         if message.role == Role::Active && message.term == self.office.known() {
+            // Whoever has been handed over to knows.
+            self.parting = None;
             self.sink.receive(now, engine, message);
             if message.grants
                 && let Some((run, sent)) = message.echo
@@ -481,9 +490,9 @@ impl Node {
             (Some(source), _) => source.segment(now, self.settings.hold),
             (None, Some((source, _))) => (source.segment(now, Duration::ZERO).0, false),
             (None, None) => {
-                let has_active =
-                    self.peer.is_some_and(|peer| peer.role == Role::Active && peer.term == self.office.known());
-                (self.sink.segment(now, engine), has_active && self.office.promise(now))
+                let active = self.peer.filter(|peer| peer.role == Role::Active && peer.term == self.office.known());
+                let promises = active.is_some_and(|active| self.office.promise(active.heard));
+                (self.sink.segment(now, engine), promises)
             }
         };
         Some(Message {

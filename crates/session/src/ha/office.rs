@@ -140,13 +140,13 @@ impl Office {
         (self.not_before, self.next_ask, self.stays_out) = (now, now, false);
     }
 
-    /// Whether a standby can promise not to become active by itself for a while, and that it does.
-    pub(super) fn promise(&mut self, now: Moment) -> bool {
+    /// Whether a standby can promise not to become active by itself for a while since it has heard of the active last, and that it does.
+    pub(super) fn promise(&mut self, heard: Moment) -> bool {
         let Election::Elected { ttl } = self.election else { return false };
         if self.asked.is_some() || self.role == Role::Active {
             return false;
         }
-        self.not_before = self.not_before.max(now.saturating_add(stretched(ttl)));
+        self.not_before = self.not_before.max(heard.saturating_add(stretched(ttl)));
         true
     }
 

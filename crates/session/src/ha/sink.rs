@@ -73,6 +73,11 @@ impl Sink {
         self.position != Position::default() && engine.statistics().unfollowed == self.unfollowed
     }
 
+    /// That with the active.
+    pub(super) const fn conversation(&self) -> Option<Conversation> {
+        self.conversation
+    }
+
     /// How far this device's clock was found to be ahead of the active's.
     pub(super) const fn ahead(&self) -> Option<i64> {
         self.ahead
@@ -133,6 +138,9 @@ impl Sink {
                 let change = if term == position.term { position.change } else { 0 };
                 self.position = Position { term, change };
                 self.under_way.iter_mut().for_each(|(number, _)| *number = 0);
+                // What was on its way in the conversation before this one is lost with it.
+                self.let_go.clear();
+                engine.tell_let_go_again();
             }
         }
         self.inbox.clear();

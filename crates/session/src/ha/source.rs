@@ -91,6 +91,11 @@ impl Source {
         self.standing
     }
 
+    /// That with the standby.
+    pub(super) fn conversation(&self) -> Option<Conversation> {
+        self.follower.as_ref().map(|follower| follower.conversation)
+    }
+
     /// What the standby has done.
     pub(super) fn done(&self) -> u64 {
         self.follower.as_ref().map_or(0, |follower| follower.done)
