@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::access::Role;
 use crate::clock::Clock;
 use crate::config::{Address, AtStop, ClosedLogConfig, Config, DataPlaneConfig, Listener, Security};
+use crate::driver::pair::PairHandle;
 use crate::driver::{DriverHandle, RunningDriver, Seat};
 use crate::error::StartError;
 use crate::listen::Listening;
@@ -24,7 +25,7 @@ use crate::shutdown::Lifecycle;
 use crate::store::ClosedStore;
 use crate::tls::{self, Files, SelfSigned, Tls, TlsError};
 use crate::watchdog::Pulse;
-use crate::{adopt, limits, plane, supervise};
+use crate::{adopt, ha, limits, plane, supervise};
 
 /// A daemon that runs within this process. It needs a tokio runtime with timers and I/O.
 #[derive(Debug)]
@@ -41,28 +42,43 @@ impl Daemon {
         for listener in &config.listeners {
             open.push(Open::new(listener, certificate.as_ref(), &clock).await?);
         }
-        let stored = closed_log(config, tls::state_folder(|name| std::env::var_os(name)))
-            .map(|path| ClosedStore::open(&path, &clock))
-            .transpose()?;
+        let state = tls::state_folder(|name| std::env::var_os(name));
+        let pair = match &config.ha {
+            Some(ha) => {
+                let folder = state.clone().unwrap_or_else(|| limits::STATE_FOLDER.into());
+                Some(ha::Prepared::new(ha, &clock, &folder).await?)
+            }
+            None => None,
+        };
+        let stored = closed_log(config, state).map(|path| ClosedStore::open(&path, &clock)).transpose()?;
         let (mut plane, ports) = plane::open(config)?;
         // Not before everything is open: a start that fails says so in one line and nothing else.
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "opofd starts: {}", config.summary());
         log_ports(plane.as_ref());
         let (store, restored) = stored.unzip();
-        let engine = adopt::engine(&engine_config(config), restored, plane.as_mut(), clock.now(), false);
+        let engine = adopt::engine(&engine_config(config), restored, plane.as_mut(), clock.now(), pair.is_some());
         if matches!(config.data_plane, DataPlaneConfig::Xdp { at_stop: AtStop::Keep, .. }) {
             plane.stay();
         }
-        // A device alone is nobody's standby, also one that was: what an earlier process was bound by is over.
-        plane.forward_until(Moment(u64::MAX));
+        if pair.is_none() {
+            // A device alone is nobody's standby, also one that was: what an earlier process was bound by is over.
+            plane.forward_until(Moment(u64::MAX));
+        }
         let gauge = store.as_ref().map(ClosedStore::gauge);
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
-        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store, None)
+        let mut background = JoinSet::new();
+        let handle = pair.as_ref().map(|pair| pair.handle.clone());
+        let pair = pair.map(|pair| pair.start(&mut background));
+        let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store, pair)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
         let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
         let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
         let lifecycle = Lifecycle::default();
-        let shared = Shared::new(driver, clock.clone(), started, lifecycle, config.limits, &config.clients);
+        let facts = config.ha.as_ref().map(ha::facts);
+        let of_pair = handle.clone().zip(facts);
+        let shared = Shared::new(driver, of_pair, clock.clone(), started, lifecycle, config.limits, &config.clients);
+        // One of a pair is standby until it is something else.
+        shared.health().set_standby(shared.pair().is_some()).await;
         shared.health().set_takes_calls(true).await;
         let mut servers = JoinSet::new();
         for (listener, Open { listening, tls }) in config.listeners.iter().zip(open) {
@@ -76,13 +92,25 @@ impl Daemon {
             servers.spawn(shared.clone().serve(listener.clone(), listening, tls));
         }
         let (reload, asked) = watch::channel(0);
-        let mut background = JoinSet::new();
         background.spawn(tls::watch(certificates, clock, asked));
         background.spawn(supervise::session_table(shared.driver().clone(), shared.health().clone()));
+        if let Some(pair) = shared.pair() {
+            background.spawn(supervise::pair(pair.clone(), shared.health().clone()));
+        }
         if let Some(gauge) = gauge {
             background.spawn(supervise::closed_log(gauge, shared.health().clone()));
         }
-        Ok(RunningDaemon { addresses, ports, certificate, shared, table, servers, reload, _background: background })
+        Ok(RunningDaemon {
+            addresses,
+            ports,
+            certificate,
+            shared,
+            table,
+            servers,
+            reload,
+            pair: handle,
+            _background: background,
+        })
     }
 }
 
@@ -178,6 +206,8 @@ pub struct RunningDaemon {
     table: RunningDriver,
     servers: JoinSet<Result<(), tonic::transport::Error>>,
     reload: watch::Sender<u64>,
+    /// When it is one of two.
+    pair: Option<PairHandle>,
     /// Ends with the daemon.
     _background: JoinSet<()>,
 }
@@ -261,6 +291,9 @@ impl RunningDaemon {
     /// when something had failed.
     pub async fn stop_within(mut self, grace: Duration) -> bool {
         let end = Instant::now() + grace;
+        if let Some(pair) = &self.pair {
+            ha::leave(pair, grace / 4).await;
+        }
         self.shared.health().set_takes_calls(false).await;
         self.shared.lifecycle().stop();
         let drained = async { while self.servers.join_next().await.is_some() {} };

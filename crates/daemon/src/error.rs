@@ -31,6 +31,12 @@ pub enum StartError {
     /// The data plane could not be opened.
     #[error("data plane: {0}")]
     Plane(#[from] OpenError),
+    /// The line to the other device of a pair can't be opened.
+    #[error(transparent)]
+    Line(#[from] crate::ha::LineError),
+    /// The etcd that elects can't be asked.
+    #[error("ha.etcd: {0}")]
+    Etcd(#[from] crate::ha::etcd::EtcdError),
     /// The operating system refused something that is not anybody's configuration.
     #[error("{what}: {source}")]
     System {
@@ -47,7 +53,7 @@ impl StartError {
         match self {
             Self::Config(_) => 1,
             Self::Listen { .. } => 3,
-            Self::Tls(_) => 4,
+            Self::Tls(_) | Self::Line(_) | Self::Etcd(_) => 4,
             Self::Plane(_) => 5,
             Self::Store(_) => 7,
             Self::System { .. } => EXIT_FAILED,

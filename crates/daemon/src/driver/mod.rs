@@ -17,6 +17,7 @@ use std::time::Duration;
 use opof_dataplane::{DataPlane, Description};
 use opof_session::engine::{Engine, Statistics};
 use opof_session::ha::Settings;
+use opof_session::ha::term::Role;
 use opof_session::l3::{L3Error, VlanFlow};
 use opof_session::request::{L3Request, Refused, ReplyBody, RequestBody, SameTuple, SessionView};
 use opof_session::types::{SessionId, SessionSpec};
@@ -24,6 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::loan::Lent;
+pub use self::pair::{PairHandle, Standing};
 pub(crate) use self::run::Driver;
 use crate::clock::Clock;
 use crate::limits;
@@ -31,7 +33,7 @@ use crate::store::ClosedStore;
 use crate::watchdog::Pulse;
 
 /// Why the driver did not answer.
-#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
 pub enum DriverError {
     /// It has had no room for another request for a while; later it may.
     #[error("the session table is busy")]
@@ -39,9 +41,19 @@ pub enum DriverError {
     /// The daemon is stopping.
     #[error("the session table has stopped")]
     Stopped,
-    /// The other device of the pair is active, or is about to be.
-    #[error("this device is not active")]
-    NotActive,
+    /// The other device of the pair is active, or is about to be; or this one is, and is not ready.
+    #[error("{}", not_active(.active.as_deref()))]
+    NotActive {
+        /// Where the other one's API is, of a device that is standby.
+        active: Option<Arc<str>>,
+    },
+}
+
+fn not_active(active: Option<&str>) -> String {
+    match active {
+        Some(active) => format!("this device is standby; the active one is {active}"),
+        None => "this device is about to become active, or not to be any more".to_owned(),
+    }
 }
 
 /// A driver that nobody runs yet, and what sees its engine behind each turn.
@@ -78,12 +90,6 @@ pub(crate) enum Answer {
     NotActive,
 }
 
-impl Answer {
-    fn of_active(self) -> Result<Self, DriverError> {
-        if let Self::NotActive = self { Err(DriverError::NotActive) } else { Ok(self) }
-    }
-}
-
 /// Sessions from some id on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listed {
@@ -102,9 +108,24 @@ pub struct DriverHandle {
     /// For sessions that were read and are not answered yet, of all streams together.
     room: Arc<Semaphore>,
     closings: watch::Receiver<u64>,
+    /// Of one of a pair: how it stands, and where the other one's API is.
+    other: Option<(watch::Receiver<Standing>, Arc<str>)>,
 }
 
 impl DriverHandle {
+    /// The same of one of a pair, which names the other one when it is standby.
+    #[must_use]
+    pub fn in_pair(self, pair: &PairHandle, peer_api: &str) -> Self {
+        Self { other: Some((pair.standing(), peer_api.into())), ..self }
+    }
+
+    /// What an active device answers.
+    fn of_active(&self, answer: Answer) -> Result<Answer, DriverError> {
+        let Answer::NotActive = answer else { return Ok(answer) };
+        let other = self.other.as_ref().filter(|(standing, _)| standing.borrow().role == Role::Standby);
+        Err(DriverError::NotActive { active: other.map(|(_, api)| Arc::clone(api)) })
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, DriverError> {
         Self::ask_in(&self.calls, question).await
     }
@@ -123,7 +144,8 @@ impl DriverHandle {
     }
 
     async fn session(&self, body: RequestBody) -> Result<Answer, DriverError> {
-        self.ask(|answer| Question::Session { body, answer }).await?.of_active()
+        let answer = self.ask(|answer| Question::Session { body, answer }).await?;
+        self.of_active(answer)
     }
 
     /// Room for sessions that wait to be offloaded, one permit each; whoever reads them from somewhere takes it first, and gives it back
@@ -135,7 +157,8 @@ impl DriverHandle {
     /// Offloads at most [`opof_session::limits::ADD_BATCH`] sessions; those that were refused, by position.
     pub async fn add(&self, sessions: Vec<SessionSpec>, same_tuple: SameTuple) -> Result<Vec<Refused>, DriverError> {
         let body = RequestBody::Add { sessions, same_tuple };
-        match Self::ask_in(&self.adds, |answer| Question::Session { body, answer }).await?.of_active()? {
+        let answer = Self::ask_in(&self.adds, |answer| Question::Session { body, answer }).await?;
+        match self.of_active(answer)? {
             Answer::Reply(ReplyBody::Added { refused }) => Ok(refused),
             other => unreachable!("the engine answers an add with its outcome, not {other:?}"),
         }
@@ -276,7 +299,7 @@ impl RunningDriver {
         };
         Ok((
             Self { pulse, stop, finished, worker },
-            DriverHandle { calls, adds, room: Arc::new(Semaphore::new(limits::INTAKE)), closings },
+            DriverHandle { calls, adds, room: Arc::new(Semaphore::new(limits::INTAKE)), closings, other: None },
         ))
     }
 

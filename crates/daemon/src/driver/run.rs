@@ -287,6 +287,8 @@ impl Driver {
                 // One who has gone away is no fault.
                 let _ = asker.send(Answer::NotActive);
             }
+            // Nor does whoever waits for records: he asks, and is told.
+            self.tell_closings(true);
         }
         self.hear_engine(now);
         while let Some(reply) = self.pair.as_mut().and_then(Pair::release) {

@@ -61,7 +61,7 @@ const SEATS: [Seat; 2] = [Seat::Thread, Seat::Task];
 
 fn start(plane: impl DataPlane + 'static, seat: Seat) -> (RunningDriver, DriverHandle) {
     let engine = Engine::new(&config(), plane.capabilities());
-    RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None).unwrap()
+    RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None, None).unwrap()
 }
 
 fn start_sim_in(seat: Seat) -> (RunningDriver, DriverHandle) {
@@ -281,7 +281,7 @@ async fn an_engine_that_begins_with_commands_gets_on() {
         let body = RequestBody::Add { sessions: vec![spec(1, 0)], same_tuple: SameTuple::Reject };
         engine.handle(Clock::new().now(), Input::Request(Request { ticket: Ticket(u64::MAX), body }));
         assert_eq!(engine.commands_len(), 1);
-        let (thread, driver) = RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None).unwrap();
+        let (thread, driver) = RunningDriver::start(engine, Box::new(plane), Clock::new(), seat, None, None).unwrap();
         // The first one may come before the plane has it.
         let answer = tokio::time::timeout(Duration::from_secs(10), driver.get(SessionId(1)));
         answer.await.expect("an answer").unwrap();

@@ -69,6 +69,12 @@ impl Identity {
         if names.is_empty() { Err(Unidentified::Nameless) } else { Ok(Self { names }) }
     }
 
+    /// Who has shown this chain, which TLS has found good. `None`: nobody who has a name.
+    pub(crate) fn shown(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let names = names(chain.first()?);
+        (!names.is_empty()).then_some(Self { names })
+    }
+
     /// Is this one of its names? DNS names go without case.
     pub fn has(&self, name: &str) -> bool {
         self.names.iter().any(|own| own == name || *own == name.to_ascii_lowercase())

@@ -1,0 +1,250 @@
+//! A pair, and those who ask it.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use opof_api::pair::pair_client::PairClient;
+use opof_api::pair::{BecomeRequest, GetPairRequest, GetPairResponse, Role, Standing};
+use opof_api::v1;
+use opof_api::v1::session_table_client::SessionTableClient;
+use opof_daemon::config::flags::Cli;
+use opof_daemon::config::{Config, from_text};
+use opof_daemon::{Daemon, RunningDaemon};
+use opof_dataplane::pipeline::{Outcome, Port};
+use opof_dataplane::{PortRole, SimPorts};
+use opof_session::types::Lif;
+use opof_testkit::packet::Packet;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tempfile::TempDir;
+use tonic::Status;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+/// How long anything may take on a busy machine.
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// One of the two.
+pub(crate) struct Device {
+    pub(crate) daemon: Option<RunningDaemon>,
+    pub(crate) ports: SimPorts,
+    config: Config,
+    ca: Vec<u8>,
+}
+
+/// Two devices.
+pub(crate) struct Pair {
+    pub(crate) devices: [Device; 2],
+    _folder: TempDir,
+}
+
+/// An address that no other process has.
+fn address() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, 64 | high, middle, low)
+}
+
+/// An authority and a certificate for each name, as PEM files.
+fn certificates(folder: &Path) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "authority of a pair");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
+    for name in ["a", "b", "stranger"] {
+        let key = KeyPair::generate().unwrap();
+        let names = vec![name.to_owned(), "localhost".to_owned()];
+        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+        fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
+        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// Of the device with this name; `ports`: its API and its end of the line, and those of the other one.
+fn config(folder: &Path, [name, other]: [&str; 2], ports: [[u16; 2]; 2], election: &str, more: &str) -> Config {
+    let (folder, address) = (folder.display(), address());
+    let [[api, line], [other_api, other_line]] = ports;
+    let text = format!(
+        r#"[[listener]]
+address = "{address}:{api}"
+tls = {{ cert = "{folder}/{name}.crt", key = "{folder}/{name}.key" }}
+role = "operator"
+[data_plane]
+kind = "sim"
+[[lif]]
+id = 1
+wire = "w1"
+firewall = "f1"
+[[lif]]
+id = 2
+wire = "w2"
+firewall = "f2"
+[server]
+threads = 2
+[ha]
+node = "{name}"
+listen = "{address}:{line}"
+api = "{address}:{api}"
+tls = {{ cert = "{folder}/{name}.crt", key = "{folder}/{name}.key", ca = "{folder}/ca.crt" }}
+election = "{election}"
+hold = 2
+term_file = "{folder}/{name}.term"
+{more}
+[ha.peer]
+node = "{other}"
+address = "{address}:{other_line}"
+api = "{address}:{other_api}"
+"#
+    );
+    let cli = Cli::parse_from(["opofd"]);
+    from_text(Some(Path::new("opofd.toml")), &text, &cli.settings).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+impl Pair {
+    /// Both, started; `more` is for the `[ha]` sections.
+    pub(crate) async fn start(election: &str, more: &str) -> Self {
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
+        let folder = tempfile::tempdir().unwrap();
+        certificates(folder.path());
+        let first = 31_000 + 4 * NEXT.fetch_add(1, Ordering::Relaxed);
+        let (a, b) = ([first, first + 1], [first + 2, first + 3]);
+        let configs = [
+            config(folder.path(), ["a", "b"], [a, b], election, more),
+            config(folder.path(), ["b", "a"], [b, a], election, more),
+        ];
+        let ca = fs::read(folder.path().join("ca.crt")).unwrap();
+        let [first, second] = configs;
+        let devices = [Device::start(first, &ca).await, Device::start(second, &ca).await];
+        Self { devices, _folder: folder }
+    }
+
+    /// With the first one active, and the second one as good.
+    pub(crate) async fn with_active(more: &str) -> Self {
+        let pair = Self::start("external", more).await;
+        pair.devices[0].become_(Role::Active).await.unwrap();
+        pair.until_in(0).await;
+        pair
+    }
+
+    /// Until the standby has what the active has.
+    pub(crate) async fn until_in(&self, active: usize) {
+        until("the standby to have everything", async || {
+            self.devices[active].status().await.standing == i32::from(Standing::In)
+        })
+        .await;
+    }
+}
+
+impl Device {
+    async fn start(config: Config, ca: &[u8]) -> Self {
+        let daemon = Daemon::start(&config).await.unwrap_or_else(|error| panic!("{error}"));
+        let ports = daemon.sim_ports().unwrap().clone();
+        Self { daemon: Some(daemon), ports, config, ca: ca.to_vec() }
+    }
+
+    /// Its process is no more.
+    pub(crate) fn kill(&mut self) {
+        self.daemon = None;
+    }
+
+    /// Another one begins, with a plane of its own.
+    pub(crate) async fn begin_anew(&mut self) {
+        let (config, ca) = (self.config.clone(), self.ca.clone());
+        *self = Self::start(config, &ca).await;
+    }
+
+    pub(crate) fn daemon(&self) -> &RunningDaemon {
+        self.daemon.as_ref().unwrap()
+    }
+
+    pub(crate) fn api(&self) -> String {
+        self.daemon().addresses()[0].to_string()
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca)).domain_name("localhost");
+        let endpoint = Endpoint::new(format!("https://{}", self.api())).unwrap().tls_config(tls).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> SessionTableClient<Channel> {
+        SessionTableClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn operator(&self) -> PairClient<Channel> {
+        PairClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn status(&self) -> GetPairResponse {
+        self.operator().await.get_pair(GetPairRequest {}).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn become_(&self, role: Role) -> Result<GetPairResponse, Status> {
+        Ok(self.operator().await.r#become(BecomeRequest { role: role.into() }).await?.into_inner())
+    }
+
+    /// Adds sessions with these numbers; true when all were accepted.
+    pub(crate) async fn add(&self, ids: std::ops::Range<u64>) -> Result<bool, Status> {
+        let sessions: Vec<_> = ids.map(session).collect();
+        let answer = self.client().await.add_session(tokio_stream::iter(sessions)).await?.into_inner();
+        Ok(answer.response_error.is_empty())
+    }
+
+    pub(crate) async fn get(&self, id: u64) -> Result<v1::SessionResponse, Status> {
+        Ok(self.client().await.get_session(v1::SessionId { session_id: id }).await?.into_inner())
+    }
+
+    pub(crate) async fn delete(&self, id: u64) -> Result<v1::SessionResponse, Status> {
+        Ok(self.client().await.delete_session(v1::SessionId { session_id: id }).await?.into_inner())
+    }
+
+    pub(crate) async fn closed(&self) -> Vec<v1::SessionResponse> {
+        let args = v1::SessionRequestArgs::default();
+        let mut stream = self.client().await.get_closed_sessions(args).await.unwrap().into_inner();
+        let mut records = Vec::new();
+        while let Some(record) = stream.message().await.unwrap() {
+            records.push(record);
+        }
+        records
+    }
+
+    /// True when a packet of the session with this number takes the fast path.
+    pub(crate) fn hits(&self, id: u64) -> bool {
+        let [.., b, c, d] = id.to_be_bytes();
+        let frame = Packet::new().ipv4([10, b, c, d], [192, 0, 2, 1]).udp(1000, 53).payload(b"question").build();
+        let now = opof_daemon::clock::Clock::new().now();
+        let outcome = self.ports.receive(now, Port::wire(Lif::new(1).unwrap()), &frame);
+        matches!(outcome, Outcome::Out { port, .. } if port.role == PortRole::Wire)
+    }
+}
+
+/// 10.x.y.z:1000 > 192.0.2.1:53, UDP, from LIF 1 to LIF 2; another address for each number.
+pub(crate) fn session(id: u64) -> v1::SessionRequest {
+    let [.., b, c, d] = id.to_be_bytes();
+    v1::SessionRequest {
+        session_id: id,
+        in_lif: 1,
+        out_lif: 2,
+        source_ip: u32::from_le_bytes([10, b, c, d]),
+        source_port: 1000,
+        destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
+        destination_port: 53,
+        protocol_id: v1::ProtocolId::Udp.into(),
+        action: Some(v1::ActionParameters { action_type: v1::ActionType::Forward.into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// Waits for `condition`.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(BOUND, met).await.unwrap_or_else(|_| panic!("{what}"));
+}

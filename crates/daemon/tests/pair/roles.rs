@@ -1,0 +1,115 @@
+//! Who is active, and what that does to sessions.
+
+use std::time::Duration;
+
+use opof_api::pair::{ResyncRequest, Role, SwitchoverRequest};
+use opof_testkit::etcd::{EtcdServer, Timing};
+use tonic::Code;
+
+use super::common::{Pair, until};
+
+async fn until_active(pair: &Pair, which: usize) {
+    until("a device to be active", async || {
+        let status = pair.devices[which].status().await;
+        status.role == i32::from(Role::Active) && !status.is_handing_over
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switchover_keeps_every_session_and_its_counters_and_back_again() {
+    let pair = Pair::with_active("").await;
+    let [a, b] = &pair.devices;
+    assert!(a.add(1..2000).await.unwrap());
+    assert!((1..2000).all(|id| a.hits(id)));
+    for (from, to, hits) in [(0, 1, 1), (1, 0, 2)] {
+        let status = pair.devices[from].operator().await.switchover(SwitchoverRequest {}).await.unwrap().into_inner();
+        assert_eq!(status.role, i32::from(Role::Standby));
+        until_active(&pair, to).await;
+        // Both forward, whoever is active.
+        assert!((1..2000).all(|id| a.hits(id) && b.hits(id)));
+        until("counters to come over", async || pair.devices[to].get(1999).await.unwrap().in_packets == 1 + 2 * hits)
+            .await;
+        pair.until_in(to).await;
+    }
+    assert!(a.status().await.term > 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_is_told_to_be_active_goes_on_with_what_the_dead_one_had() {
+    let mut pair = Pair::with_active("mode = \"sync\"").await;
+    assert!(pair.devices[0].add(1..500).await.unwrap());
+    pair.devices[0].kill();
+    pair.devices[1].become_(Role::Active).await.unwrap();
+    let b = &pair.devices[1];
+    assert!((1..500).all(|id| b.hits(id)));
+    assert!(b.add(500..600).await.unwrap());
+    assert_eq!(b.get(499).await.unwrap().in_packets, 1);
+    // The dead one comes back as a standby.
+    pair.devices[0].begin_anew().await;
+    pair.until_in(1).await;
+    until("everything to be there", async || (1..600).all(|id| pair.devices[0].hits(id))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_actives_the_one_with_the_lower_term_steps_down() {
+    let pair = Pair::with_active("").await;
+    assert!(pair.devices[0].add(1..10).await.unwrap());
+    pair.devices[1].become_(Role::Active).await.unwrap();
+    until("the other one to step down", async || pair.devices[0].status().await.role == i32::from(Role::Standby)).await;
+    pair.until_in(1).await;
+    let [a, b] = &pair.devices;
+    until("both to forward", async || (1..10).all(|id| a.hits(id) && b.hits(id))).await;
+    let (mine, theirs) = (a.status().await, b.status().await);
+    assert_eq!((mine.term, mine.role_why.as_str()), (theirs.term, "higher-term"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_not_be_done_is_refused() {
+    let pair = Pair::with_active("").await;
+    let [a, b] = &pair.devices;
+    let refused = b.operator().await.switchover(SwitchoverRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    let refused = a.operator().await.resync(ResyncRequest {}).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert_eq!(a.become_(Role::Unspecified).await.unwrap_err().code(), Code::InvalidArgument);
+    // A standby that is told so gets everything anew.
+    assert!(a.add(1..300).await.unwrap());
+    b.operator().await.resync(ResyncRequest {}).await.unwrap();
+    until("everything to be there again", async || (1..300).all(|id| b.hits(id))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_etcd_a_dead_active_is_replaced_by_itself() {
+    let etcd = EtcdServer::start(Timing::Quick).unwrap();
+    let section = format!("mode = \"sync\"\netcd = {{ endpoints = [\"{}\"], prefix = \"/pair\" }}", etcd.endpoint());
+    let mut pair = Pair::start("etcd", &section).await;
+    let mut active = 0;
+    until("one to be active", async || {
+        for which in 0..2 {
+            if pair.devices[which].status().await.role == i32::from(Role::Active) {
+                active = which;
+                return true;
+            }
+        }
+        false
+    })
+    .await;
+    pair.until_in(active).await;
+    assert!(pair.devices[active].add(1..500).await.unwrap());
+    pair.devices[active].kill();
+    let begun = tokio::time::Instant::now();
+    until_active(&pair, 1 - active).await;
+    println!("active after {} ms", begun.elapsed().as_millis());
+    let other = &pair.devices[1 - active];
+    assert!((1..500).all(|id| other.hits(id)));
+    assert!(other.add(500..600).await.unwrap());
+    // Both are there again, and etcd is not: nothing happens while they hear each other.
+    pair.devices[active].begin_anew().await;
+    pair.until_in(1 - active).await;
+    drop(etcd);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let other = &pair.devices[1 - active];
+    assert!(other.add(600..700).await.unwrap());
+    assert_eq!(other.status().await.role, i32::from(Role::Active));
+}
