@@ -23,6 +23,7 @@ const SEEDS: &[(&str, &str, &str)] = &[
     ("frame", "opof-testkit", "seed_frames"),
     ("api_message", "opof-api", "seed_messages"),
     ("configuration", "opof-daemon", "seed_configurations"),
+    ("peer_message", "opof-api", "seed_peer_messages"),
 ];
 
 #[derive(clap::Args)]
