@@ -125,8 +125,8 @@ mod tests {
         }
     }
 
-    fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-        Some(prost_types::Duration { seconds, nanos: 0 })
+    const fn seconds(seconds: i64) -> prost_types::Duration {
+        prost_types::Duration { seconds, nanos: 0 }
     }
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             node: "opof-a".to_owned(),
             role: pair::Role::Active.into(),
             term: 1,
-            role_age: seconds(7),
+            role_age: Some(seconds(7)),
             role_why: "elected".to_owned(),
             election: "etcd".to_owned(),
             sync: true,
@@ -143,7 +143,7 @@ mod tests {
             peer: Some(pair::Peer {
                 node: "opof-b".to_owned(),
                 api: "192.0.2.2:3443".to_owned(),
-                heard_ago: seconds(2),
+                heard_ago: Some(seconds(2)),
                 role: pair::Role::Standby.into(),
             }),
             standing: pair::Standing::In.into(),
@@ -157,7 +157,7 @@ mod tests {
         let standby = Status { role: Role::Standby, standing: None, is_handing_over: false, ..status() };
         let answer = pair_response(&standby, &PairFacts { sync: false, ..facts() }, NOW);
         assert_eq!((answer.role(), answer.standing()), (pair::Role::Standby, pair::Standing::Unspecified));
-        assert_eq!((answer.current_for, answer.sync, answer.is_handing_over), (seconds(6), false, false));
+        assert_eq!((answer.current_for, answer.sync, answer.is_handing_over), (Some(seconds(6)), false, false));
     }
 
     #[test]
