@@ -5,7 +5,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use opof_api::{Refusal, Rpc, metadata, session_request, v1beta1};
+use opof_api::{Refusal, metadata, session_request, v1beta1};
 use opof_session::types::SessionId;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
@@ -64,13 +64,12 @@ pub struct Refused {
 /// One batch, and what it takes to send it.
 #[derive(Clone, Debug)]
 pub(crate) struct Adder {
-    rpc: Rpc,
     call: Call,
 }
 
 impl Adder {
-    pub(crate) const fn new(rpc: Rpc, call: Call) -> Self {
-        Self { rpc, call }
+    pub(crate) const fn new(call: Call) -> Self {
+        Self { call }
     }
 
     /// Sessions of a batch. A client of a capped device can't be told of more errors than the cap, so it sends no more
@@ -81,13 +80,18 @@ impl Adder {
     }
 
     pub(crate) fn message(&self, session: &Session) -> Result<v1beta1::SessionRequest, Error> {
-        Ok(session_request(session.spec(), self.rpc.dialect(), &self.call.profile)?)
+        Ok(session_request(session.spec(), self.call.dialect, &self.call.profile)?)
     }
 
-    pub(crate) async fn send(&mut self, batch: Vec<v1beta1::SessionRequest>) -> Result<AddOutcome, Error> {
+    pub(crate) async fn send(&self, mut batch: Vec<v1beta1::SessionRequest>) -> Result<AddOutcome, Error> {
         let sent = batch.len() as u64;
-        let request = self.call.request(tokio_stream::iter(batch));
-        let answer = self.call.within(self.rpc.add_session(request)).await;
+        let may_move = self.call.route.may_move();
+        let answer = self.call.within(|at| {
+            // Kept where it may have to be sent again.
+            let batch = if may_move { batch.clone() } else { std::mem::take(&mut batch) };
+            async move { at.rpc().add_session(at.request(tokio_stream::iter(batch))).await }
+        });
+        let answer = answer.await;
         let (metadata, response, _) = answer.map_err(|failure| self.call.error(&failure))?.into_parts();
         let refused = response.response_error.len() as u64;
         if refused > sent || (refused == 0 && response.request_status != 0) {
@@ -134,7 +138,7 @@ struct Batch {
 }
 
 impl Batch {
-    async fn send(self, mut adder: Adder) -> Result<AddOutcome, (Error, Vec<Session>)> {
+    async fn send(self, adder: Adder) -> Result<AddOutcome, (Error, Vec<Session>)> {
         adder.send(self.messages).await.map_err(|error| (error, self.sessions))
     }
 }

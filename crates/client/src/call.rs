@@ -1,39 +1,71 @@
 //! What all calls have in common: the deadline, the profile, and what a failure means.
 
-use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use opof_api::profile::Profile;
 use opof_api::report::ReportError;
-use opof_api::{SessionReport, metadata, session_report, v1beta1};
+use opof_api::{Dialect, Rpc, SessionReport, metadata, session_report, v1beta1};
+use tokio::time::{Instant, sleep, timeout_at};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
+use crate::config::ClientConfig;
 use crate::error::Error;
 use crate::limits;
-use crate::status::call_error;
+use crate::route::{Route, Search, Target};
+use crate::status::{call_error, is_from_device};
 
 /// How a call is made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub(crate) uri: String,
     pub(crate) deadline: Duration,
+    pub(crate) dialect: Dialect,
     pub(crate) profile: Profile,
-    /// Something has been heard of the device that only an OpenOffload server, or another gRPC one, says. Clones share it.
-    heard: Arc<AtomicBool>,
+    pub(crate) route: Route,
+}
+
+/// A device, as a call asks it.
+pub(crate) struct At {
+    pub(crate) target: Arc<Target>,
+    left: Duration,
+}
+
+impl At {
+    /// The session table there.
+    pub(crate) fn rpc(&self) -> Rpc {
+        self.target.rpc.clone()
+    }
+
+    /// The connection to it.
+    pub(crate) fn channel(&self) -> Channel {
+        self.target.channel.clone()
+    }
+
+    /// A request that tells the device when nobody waits for the answer any more.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.left.saturating_add(limits::DEADLINE_GRACE));
+        request
+    }
 }
 
 /// Why there is no answer.
-pub(crate) enum Failure {
+pub(crate) enum Why {
     Deadline,
     Status(Status),
+}
+
+/// Why there is no answer, and whose it would have been.
+pub(crate) struct Failure {
+    pub(crate) target: Arc<Target>,
+    why: Why,
 }
 
 impl Failure {
     /// The device says that there is nothing of what was asked for.
     pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Status(status) if status.code() == Code::NotFound)
+        matches!(&self.why, Why::Status(status) if status.code() == Code::NotFound)
     }
 }
 
@@ -55,47 +87,92 @@ fn message(said: &str) -> String {
 }
 
 impl Call {
-    pub(crate) fn new(uri: &str, deadline: Duration, profile: Profile) -> Self {
-        Self { uri: uri.to_owned(), deadline, profile, heard: Arc::default() }
+    pub(crate) fn new(config: &ClientConfig, route: Route) -> Self {
+        let (dialect, profile) = config.spoken();
+        Self { deadline: config.call_deadline(), dialect, profile, route }
     }
 
-    /// A request that tells the device when nobody waits for the answer any more.
-    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.deadline.saturating_add(limits::DEADLINE_GRACE));
-        request
-    }
-
-    pub(crate) async fn within<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.deadline, call).await {
-            Ok(answer) => {
-                // A status without a source came from the device.
-                if answer.as_ref().err().is_none_or(|status| status.source().is_none()) {
-                    self.heard.store(true, Ordering::Relaxed);
+    /// Asks until there is an answer, here or there, within the deadline.
+    pub(crate) async fn within<T, F>(&self, mut call: impl FnMut(At) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let end = Instant::now() + self.deadline;
+        let mut search = Search::default();
+        loop {
+            let target = self.route.current();
+            let at = At { target: Arc::clone(&target), left: end.saturating_duration_since(Instant::now()) };
+            let why = match timeout_at(end, call(at)).await {
+                Ok(Ok(answer)) => {
+                    target.hear();
+                    return Ok(answer);
                 }
-                answer.map_err(Failure::Status)
-            }
-            Err(_) => Err(Failure::Deadline),
+                Ok(Err(status)) => {
+                    if is_from_device(&status) {
+                        target.hear();
+                    }
+                    if let Some(pause) = search.next(&self.route, &target, &status)
+                        && Instant::now() + pause < end
+                    {
+                        sleep(pause).await;
+                        continue;
+                    }
+                    Why::Status(status)
+                }
+                Err(_) => {
+                    self.route.doubt(&target);
+                    Why::Deadline
+                }
+            };
+            return Err(Failure { target, why });
         }
     }
 
-    pub(crate) async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+    /// The next thing that a device sends on a stream.
+    pub(crate) async fn next<T>(
+        &self,
+        target: &Arc<Target>,
+        next: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout(self.deadline, next).await {
+            Ok(Ok(next)) => Ok(next),
+            Ok(Err(status)) => Err(self.broken(target, status)),
+            Err(_) => Err(self.late(target)),
+        }
+    }
+
+    /// What a stream ended with.
+    pub(crate) fn broken(&self, target: &Arc<Target>, status: Status) -> Failure {
+        self.route.heed(target, &status);
+        Failure { target: Arc::clone(target), why: Why::Status(status) }
+    }
+
+    /// A stream was silent for too long.
+    pub(crate) fn late(&self, target: &Arc<Target>) -> Failure {
+        self.route.doubt(target);
+        Failure { target: Arc::clone(target), why: Why::Deadline }
+    }
+
+    pub(crate) async fn answer<T, F>(&self, call: impl FnMut(At) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         self.within(call).await.map(Response::into_inner).map_err(|failure| self.error(&failure))
     }
 
     /// The same, with the device's own words about it.
-    pub(crate) async fn explained<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<(T, Option<String>), Error> {
+    pub(crate) async fn explained<T, F>(&self, call: impl FnMut(At) -> F) -> Result<(T, Option<String>), Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         self.within(call).await.map(explained).map_err(|failure| self.error(&failure))
     }
 
     /// The same without them, `None` where the device says that there is nothing.
-    pub(crate) async fn found<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<Option<T>, Error> {
+    pub(crate) async fn found<T, F>(&self, call: impl FnMut(At) -> F) -> Result<Option<T>, Error>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         match self.within(call).await {
             Ok(response) => Ok(Some(response.into_inner())),
             Err(failure) if failure.is_not_found() => Ok(None),
@@ -103,10 +180,10 @@ impl Call {
         }
     }
 
-    pub(crate) async fn report(
-        &self,
-        call: impl Future<Output = Result<Response<v1beta1::SessionResponse>, Status>>,
-    ) -> Result<Option<SessionReport>, Error> {
+    pub(crate) async fn report<F>(&self, call: impl FnMut(At) -> F) -> Result<Option<SessionReport>, Error>
+    where
+        F: Future<Output = Result<Response<v1beta1::SessionResponse>, Status>>,
+    {
         match self.found(call).await? {
             Some(response) => self.one(&response),
             None => Ok(None),
@@ -124,15 +201,15 @@ impl Call {
         }
     }
 
-    pub(crate) fn error(&self, failure: &Failure) -> Error {
-        match failure {
-            Failure::Deadline => Error::Deadline { uri: self.uri.clone(), after: self.deadline },
-            Failure::Status(status) => {
-                let mut error = call_error(&self.uri, self.deadline, status);
+    pub(crate) fn error(&self, Failure { target, why }: &Failure) -> Error {
+        match why {
+            Why::Deadline => Error::Deadline { uri: target.uri.clone(), after: self.deadline },
+            Why::Status(status) => {
+                let mut error = call_error(&target.uri, self.deadline, status);
                 if let Error::Unavailable { uri, reason } = &mut error
                     && uri.starts_with("http://")
-                    && status.source().is_some()
-                    && !self.heard.load(Ordering::Relaxed)
+                    && !is_from_device(status)
+                    && !target.was_heard()
                 {
                     reason.push_str("; if the device speaks TLS, use https://");
                 }
@@ -141,12 +218,17 @@ impl Call {
         }
     }
 
+    /// Of the device that is asked.
+    pub(crate) fn uri(&self) -> String {
+        self.route.current().uri.clone()
+    }
+
     pub(crate) fn nonsense(&self, reason: String) -> Error {
-        Error::Answer { uri: self.uri.clone(), reason }
+        Error::Answer { uri: self.uri(), reason }
     }
 
     pub(crate) fn rejected(&self, what: String, status: String, message: Option<String>) -> Error {
-        Error::Rejected { uri: self.uri.clone(), what, status, message }
+        Error::Rejected { uri: self.uri(), what, status, message }
     }
 }
 

@@ -3,41 +3,35 @@
 use std::time::Duration;
 
 use opof_api::dialect::Method;
-use opof_api::{Dialect, Profile, Rpc, SessionReport, device, v1_1, v1beta1};
+use opof_api::{Dialect, Profile, SessionReport, device, v1_1, v1beta1};
 use tokio_stream::Stream;
-use tonic::Code;
-use tonic::transport::Channel;
 
 use crate::add::{AddFailed, AddOutcome, Adder, Adding};
-use crate::call::{Call, Failure};
+use crate::call::Call;
 use crate::closed::Closed;
 use crate::config::ClientConfig;
 use crate::device::Device;
 use crate::error::Error;
 use crate::health::{self, Health};
-use crate::limits;
 use crate::paging::Pages;
+use crate::route::Route;
 use crate::session::Session;
-use crate::status::connect_error;
 use crate::subscribe::{SubscribeConfig, Subscription};
 
 /// A connection to a device. It is cheap to clone, clones share the connection, and it comes back by itself after the
-/// device has been away.
+/// device has been away. Of a pair it asks the active one: see [`ClientConfig::or`].
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
-    pub(crate) rpc: Rpc,
     pub(crate) call: Call,
 }
 
 impl Client {
-    /// Connects to a device.
+    /// Connects to a device, of several to the first that is there.
     ///
     /// # Errors
     /// [`Error::Uri`], [`Error::Pem`], [`Error::Connect`], [`Error::Tls`].
     pub async fn connect(config: ClientConfig) -> Result<Self, Error> {
-        let channel = config.endpoint()?.connect().await.map_err(|error| connect_error(config.uri(), &error))?;
-        Ok(Self::new(channel, &config))
+        Ok(Self { call: Call::new(&config, Route::connect(&config).await?) })
     }
 
     /// Connects when the first call is made, so that the device need not be there yet. Must be called on a tokio
@@ -46,18 +40,12 @@ impl Client {
     /// # Errors
     /// [`Error::Uri`], [`Error::Pem`].
     pub fn connect_lazy(config: &ClientConfig) -> Result<Self, Error> {
-        Ok(Self::new(config.endpoint()?.connect_lazy(), config))
-    }
-
-    fn new(channel: Channel, config: &ClientConfig) -> Self {
-        let (dialect, profile) = config.spoken();
-        let rpc = Rpc::new(channel.clone(), dialect).max_decoding_message_size(limits::MESSAGE_BYTES);
-        Self { channel, rpc, call: Call::new(config.uri(), config.call_deadline(), profile) }
+        Ok(Self { call: Call::new(config, Route::lazy(config)?) })
     }
 
     /// What is spoken.
     pub const fn dialect(&self) -> Dialect {
-        self.rpc.dialect()
+        self.call.dialect
     }
 
     /// How it is meant.
@@ -72,7 +60,7 @@ impl Client {
     /// When a call as a whole fails, with what became of the sessions before: they are the first of those that were given.
     /// To add the others again does no harm ([`crate::Refusal::AlreadyExists`]).
     pub async fn add(&mut self, sessions: impl IntoIterator<Item = Session>) -> Result<AddOutcome, AddFailed> {
-        let mut adder = self.adder();
+        let adder = self.adder();
         let size = adder.batch_size();
         let mut sessions = sessions.into_iter();
         let mut outcome = AddOutcome::default();
@@ -107,7 +95,7 @@ impl Client {
     }
 
     fn adder(&self) -> Adder {
-        Adder::new(self.rpc.clone(), self.call.clone())
+        Adder::new(self.call.clone())
     }
 
     /// One session with its live counters; `None` when there is none with this id.
@@ -115,8 +103,8 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn get(&mut self, id: u64) -> Result<Option<SessionReport>, Error> {
-        let request = self.call.request(v1beta1::SessionId { session_id: id });
-        self.call.report(self.rpc.get_session(request)).await
+        let id = v1beta1::SessionId { session_id: id };
+        self.call.report(|at| async move { at.rpc().get_session(at.request(id)).await }).await
     }
 
     /// Takes a session off the fast path; the answer has its final counters (where the profile has `report_deleted`,
@@ -125,13 +113,13 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn delete(&mut self, id: u64) -> Result<Option<SessionReport>, Error> {
-        let request = self.call.request(v1beta1::SessionId { session_id: id });
-        self.call.report(self.rpc.delete_session(request)).await
+        let id = v1beta1::SessionId { session_id: id };
+        self.call.report(|at| async move { at.rpc().delete_session(at.request(id)).await }).await
     }
 
     /// Sessions with live counters in ascending id, a page at a time; [`Pages::into_stream`] has them one by one.
     pub fn list(&self) -> Pages {
-        Pages::new(self.rpc.clone(), self.call.clone())
+        Pages::new(self.call.clone())
     }
 
     /// Sessions that have closed and that nobody has collected, oldest first: at most `limit`, or all with 0. Each is
@@ -143,17 +131,13 @@ impl Client {
     pub async fn closed(&mut self, limit: u32) -> Result<Closed, Error> {
         let args = v1beta1::SessionRequestArgs { page_size: limit, ..v1beta1::SessionRequestArgs::default() };
         // No deadline for the device: it would end a long stream in the middle. Each session has one by itself.
-        match self.call.within(self.rpc.get_closed_sessions(args)).await {
-            Ok(response) => Ok(Closed::new(Some(response.into_inner()), self.call.clone())),
-            Err(Failure::Status(status)) if status.code() == Code::NotFound => Ok(Closed::new(None, self.call.clone())),
-            Err(failure) => Err(self.call.error(&failure)),
-        }
+        Closed::open(&self.call, || tonic::Request::new(args)).await
     }
 
     /// Sessions as they close, for as long as anybody asks. It begins when it is first asked, and comes back by itself
     /// after the device has been away.
     pub fn subscribe_closed(&self, config: SubscribeConfig) -> Subscription {
-        Subscription::new(self.rpc.clone(), self.call.clone(), config)
+        Subscription::new(self.call.clone(), config)
     }
 
     /// v1.1: ends the server, within `deadline`, in whole seconds. It takes no new sessions from then on, and its
@@ -165,20 +149,20 @@ impl Client {
     pub async fn shutdown_server(&mut self, deadline: Duration) -> Result<(), Error> {
         self.has(Method::ShutdownServer)?;
         let deadline = i32::try_from(deadline.as_secs()).unwrap_or(i32::MAX);
-        let request = self.call.request(v1_1::ShutdownRequest { deadline });
-        let answer = self.call.answer(self.rpc.shutdown_server(request)).await?;
+        let request = v1_1::ShutdownRequest { deadline };
+        let answer = self.call.answer(|at| async move { at.rpc().shutdown_server(at.request(request)).await }).await?;
         match answer.error_status {
             0 => Ok(()),
             code => Err(self.call.rejected("the shutdown".to_owned(), format!("errorStatus {code}"), None)),
         }
     }
 
-    /// Whether the device serves (`grpc.health.v1`, of the server as a whole).
+    /// Whether the device serves (`grpc.health.v1`, of the server as a whole). Of a pair, whether one of them does.
     ///
     /// # Errors
     /// When the call fails; [`Error::Unimplemented`] where the device does not say such things.
     pub async fn health(&mut self) -> Result<Health, Error> {
-        health::check(self.channel.clone(), &self.call).await
+        health::check(&self.call).await
     }
 
     /// The device itself: version, ports, figures. A call of opof's own.
@@ -186,8 +170,10 @@ impl Client {
     /// # Errors
     /// When the call fails.
     pub async fn device(&mut self) -> Result<Device, Error> {
-        let mut device = device::device_client::DeviceClient::new(self.channel.clone());
-        let request = self.call.request(device::GetDeviceRequest {});
-        Ok(Device::from_message(self.call.answer(device.get_device(request)).await?))
+        let answer = self.call.answer(|at| async move {
+            let mut device = device::device_client::DeviceClient::new(at.channel());
+            device.get_device(at.request(device::GetDeviceRequest {})).await
+        });
+        Ok(Device::from_message(answer.await?))
     }
 }

@@ -1,26 +1,48 @@
 //! Closed sessions, as one call has them. What calls again and again is in `subscribe`.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use opof_api::report::ReportError;
 use opof_api::{SessionReport, session_report, v1beta1};
 use tokio_stream::Stream;
-use tonic::Streaming;
+use tonic::{Request, Streaming};
 
 use crate::call::Call;
 use crate::error::Error;
+use crate::route::Target;
 
 /// Sessions that have closed, oldest first, to the end of those that are waiting.
 #[derive(Debug)]
 pub struct Closed {
     stream: Option<Streaming<v1beta1::SessionResponse>>,
     call: Call,
+    /// Who sends them.
+    target: Arc<Target>,
 }
 
 impl Closed {
-    pub(crate) fn new(stream: Option<Streaming<v1beta1::SessionResponse>>, call: Call) -> Self {
-        Self { stream, call }
+    /// Those that `request` asks for.
+    pub(crate) async fn open(
+        call: &Call,
+        request: impl Fn() -> Request<v1beta1::SessionRequestArgs>,
+    ) -> Result<Self, Error> {
+        let opened = call.within(|at| {
+            let request = request();
+            async move { Ok((at.rpc().get_closed_sessions(request).await?.into_inner(), at.target)) }
+        });
+        let (stream, target) = match opened.await {
+            Ok((stream, target)) => (Some(stream), target),
+            Err(failure) if failure.is_not_found() => (None, failure.target),
+            Err(failure) => return Err(call.error(&failure)),
+        };
+        Ok(Self { stream, call: call.clone(), target })
+    }
+
+    /// Nothing has come for too long.
+    pub(crate) fn late(&self) -> Error {
+        self.call.error(&self.call.late(&self.target))
     }
 
     /// The next session; `None` at the end.
@@ -29,7 +51,7 @@ impl Closed {
     /// When the stream breaks. Sessions that were under way then may be lost to this reader.
     pub async fn next(&mut self) -> Result<Option<SessionReport>, Error> {
         while let Some(stream) = &mut self.stream {
-            match self.call.within(stream.message()).await {
+            match self.call.next(&self.target, stream.message()).await {
                 Ok(Some(response)) => {
                     if let Some(session) = closed_session(response) {
                         return Ok(Some(session));
@@ -71,7 +93,7 @@ impl Closed {
                 None => self.stream = None,
                 Some(Err(status)) => {
                     self.stream = None;
-                    let failure = crate::call::Failure::Status(status);
+                    let failure = self.call.broken(&self.target, status);
                     // Some devices end even a stream of sessions so.
                     if failure.is_not_found() {
                         break;

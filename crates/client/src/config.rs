@@ -14,6 +14,8 @@ use crate::{limits, pem};
 #[derive(Clone)]
 pub struct ClientConfig {
     uri: String,
+    others: Vec<String>,
+    stays: bool,
     ca_pem: Option<Vec<u8>>,
     identity_pem: Option<[Vec<u8>; 2]>,
     domain: Option<String>,
@@ -35,6 +37,8 @@ impl ClientConfig {
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),
+            others: Vec::new(),
+            stays: false,
             ca_pem: None,
             identity_pem: None,
             domain: None,
@@ -43,6 +47,36 @@ impl ClientConfig {
             deadline: limits::DEADLINE,
             connect_timeout: limits::CONNECT,
         }
+    }
+
+    /// Where another device of the same pair is. What is set about certificates, dialect and profile holds for all of them.
+    ///
+    /// The first that is there is asked; when it is away, or says that it is not active, the next. A call that a device has not
+    /// taken because of that is made again, within its deadline; one that may have been carried out fails, and the next one asks
+    /// another device. Sessions of a batch that is sent twice may have been taken the first time: they are refused as
+    /// [`AlreadyExists`](crate::Refusal::AlreadyExists).
+    ///
+    /// # Who is asked
+    /// A standby says in its answer where the active device is (response metadata `opof-active`). It can't make a client send its
+    /// sessions to a stranger:
+    ///
+    /// - Where several addresses are configured, no other is asked. One that is named and not among them has the next one of them
+    ///   asked instead.
+    /// - Where one is configured and it begins with `https://`, the one that is named is asked by TLS, too, and must show a
+    ///   certificate as the configured one: signed by the same authority, for the host that was named, or for
+    ///   [`domain`](Self::domain) where that is set.
+    /// - Where one is configured and it is in plain text, no other is asked.
+    #[must_use]
+    pub fn or(mut self, uri: impl Into<String>) -> Self {
+        self.others.push(uri.into());
+        self
+    }
+
+    /// The first device alone is asked, whatever it says of another one.
+    #[must_use]
+    pub fn stay(mut self) -> Self {
+        self.stays = true;
+        self
     }
 
     /// Which of the published dialects is spoken.
@@ -101,28 +135,39 @@ impl ClientConfig {
         self.deadline
     }
 
-    pub(crate) fn uri(&self) -> &str {
-        &self.uri
+    /// Of each device that may be asked.
+    pub(crate) fn uris(&self) -> impl Iterator<Item = &str> {
+        let others = if self.stays { &[][..] } else { &self.others };
+        [&self.uri].into_iter().chain(others).map(String::as_str)
+    }
+
+    /// Whether a device may be asked that another one has named.
+    pub(crate) fn may_learn(&self) -> bool {
+        !self.stays && self.others.is_empty() && self.uri.starts_with("https://")
     }
 
     pub(crate) const fn spoken(&self) -> (Dialect, Profile) {
         (self.dialect, self.profile)
     }
 
-    /// Where the device is, for those who speak to it in their own way.
+    /// Where the device is, the first if there are several, for those who speak to it in their own way.
     ///
     /// # Errors
     /// When the URI or the certificates make no sense.
     pub fn endpoint(&self) -> Result<Endpoint, Error> {
-        let invalid = |reason: String| Error::Uri { uri: self.uri.clone(), reason };
-        let endpoint = Endpoint::from_shared(self.uri.clone()).map_err(|error| invalid(innermost(&error)))?;
+        self.endpoint_of(&self.uri)
+    }
+
+    pub(crate) fn endpoint_of(&self, uri: &str) -> Result<Endpoint, Error> {
+        let invalid = |reason: String| Error::Uri { uri: uri.to_owned(), reason };
+        let endpoint = Endpoint::from_shared(uri.to_owned()).map_err(|error| invalid(innermost(&error)))?;
         let endpoint = endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .initial_stream_window_size(limits::STREAM_WINDOW)
             .http2_keep_alive_interval(limits::KEEP_ALIVE)
             .keep_alive_timeout(limits::KEEP_ALIVE_ANSWER);
-        if let Some(path) = self.uri.strip_prefix("unix:") {
+        if let Some(path) = uri.strip_prefix("unix:") {
             return if path.trim_start_matches('/').is_empty() {
                 Err(invalid("it names no socket".to_owned()))
             } else {
@@ -136,7 +181,7 @@ impl ClientConfig {
             Some("http") => Ok(endpoint),
             Some("https") => {
                 let tls = self.tls()?;
-                endpoint.tls_config(tls).map_err(|error| self.tls_error(&error))
+                endpoint.tls_config(tls).map_err(|error| Self::tls_error(uri, &error))
             }
             _ => Err(invalid("it begins with neither https:// nor http:// nor unix:".to_owned())),
         }
@@ -159,11 +204,11 @@ impl ClientConfig {
     }
 
     /// What remains after each file has been looked at by itself.
-    fn tls_error(&self, error: &tonic::transport::Error) -> Error {
+    fn tls_error(uri: &str, error: &tonic::transport::Error) -> Error {
         if let Some(rustls::Error::InconsistentKeys(_)) = tls_error(error) {
             return Error::Pem { what: pem::KEY, reason: "it is not the key of the client certificate".to_owned() };
         }
-        Error::Tls { uri: self.uri.clone(), reason: innermost(error) }
+        Error::Tls { uri: uri.to_owned(), reason: innermost(error) }
     }
 }
 
@@ -172,6 +217,8 @@ impl fmt::Debug for ClientConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConfig")
             .field("uri", &self.uri)
+            .field("others", &self.others)
+            .field("stays", &self.stays)
             .field("own_ca", &self.ca_pem.is_some())
             .field("identity", &self.identity_pem.is_some())
             .field("domain", &self.domain)

@@ -1,7 +1,6 @@
 //! Whether the device serves, as `grpc.health.v1` says it.
 
 use opof_api::FAULTLESS;
-use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -34,19 +33,29 @@ impl Health {
     }
 }
 
-/// Of the server as a whole.
-pub(crate) async fn check(channel: Channel, call: &Call) -> Result<Health, Error> {
-    let mut client = HealthClient::new(channel);
-    let serves = ask(&mut client, call, "").await?;
+/// Of the server as a whole; of several, of the first that serves.
+pub(crate) async fn check(call: &Call) -> Result<Health, Error> {
+    let mut serves = ask(call, "").await?;
+    for _ in 1..call.route.len() {
+        if serves == Health::Serving {
+            break;
+        }
+        call.route.doubt(&call.route.current());
+        serves = ask(call, "").await?;
+    }
     Ok(match serves {
-        Health::Serving if ask(&mut client, call, FAULTLESS).await? == Health::NotServing => Health::Degraded,
+        Health::Serving if ask(call, FAULTLESS).await? == Health::NotServing => Health::Degraded,
         serves => serves,
     })
 }
 
-async fn ask(client: &mut HealthClient<Channel>, call: &Call, service: &str) -> Result<Health, Error> {
-    let request = call.request(HealthCheckRequest { service: service.to_owned() });
-    let answer = call.found(client.check(request)).await?;
+/// Of one of its services.
+pub(crate) async fn ask(call: &Call, service: &str) -> Result<Health, Error> {
+    let answer = call.found(|at| {
+        let request = at.request(HealthCheckRequest { service: service.to_owned() });
+        async move { HealthClient::new(at.channel()).check(request).await }
+    });
+    let answer = answer.await?;
     Ok(match answer.map(|answer| answer.status()) {
         Some(ServingStatus::Serving) => Health::Serving,
         Some(ServingStatus::NotServing) => Health::NotServing,

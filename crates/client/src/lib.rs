@@ -28,6 +28,9 @@
 //! A [`Client`] is one connection; clones share it, and calls of clones run side by side. It comes back by itself after
 //! the device has been away.
 //!
+//! Of a pair of devices one is active. [`ClientConfig::or`] names the other one; the client asks the one that is active, and goes
+//! on with the other when that changes.
+//!
 //! # Many sessions
 //!
 //! [`Client::add`] takes what is there already. [`Client::add_stream`] takes sessions as a firewall decides on them,
@@ -116,7 +119,9 @@ mod error;
 mod health;
 pub mod limits;
 mod paging;
+mod pair;
 mod pem;
+mod route;
 mod routed;
 mod session;
 mod status;
@@ -140,6 +145,7 @@ pub use opof_session::types::{Action, DirectionCounters, Lif, SessionId, Session
 pub use opof_wire::ethernet::MacAddress;
 pub use opof_wire::{Transport, Vid};
 pub use paging::{Pages, SessionStream};
+pub use pair::{Pair, PairPeer, PairRole, PairStanding};
 pub use routed::ServiceVersion;
 pub use session::{Session, SessionError};
 pub use subscribe::{SubscribeConfig, Subscription};

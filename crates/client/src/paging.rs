@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use opof_api::profile::ListCursor;
-use opof_api::{Rpc, SessionReport, v1beta1};
+use opof_api::{SessionReport, v1beta1};
 use tokio_stream::Stream;
 
 use crate::call::Call;
@@ -15,7 +15,6 @@ use crate::limits;
 /// Live sessions in ascending id, a page at a time.
 #[derive(Debug)]
 pub struct Pages {
-    rpc: Rpc,
     call: Call,
     /// First id of the next page; `None` after the last.
     next: Option<u64>,
@@ -23,8 +22,8 @@ pub struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(rpc: Rpc, call: Call) -> Self {
-        Self { rpc, call, next: Some(0), size: limits::PAGE }
+    pub(crate) fn new(call: Call) -> Self {
+        Self { call, next: Some(0), size: limits::PAGE }
     }
 
     /// Begins at the first id that is at least `id`.
@@ -55,7 +54,8 @@ impl Pages {
             ListCursor::Exclusive => before(first, self.size.min(cap)),
         };
         let args = v1beta1::SessionRequestArgs { page_size, page: 0, start_session };
-        let Some(response) = self.call.found(self.rpc.get_all_sessions(self.call.request(args))).await? else {
+        let answer = self.call.found(|at| async move { at.rpc().get_all_sessions(at.request(args)).await });
+        let Some(response) = answer.await? else {
             self.next = None;
             return Ok(None);
         };

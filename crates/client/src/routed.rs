@@ -32,8 +32,9 @@ impl Client {
     /// When the call fails.
     pub async fn service_version(&mut self) -> Result<ServiceVersion, Error> {
         self.has(Method::GetServiceVersion)?;
-        let request = self.call.request(v1beta1::VersionRequest {});
-        let answer = self.call.answer(self.rpc.get_service_version(request)).await?;
+        let message = v1beta1::VersionRequest {};
+        let answer =
+            self.call.answer(|at| async move { at.rpc().get_service_version(at.request(message)).await }).await?;
         let v1beta1::VersionResponse { vendor, name, version, copyright } = answer;
         Ok(ServiceVersion { vendor, name, version, copyright })
     }
@@ -45,8 +46,8 @@ impl Client {
     /// When the call fails, or is refused.
     pub async fn reset(&mut self) -> Result<(), Error> {
         self.has(Method::Reset)?;
-        let request = self.call.request(v1beta1::ResetRequest {});
-        let (answer, said) = self.call.explained(self.rpc.reset(request)).await?;
+        let message = v1beta1::ResetRequest {};
+        let (answer, said) = self.call.explained(|at| async move { at.rpc().reset(at.request(message)).await }).await?;
         self.done(&answer, said, || "the reset".to_owned())
     }
 
@@ -56,8 +57,12 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn set_next_hop(&mut self, hop: NextHop) -> Result<(), Error> {
         self.has(Method::SetNextHop)?;
-        let request = self.call.request(next_hop_parameters(&hop));
-        let (answer, said) = self.call.explained(self.rpc.set_next_hop(request)).await?;
+        let message = next_hop_parameters(&hop);
+        let asked = self.call.explained(|at| {
+            let request = at.request(message.clone());
+            async move { at.rpc().set_next_hop(request).await }
+        });
+        let (answer, said) = asked.await?;
         self.hop(Some(hop.id), answer.error_status, said)
     }
 
@@ -67,9 +72,12 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses, as it does where there is no such next hop.
     pub async fn destroy_next_hop(&mut self, id: NextHopId) -> Result<(), Error> {
         self.has(Method::DestroyNextHop)?;
-        let parameters = v1beta1::NextHopParameters { next_hop_id: id.get(), ..Default::default() };
-        let request = self.call.request(parameters);
-        let (answer, said) = self.call.explained(self.rpc.destroy_next_hop(request)).await?;
+        let message = v1beta1::NextHopParameters { next_hop_id: id.get(), ..Default::default() };
+        let asked = self.call.explained(|at| {
+            let request = at.request(message.clone());
+            async move { at.rpc().destroy_next_hop(request).await }
+        });
+        let (answer, said) = asked.await?;
         self.hop(Some(id), answer.error_status, said)
     }
 
@@ -79,8 +87,12 @@ impl Client {
     /// When the call fails; [`Error::NextHop`] when the device refuses.
     pub async fn clear_next_hops(&mut self) -> Result<(), Error> {
         self.has(Method::ClearNextHops)?;
-        let request = self.call.request(v1beta1::NextHopParameters::default());
-        let (answer, said) = self.call.explained(self.rpc.clear_next_hops(request)).await?;
+        let message = v1beta1::NextHopParameters::default();
+        let asked = self.call.explained(|at| {
+            let request = at.request(message.clone());
+            async move { at.rpc().clear_next_hops(request).await }
+        });
+        let (answer, said) = asked.await?;
         self.hop(None, answer.error_status, said)
     }
 
@@ -90,8 +102,9 @@ impl Client {
     /// When the call fails; [`Error::Rejected`] when the device refuses, as it does where the VLAN has a flow already.
     pub async fn add_vlan_flow(&mut self, flow: VlanFlow) -> Result<(), Error> {
         self.has(Method::AddVlanFlow)?;
-        let request = self.call.request(vlan_flow_def(&flow));
-        let (answer, said) = self.call.explained(self.rpc.add_vlan_flow(request)).await?;
+        let message = vlan_flow_def(&flow);
+        let (answer, said) =
+            self.call.explained(|at| async move { at.rpc().add_vlan_flow(at.request(message)).await }).await?;
         self.done(&answer, said, || format!("the flow of {}", flow.vlan))
     }
 
@@ -101,13 +114,13 @@ impl Client {
     /// When the call fails; [`Error::Rejected`] when the device refuses.
     pub async fn remove_vlan_flow(&mut self, vlan: Vid) -> Result<bool, Error> {
         self.has(Method::RemoveVlanFlow)?;
-        let definition = v1beta1::VlanFlowDef { vlan_id: vlan.get().into(), internal_lif: 0 };
-        let request = self.call.request(definition);
-        let (answer, said) = match self.call.within(self.rpc.remove_vlan_flow(request)).await {
-            Ok(response) => explained(response),
-            Err(failure) if failure.is_not_found() => return Ok(false),
-            Err(failure) => return Err(self.call.error(&failure)),
-        };
+        let message = v1beta1::VlanFlowDef { vlan_id: vlan.get().into(), internal_lif: 0 };
+        let (answer, said) =
+            match self.call.within(|at| async move { at.rpc().remove_vlan_flow(at.request(message)).await }).await {
+                Ok(response) => explained(response),
+                Err(failure) if failure.is_not_found() => return Ok(false),
+                Err(failure) => return Err(self.call.error(&failure)),
+            };
         if matches!(session_report(&answer), Err(ReportError::Nonexistent(_))) {
             return Ok(false);
         }
@@ -120,8 +133,12 @@ impl Client {
     /// When the call fails.
     pub async fn vlan_flows(&mut self) -> Result<Vec<VlanFlow>, Error> {
         self.has(Method::GetVlanFlows)?;
-        let request = self.call.request(v1beta1::VlanFlowListRequest {});
-        let Some(answer) = self.call.found(self.rpc.get_vlan_flows(request)).await? else { return Ok(Vec::new()) };
+        let message = v1beta1::VlanFlowListRequest {};
+        let Some(answer) =
+            self.call.found(|at| async move { at.rpc().get_vlan_flows(at.request(message)).await }).await?
+        else {
+            return Ok(Vec::new());
+        };
         let flows = answer.flow_defs.iter().map(vlan_flow).collect::<Result<Vec<_>, _>>();
         flows.map_err(|error| self.call.nonsense(format!("a VLAN flow with {error}")))
     }
@@ -132,8 +149,9 @@ impl Client {
     /// When the call fails; [`Error::Rejected`] when the device refuses.
     pub async fn clear_vlan_flows(&mut self) -> Result<(), Error> {
         self.has(Method::ClearVlanFlows)?;
-        let request = self.call.request(v1beta1::VlanFlowListRequest {});
-        let (answer, said) = self.call.explained(self.rpc.clear_vlan_flows(request)).await?;
+        let message = v1beta1::VlanFlowListRequest {};
+        let (answer, said) =
+            self.call.explained(|at| async move { at.rpc().clear_vlan_flows(at.request(message)).await }).await?;
         self.done(&answer, said, || "to clear the VLAN flows".to_owned())
     }
 
@@ -157,6 +175,6 @@ impl Client {
             return Ok(());
         }
         let reason = Refusal::from_code(code, self.call.profile.add_errors);
-        Err(Error::NextHop { uri: self.call.uri.clone(), id: id.map(NextHopId::get), reason, code, message })
+        Err(Error::NextHop { uri: self.call.uri(), id: id.map(NextHopId::get), reason, code, message })
     }
 }

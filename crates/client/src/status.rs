@@ -25,8 +25,7 @@ pub(crate) fn connect_error(uri: &str, error: &tonic::transport::Error) -> Error
 /// What a status means that is not an answer.
 pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Error {
     let uri = uri.to_owned();
-    // A status that the device sent has no source. One with a source was made on this side, from what the connection
-    // said; its code is a guess.
+    // What the connection said; the code is a guess.
     if let Some(broken) = status.source() {
         if let Some(failure) = tls_failure(&uri, broken) {
             return failure;
@@ -51,7 +50,17 @@ pub(crate) fn call_error(uri: &str, deadline: Duration, status: &Status) -> Erro
     }
 }
 
-fn retry_after(status: &Status) -> Option<Duration> {
+/// A status that the device sent has no source. One with a source was made on this side.
+pub(crate) fn is_from_device(status: &Status) -> bool {
+    status.source().is_none()
+}
+
+/// No connection came about, so nothing was sent.
+pub(crate) fn is_not_sent(status: &Status) -> bool {
+    status.source().is_some_and(|broken| tls_error(broken).is_some() || find::<ConnectError>(broken).is_some())
+}
+
+pub(crate) fn retry_after(status: &Status) -> Option<Duration> {
     let pushback = || {
         let millis = status.metadata().get(PUSHBACK)?.to_str().ok()?.parse().ok()?;
         Some(Duration::from_millis(millis))

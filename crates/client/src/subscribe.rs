@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use opof_api::{Rpc, SessionReport, metadata, v1beta1};
+use opof_api::{SessionReport, metadata, v1beta1};
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
+use tonic::Request;
 use tonic::metadata::MetadataValue;
-use tonic::{Code, Request};
 
 use crate::backoff::Backoff;
-use crate::call::{Call, Failure};
+use crate::call::Call;
 use crate::closed::Closed;
 use crate::error::Error;
 use crate::limits;
@@ -93,7 +93,6 @@ impl SubscribeConfig {
 ///
 /// Two subscriptions of one device share its records: each record comes to one of them.
 pub struct Subscription {
-    rpc: Rpc,
     call: Call,
     config: SubscribeConfig,
     state: State,
@@ -120,13 +119,13 @@ enum State {
 }
 
 impl Subscription {
-    pub(crate) fn new(rpc: Rpc, call: Call, mut config: SubscribeConfig) -> Self {
+    pub(crate) fn new(call: Call, mut config: SubscribeConfig) -> Self {
         if let Some(cap) = call.profile.page_cap {
             config.batch = config.batch.min(cap).max(1);
         }
-        let state = State::Opening(open(rpc.clone(), call.clone(), config));
+        let state = State::Opening(open(call.clone(), config));
         let [idle, retry] = [config.idle, config.retry].map(|[first, most]| Backoff::new(first, most));
-        Self { rpc, call, config, state, idle, retry, trouble: None, ended: false }
+        Self { call, config, state, idle, retry, trouble: None, ended: false }
     }
 
     /// The next session that has closed, however long that takes. To stop waiting for it loses nothing.
@@ -147,7 +146,7 @@ impl Subscription {
             match &mut self.state {
                 State::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(context));
-                    self.state = State::Opening(open(self.rpc.clone(), self.call.clone(), self.config));
+                    self.state = State::Opening(open(self.call.clone(), self.config));
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(context)) {
                     Ok(closed) => {
@@ -177,7 +176,7 @@ impl Subscription {
                         }
                         let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.call.deadline)));
                         ready!(deadline.as_mut().poll(context));
-                        let late = self.call.error(&Failure::Deadline);
+                        let late = closed.late();
                         self.failed(late)?;
                     }
                 },
@@ -196,7 +195,7 @@ impl Subscription {
             self.idle.reset();
         }
         self.state = if records >= self.config.batch {
-            State::Opening(open(self.rpc.clone(), self.call.clone(), self.config))
+            State::Opening(open(self.call.clone(), self.config))
         } else {
             State::Waiting(Box::pin(tokio::time::sleep(self.idle.next())))
         };
@@ -205,7 +204,7 @@ impl Subscription {
     /// Waits where a retry may help. The error otherwise; then the next question begins anew.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
         if !error.is_retryable() {
-            self.state = State::Opening(open(self.rpc.clone(), self.call.clone(), self.config));
+            self.state = State::Opening(open(self.call.clone(), self.config));
             return Err(error);
         }
         // One that opens streams and breaks them is in trouble all the same.
@@ -221,20 +220,18 @@ impl Subscription {
     }
 }
 
-fn open(mut rpc: Rpc, call: Call, config: SubscribeConfig) -> Opening {
+fn open(call: Call, config: SubscribeConfig) -> Opening {
     Box::pin(async move {
         // With no bound on a stream that stays open: its records come one by one, as they close.
         let page_size = if config.follow { 0 } else { config.batch };
-        let mut request = Request::new(v1beta1::SessionRequestArgs { page_size, ..Default::default() });
-        if config.follow {
-            request.metadata_mut().insert(metadata::FOLLOW, MetadataValue::from_static("true"));
-        }
-        let opened = match call.within(rpc.get_closed_sessions(request)).await {
-            Ok(response) => Some(response.into_inner()),
-            Err(Failure::Status(status)) if status.code() == Code::NotFound => None,
-            Err(failure) => return Err(call.error(&failure)),
+        let request = || {
+            let mut request = Request::new(v1beta1::SessionRequestArgs { page_size, ..Default::default() });
+            if config.follow {
+                request.metadata_mut().insert(metadata::FOLLOW, MetadataValue::from_static("true"));
+            }
+            request
         };
-        Ok(Closed::new(opened, call))
+        Closed::open(&call, request).await
     })
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use opof_api::device::device_server::DeviceServer;
+use opof_api::pair::GetPairResponse;
+use opof_api::pair::pair_server::PairServer;
 use opof_api::{Dialect, Profile, v1, v1_1, v1beta1, v2};
 use prost_types::Timestamp;
 use tokio::net::TcpListener;
@@ -43,6 +45,8 @@ pub(crate) struct State {
     pub(crate) profile: Profile,
     /// Sessions that fit; `None` for any number.
     pub(crate) capacity: Option<usize>,
+    /// How its pair stands, if it is one of two.
+    pub(crate) pair: Option<GetPairResponse>,
     /// What `grpc.health.v1` says.
     pub(crate) health: Option<ServingStatus>,
     /// The same, of what serves while nothing has a fault.
@@ -183,6 +187,7 @@ impl Mock {
             .add_service(v1beta1::session_table_server::SessionTableServer::new(self.served.clone()))
             .add_service(v2::session_table_server::SessionTableServer::new(self.served.clone()))
             .add_service(DeviceServer::new(self.served.clone()))
+            .add_service(PairServer::new(self.served.clone()))
             .add_service(HealthServer::new(self.served.clone()))
     }
 

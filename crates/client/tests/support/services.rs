@@ -1,6 +1,8 @@
 //! The device as a service of every dialect, and the services beside it.
 
 use opof_api::device::device_server::Device;
+use opof_api::pair::pair_server::Pair;
+use opof_api::pair::{BecomeRequest, GetPairRequest, GetPairResponse, ResyncRequest, Role, SwitchoverRequest};
 use opof_api::v1_1::{ShutdownRequest, ShutdownResponse};
 use opof_api::v1beta1::{
     AddSessionResponse, NextHopParameters, NextHopResponse, RequestStatus, ResetRequest, SessionId, SessionRequest,
@@ -208,5 +210,34 @@ impl Device for Served {
                 age: Some(Duration { seconds: 7, nanos: 500_000_000 }),
             }],
         }))
+    }
+}
+
+#[tonic::async_trait]
+impl Pair for Served {
+    async fn get_pair(&self, _: Request<GetPairRequest>) -> Answer<GetPairResponse> {
+        self.pair(|_| ()).await
+    }
+
+    async fn switchover(&self, _: Request<SwitchoverRequest>) -> Answer<GetPairResponse> {
+        self.pair(|pair| (pair.role, pair.role_why) = (Role::Standby.into(), "handover".to_owned())).await
+    }
+
+    async fn r#become(&self, request: Request<BecomeRequest>) -> Answer<GetPairResponse> {
+        self.pair(|pair| (pair.role, pair.role_why) = (request.get_ref().role, "told".to_owned())).await
+    }
+
+    async fn resync(&self, _: Request<ResyncRequest>) -> Answer<GetPairResponse> {
+        self.pair(|pair| pair.current_for = None).await
+    }
+}
+
+impl Served {
+    async fn pair(&self, what: impl FnOnce(&mut GetPairResponse)) -> Answer<GetPairResponse> {
+        self.enter(None).await?;
+        let mut state = self.state();
+        let pair = state.pair.as_mut().ok_or(Status::failed_precondition("this device is not one of a pair"))?;
+        what(pair);
+        Ok(Response::new(pair.clone()))
     }
 }

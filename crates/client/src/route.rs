@@ -1,0 +1,223 @@
+//! Which device is asked: of several, the one that answered last, until it says that another is active, or is not there.
+//!
+//! What must not be here: the calls themselves (`call`).
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use opof_api::{Rpc, metadata};
+use tonic::codegen::http::uri::Authority;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::config::ClientConfig;
+use crate::error::Error;
+use crate::limits;
+use crate::status::{connect_error, is_from_device, is_not_sent, retry_after};
+
+/// One device, and the connection to it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) uri: String,
+    /// `host:port`; `None` of a Unix domain socket.
+    authority: Option<Authority>,
+    pub(crate) channel: Channel,
+    pub(crate) rpc: Rpc,
+    /// Something has been heard of the device that only an OpenOffload server, or another gRPC one, says.
+    heard: AtomicBool,
+}
+
+impl Target {
+    fn new(uri: &str, channel: Channel, config: &ClientConfig) -> Arc<Self> {
+        let (dialect, _) = config.spoken();
+        let rpc = Rpc::new(channel.clone(), dialect).max_decoding_message_size(limits::MESSAGE_BYTES);
+        let (_, host) = uri.split_once("://").unwrap_or_default();
+        let authority = if uri.starts_with("unix:") { None } else { host.trim_end_matches('/').parse().ok() };
+        Arc::new(Self { uri: uri.to_owned(), authority, channel, rpc, heard: AtomicBool::new(false) })
+    }
+
+    /// It has said something.
+    pub(crate) fn hear(&self) {
+        self.heard.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    /// Those of the configuration, then the one that was learned, if one was.
+    targets: Vec<Arc<Target>>,
+    current: usize,
+}
+
+/// All devices that a client may ask. Clones share where they are.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    state: Arc<Mutex<State>>,
+    config: Arc<ClientConfig>,
+}
+
+impl Route {
+    /// Connects to the first device that is there.
+    pub(crate) async fn connect(config: &ClientConfig) -> Result<Self, Error> {
+        let route = Self::lazy(config)?;
+        let mut first_error = None;
+        for (index, uri) in config.uris().enumerate() {
+            match config.endpoint_of(uri)?.connect().await {
+                Ok(channel) => {
+                    let mut state = route.state();
+                    state.targets[index] = Target::new(uri, channel, config);
+                    state.current = index;
+                    drop(state);
+                    return Ok(route);
+                }
+                Err(error) => drop(first_error.get_or_insert_with(|| connect_error(uri, &error))),
+            }
+        }
+        Err(first_error.expect("a configuration has an address"))
+    }
+
+    /// Connects to each when it is asked.
+    pub(crate) fn lazy(config: &ClientConfig) -> Result<Self, Error> {
+        let target = |uri| Ok(Target::new(uri, config.endpoint_of(uri)?.connect_lazy(), config));
+        let targets = config.uris().map(target).collect::<Result<_, Error>>()?;
+        let state = State { targets, current: 0 };
+        Ok(Self { state: Arc::new(Mutex::new(state)), config: Arc::new(config.clone()) })
+    }
+
+    /// The one to ask.
+    pub(crate) fn current(&self) -> Arc<Target> {
+        let state = self.state();
+        Arc::clone(&state.targets[state.current])
+    }
+
+    /// Devices that are known.
+    pub(crate) fn len(&self) -> usize {
+        self.state().targets.len()
+    }
+
+    /// Whether a call may come to be made again elsewhere.
+    pub(crate) fn may_move(&self) -> bool {
+        self.is_several() || self.config.may_learn()
+    }
+
+    /// The device has not answered: next time another one is asked, if there is one.
+    pub(crate) fn doubt(&self, target: &Arc<Target>) {
+        if let Some(next) = self.after(target, |_| true) {
+            self.go(target, &next);
+        }
+    }
+
+    /// What a device says while it sends something: next time the one that it names is asked.
+    pub(crate) fn heed(&self, target: &Arc<Target>, status: &Status) {
+        if is_from_device(status) {
+            if let Some(next) = named(status).and_then(|named| self.find(named)) {
+                self.go(target, &next);
+            }
+        } else {
+            self.doubt(target);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_several(&self) -> bool {
+        self.len() > 1
+    }
+
+    /// The next one behind `target`, in a circle, that will do.
+    fn after(&self, target: &Arc<Target>, will_do: impl Fn(&Arc<Target>) -> bool) -> Option<Arc<Target>> {
+        let state = self.state();
+        let at = state.targets.iter().position(|other| Arc::ptr_eq(other, target)).unwrap_or(state.current);
+        let (before, behind) = state.targets.split_at(at);
+        let mut others = behind.iter().skip(1).chain(before);
+        others.find(|other| will_do(other)).cloned()
+    }
+
+    /// Goes on from one to another, unless a call beside this one has done so.
+    fn go(&self, from: &Arc<Target>, to: &Arc<Target>) {
+        let mut state = self.state();
+        let position = state.targets.iter().position(|other| Arc::ptr_eq(other, to));
+        if Arc::ptr_eq(&state.targets[state.current], from)
+            && let Some(position) = position
+        {
+            state.current = position;
+        }
+    }
+
+    /// The device at an address that another one has named, if it may be asked: see [`ClientConfig::or`].
+    fn find(&self, named: &str) -> Option<Arc<Target>> {
+        let named: Authority = named.parse().ok()?;
+        let mut state = self.state();
+        let known = state.targets.iter().find(|target| target.authority.as_ref() == Some(&named));
+        if known.is_some() || !self.config.may_learn() || named.as_str().contains('@') {
+            return known.cloned();
+        }
+        let uri = format!("https://{named}");
+        let channel = self.config.endpoint_of(&uri).ok()?.connect_lazy();
+        let learned = Target::new(&uri, channel, &self.config);
+        // One at a time: it takes the place of the one before.
+        state.targets.truncate(1);
+        state.targets.push(Arc::clone(&learned));
+        state.current = state.current.min(1);
+        Some(learned)
+    }
+}
+
+/// Where the active device is, in the words of one that is not.
+fn named(status: &Status) -> Option<&str> {
+    if status.code() != Code::Unavailable {
+        return None;
+    }
+    status.metadata().get(metadata::ACTIVE)?.to_str().ok()
+}
+
+/// What one call has found out on its way.
+#[derive(Default)]
+pub(crate) struct Search {
+    hops: u32,
+    not_active: Vec<Arc<Target>>,
+    away: Vec<Arc<Target>>,
+}
+
+impl Search {
+    /// After `from` has failed the call with `status`: how long to wait before [`Route::current`] is asked. `None`: it is not asked again.
+    pub(crate) fn next(&mut self, route: &Route, from: &Arc<Target>, status: &Status) -> Option<Duration> {
+        self.hops += 1;
+        if self.hops > limits::HOPS {
+            return None;
+        }
+        let pause = retry_after(status);
+        let to = if is_not_sent(status) {
+            self.away.push(Arc::clone(from));
+            route.after(from, |other| !has(&self.away, other))?
+        } else if !is_from_device(status) {
+            // It may have been carried out, so it is for the caller to ask again.
+            route.doubt(from);
+            return None;
+        } else if let Some(named) = named(status) {
+            self.not_active.push(Arc::clone(from));
+            let there = route.find(named).or_else(|| route.after(from, |_| true))?;
+            // One that is away is not asked twice; until there is an active one, this one is.
+            if has(&self.away, &there) { Arc::clone(from) } else { there }
+        } else if status.code() == Code::Unavailable && pause.is_some() && route.is_several() {
+            // About to become active, or not to be any more.
+            self.not_active.push(Arc::clone(from));
+            Arc::clone(from)
+        } else {
+            return None;
+        };
+        route.go(from, &to);
+        Some(if has(&self.not_active, &to) { pause.unwrap_or(limits::RETRY) } else { Duration::ZERO })
+    }
+}
+
+fn has(targets: &[Arc<Target>], target: &Arc<Target>) -> bool {
+    targets.iter().any(|other| Arc::ptr_eq(other, target))
+}
