@@ -19,7 +19,7 @@ const BOUND: Duration = Duration::from_secs(30);
 const OPOF: &str = "#!/bin/sh
 cd \"$(dirname \"$0\")\" || exit 1
 case \"$*\" in
-health) test ! -e sick ;;
+\"ha status\") test ! -e sick ;;
 \"ha become \"*) echo \"$3\" >> told ;;
 *) exit 2 ;;
 esac

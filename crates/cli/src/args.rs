@@ -1,4 +1,4 @@
-//! The arguments. Those of commands about the device as a whole are in `device`.
+//! The arguments. Those of commands about the device as a whole are in `device`, about a pair of them in `ha`.
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
@@ -11,8 +11,11 @@ use opof_client::{Dialect, Profile};
 use crate::input::NatText;
 
 mod device;
+mod ha;
 
 pub(crate) use device::{NextHopCommand, ResetArgs, SetNextHopArgs, ShutdownArgs, VlanFlowCommand};
+use ha::HA_EXAMPLES;
+pub(crate) use ha::HaCommand;
 
 use crate::commands::conformance::{CONFORMANCE_EXAMPLES, ConformanceArgs};
 
@@ -34,9 +37,10 @@ pub(crate) struct Args {
 #[derive(ClapArgs, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ServerArgs {
-    /// The device; http:// and unix:/path are plain text
+    /// The device; http:// and unix:/path are plain text. Both of a pair: give it twice, or a comma between them; the active one is asked
     #[arg(long, global = true, env = "OPOF_SERVER", default_value = "https://localhost:3443", value_name = "URI")]
-    pub(crate) server: String,
+    #[arg(value_delimiter = ',')]
+    pub(crate) server: Vec<String>,
     /// Trust the certificates in this file (PEM) [default: that of this user's opofd, if it made one, else the system's]
     #[arg(long, global = true, env = "OPOF_CA", value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
@@ -127,6 +131,9 @@ pub(crate) enum Command {
     /// End the device's server, which its supervisor starts again (v1.1)
     #[command(after_help = "Examples:\n  opof shutdown --yes\n  opof shutdown --yes --within 30 --json")]
     Shutdown(ShutdownArgs),
+    /// Show and change what the device is in a pair of two
+    #[command(subcommand, after_help = HA_EXAMPLES)]
+    Ha(HaCommand),
 }
 
 const ADD_EXAMPLES: &str = r#"Examples:

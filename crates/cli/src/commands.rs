@@ -1,7 +1,9 @@
-//! What each command does. Those about the device as a whole are in `device`.
+//! What each command does. Those about the device as a whole are in `device`, those about a pair of
+//! them in `ha`.
 
 pub(crate) mod conformance;
 mod device;
+mod ha;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -32,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Reset(_) => device::reset(server, json).await,
         Command::NextHop(what) => device::next_hop(server, what, json).await,
         Command::VlanFlow(what) => device::vlan_flow(server, what, json).await,
+        Command::Ha(what) => ha::run(server, *what, json).await,
         Command::Shutdown(how) => device::shutdown(server, *how, json).await,
     }
 }

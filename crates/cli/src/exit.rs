@@ -25,6 +25,12 @@ pub(crate) enum Failure {
     /// The device says that it does not serve, or does not say.
     #[error("the device does not say that it serves")]
     NotServing,
+    /// It says that it is not fit to be active, or does not say.
+    #[error("the device does not say that it is fit to be active")]
+    NotFit,
+    /// Several devices, for what is asked of one.
+    #[error("this is asked of one device: give --server once, with one address (OPOF_SERVER counts)")]
+    SeveralServers,
     /// The input is wrong.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -60,6 +66,7 @@ impl Failure {
             Self::Input(_)
             | Self::Pem { .. }
             | Self::HalfIdentity
+            | Self::SeveralServers
             | Self::Device(
                 Error::Uri { .. } | Error::Pem { .. } | Error::Inexpressible(_) | Error::NoSuchCall { .. },
             ) => 2,
@@ -70,6 +77,7 @@ impl Failure {
             | Self::NextHops(_)
             | Self::NoVlanFlow(_)
             | Self::NotServing
+            | Self::NotFit
             | Self::Nonconforming(_)
             | Self::Output(_)
             | Self::Device(_) => 1,

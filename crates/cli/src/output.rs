@@ -1,5 +1,7 @@
 //! Answers as tables for people and as JSON, one object a line, for programs.
 
+pub(crate) mod pair;
+
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 

@@ -14,6 +14,16 @@ pub(crate) async fn connect(args: &ServerArgs, dialect: Dialect) -> Result<Clien
     Ok(Client::connect(config(args, dialect)?).await?)
 }
 
+/// Connects to the device that is named, for what is asked of that one and of no other.
+pub(crate) async fn connect_to_one(args: &ServerArgs) -> Result<Client, Failure> {
+    Ok(Client::connect(config_of_one(args, Dialect::V1)?).await?)
+}
+
+/// The same, of the connection.
+pub(crate) fn config_of_one(args: &ServerArgs, dialect: Dialect) -> Result<ClientConfig, Failure> {
+    if args.server.len() > 1 { Err(Failure::SeveralServers) } else { Ok(config(args, dialect)?.stay()) }
+}
+
 /// Connects for a call that only some dialects have: `dialect` is spoken where the arguments name none. Another one is
 /// told before anything is asked of the device, because it is the arguments that are wrong.
 pub(crate) async fn connect_for(args: &ServerArgs, dialect: Dialect, method: Method) -> Result<Client, Failure> {
@@ -26,10 +36,15 @@ pub(crate) async fn connect_for(args: &ServerArgs, dialect: Dialect, method: Met
 
 /// What the arguments say of the connection, and of what is spoken.
 pub(crate) fn config(args: &ServerArgs, dialect: Dialect) -> Result<ClientConfig, Failure> {
-    let mut config = ClientConfig::new(&args.server)
+    let mut servers = args.server.iter();
+    // The arguments' definition has a default.
+    let mut config = ClientConfig::new(servers.next().map(String::as_str).unwrap_or_default())
         .dialect(args.dialect.unwrap_or(dialect))
         .profile(args.profile)
         .deadline(Duration::from_secs(args.timeout.into()));
+    for other in servers {
+        config = config.or(other);
+    }
     if let Some(domain) = &args.domain {
         config = config.domain(domain);
     }

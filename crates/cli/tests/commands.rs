@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 #[path = "../../client/tests/support/mod.rs"]
 mod support;
+use opof_api::pair::{GetPairResponse, Role};
 use opof_api::{Dialect, Profile};
 use support::{Mock, Setup, timed_out};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -372,6 +373,56 @@ async fn the_device() {
     assert!(out.starts_with("opofd 1.2.3, sim data plane, up 1 h 2 min\nsessions  0 of 1000"), "{out}");
     let (_, out, _) = run(&mock, &["device", "--json"]).await;
     assert_eq!(lines(&out)[0]["ports"][0]["received"]["packets"], 100);
+}
+
+#[tokio::test]
+async fn the_device_in_its_pair() {
+    let mock = Mock::start(None);
+    let (code, out, errors) = run(&mock, &["ha", "status"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    let expected = format!(
+        "opof: {} refused the call (FAILED_PRECONDITION): this device is not one of a pair\n",
+        mock.uri("http")
+    );
+    assert_eq!(errors, expected);
+    let pair = GetPairResponse { node: "opof-a".to_owned(), role: Role::Active.into(), term: 3, ..Default::default() };
+    mock.state().pair = Some(pair);
+    mock.state().health = Some(ServingStatus::NotServing);
+    mock.state().faultless = Some(ServingStatus::Serving);
+    let (code, out, _) = run(&mock, &["ha", "status"]).await;
+    assert!(code == 0 && out.starts_with("node      opof-a\nrole      active for 0 s"), "{out}");
+    let said = async |args: &[&str]| {
+        let (code, out, errors) = run(&mock, args).await;
+        assert_eq!((code, errors.as_str()), (0, ""), "{args:?}");
+        let line = lines(&out).remove(0);
+        [line["role"].clone(), line["role_why"].clone()]
+    };
+    assert_eq!(said(&["ha", "switchover", "--json"]).await, ["standby", "handover"]);
+    assert_eq!(said(&["ha", "become", "active", "--json"]).await, ["active", "told"]);
+    assert_eq!(said(&["ha", "become", "standby", "--json"]).await, ["standby", "told"]);
+    assert_eq!(said(&["ha", "resync", "--json"]).await, ["standby", "told"]);
+    mock.state().faultless = Some(ServingStatus::NotServing);
+    let (code, out, errors) = run(&mock, &["ha", "status", "--json"]).await;
+    assert_eq!((code, &lines(&out)[0]["fit"]), (1, &json!(false)));
+    assert_eq!(errors, "opof: the device does not say that it is fit to be active\n");
+}
+
+#[tokio::test]
+async fn sessions_are_added_where_the_active_one_is_and_ha_stays_where_it_is_told() {
+    let (standby, active) = (Mock::start(None), Mock::start(None));
+    let mut refused = tonic::Status::unavailable("this device is standby");
+    let named = format!("localhost:{}", active.address.port()).parse().expect("ASCII");
+    refused.metadata_mut().insert(opof_api::metadata::ACTIVE, named);
+    standby.state().fails = Some(refused);
+    let other = active.uri("http");
+    let (code, _, errors) = add(&standby, &["--id", "7"]).await;
+    assert_eq!((code, errors.contains("this device is standby")), (3, true), "{errors}");
+    let both = ["--server", &standby.uri("http"), "--server", &other];
+    assert_eq!(add(&standby, &[&["--id", "7"], &both[..]].concat()).await.0, 0);
+    assert!(active.state().sessions.contains_key(&7));
+    let (code, _, errors) = run(&standby, &[&["ha", "status"], &both[..]].concat()).await;
+    assert_eq!((code, errors.contains("give --server once")), (2, true), "{errors}");
+    assert_eq!(run(&standby, &["ha", "status"]).await.0, 3, "not that of the other one");
 }
 
 #[tokio::test]

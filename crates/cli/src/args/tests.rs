@@ -20,7 +20,42 @@ fn global_options_go_anywhere() {
     for line in ["--json --server http://x:1 device", "device --json --server http://x:1"] {
         let args = parse(line).unwrap();
         assert!(args.output.json);
-        assert_eq!(args.server.server, "http://x:1");
+        assert_eq!(args.server.server, ["http://x:1"]);
+    }
+}
+
+#[test]
+fn both_devices_of_a_pair_can_be_given() {
+    for line in ["list --server http://x:1 --server http://y:2", "--server http://x:1,http://y:2 list"] {
+        assert_eq!(parse(line).unwrap().server.server, ["http://x:1", "http://y:2"], "{line}");
+    }
+    assert_eq!(parse("list").unwrap().server.server, ["https://localhost:3443"]);
+}
+
+#[test]
+fn what_a_device_is_to_be_is_a_word() {
+    let Command::Ha(HaCommand::Become { role }) = parse("ha become active").unwrap().command else { panic!("become") };
+    assert_eq!(opof_client::PairRole::from(role), opof_client::PairRole::Active);
+    assert_eq!(refused("ha become"), ErrorKind::MissingRequiredArgument);
+    assert_eq!(refused("ha become leader"), ErrorKind::InvalidValue);
+    assert_eq!(refused("ha"), ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+    for line in ["ha status", "ha switchover --json", "ha resync --server http://x:1"] {
+        assert!(matches!(parse(line).unwrap().command, Command::Ha(_)), "{line}");
+    }
+}
+
+#[test]
+fn keepalived_is_shown_the_lines_of_its_example() {
+    let example = include_str!("../../../../contrib/keepalived/keepalived.conf");
+    let mut command = Args::command();
+    command.build();
+    let ha = command.find_subcommand_mut("ha").unwrap();
+    for (name, lines) in [("become", ["notify_master", "notify_backup"].as_slice()), ("status", &["script \"/usr"])] {
+        let help = ha.find_subcommand_mut(name).unwrap().render_help().to_string();
+        for line in lines {
+            let line = example.lines().find(|text| text.contains(line)).unwrap().trim();
+            assert!(help.contains(line), "{line}\n{help}");
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub(crate) async fn run(server: &ServerArgs, what: &ConformanceArgs, json: bool)
         capacity: what.capacity,
         may_shut_down: what.allow_shutdown,
     };
-    let channel = server::config(server, terms.dialect)?.endpoint()?.connect_lazy();
+    let channel = server::config_of_one(server, terms.dialect)?.endpoint()?.connect_lazy();
     let target = Target::new(channel, terms).deadline(Duration::from_secs(server.timeout.into()));
     let progress = progress(cases.len());
     let mut output = Ok(());

@@ -2,6 +2,8 @@
 
 use crate::common::{add, lif, packet, session, start, start_with};
 use opof_api::device::{GetDeviceRequest, PortRole, RefusedTally, Tally};
+use opof_api::pair::pair_client::PairClient;
+use opof_api::pair::{GetPairRequest, SwitchoverRequest};
 use opof_dataplane::{FirewallTunnel, FromUplink, Refused, TunnelPath};
 use opof_testkit::packet::Packet;
 use opof_wire::Addresses;
@@ -9,6 +11,7 @@ use opof_wire::decap::{Refusal, TunnelEnd};
 use opof_wire::encap::{Template, Tunnel};
 use opof_wire::ethernet::MacAddress;
 use opof_wire::geneve::OptionId;
+use tonic::Code;
 
 #[tokio::test]
 async fn the_device_tells_of_its_ports_and_its_table() {
@@ -29,6 +32,15 @@ async fn the_device_tells_of_its_ports_and_its_table() {
     let slow: Vec<_> =
         counters.slow_path.iter().map(|slow| (slow.reason.as_str(), slow.tally.unwrap().packets)).collect();
     assert_eq!(slow, [("miss", 1)]);
+}
+
+#[tokio::test]
+async fn a_device_that_is_alone_is_not_one_of_a_pair() {
+    let fixture = start().await;
+    let mut pair = PairClient::new(fixture.channel().await);
+    let refused = pair.get_pair(GetPairRequest {}).await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::FailedPrecondition, "this device is not one of a pair"));
+    assert_eq!(pair.switchover(SwitchoverRequest {}).await.unwrap_err().code(), Code::FailedPrecondition);
 }
 
 #[tokio::test]
