@@ -176,8 +176,6 @@ pub const SWITCHOVER: Duration = opof_session::limits::SWITCH_PATIENCE.saturatin
 pub const PEER_MESSAGES: usize = 64;
 /// Envelopes that wait for a connection to the peer to take them.
 pub const PEER_ENVELOPES: usize = 4;
-/// Bytes of an envelope: a frame of changes that are as long as they can be.
-pub const PEER_ENVELOPE_BYTES: usize = 1 << 20;
 /// Bytes that a peer may send ahead of what was read.
 pub const PEER_BYTES_AHEAD: u32 = 4 << 20;
 /// Streams that a peer may have open: the one that it talks in, and the one before that is ending.

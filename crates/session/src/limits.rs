@@ -36,7 +36,7 @@ pub const CLOSED_RECORDS: usize = 1 << 26;
 pub const PEER_LOG: usize = 1 << 18;
 /// Frames that one device has sent to its peer, or is to send, and that the peer has not said to have.
 pub const PEER_WINDOW: usize = 64;
-/// Changes, rows or sessions' counters in a frame.
+/// Changes or rows in a frame; counters come in as many as are read at once.
 pub const PEER_FRAME: usize = 512;
 /// Frames that a standby has taken and not gone through.
 pub const PEER_INBOX: usize = 64;

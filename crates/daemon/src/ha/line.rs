@@ -152,7 +152,7 @@ impl Line {
         let endpoint = self.endpoint().map_err(|error| error.to_string())?;
         let channel = endpoint.connect().await.map_err(|error| in_full(&error))?;
         let (way, envelopes) = mpsc::channel(limits::PEER_ENVELOPES);
-        let mut client = PeerClient::new(channel).max_decoding_message_size(limits::PEER_ENVELOPE_BYTES);
+        let mut client = PeerClient::new(channel).max_decoding_message_size(opof_api::limits::PEER_ENVELOPE);
         let answer = client.talk(ReceiverStream::new(envelopes)).await.map_err(|status| status.message().to_owned())?;
         tracing::info!(peer = self.address, "there is a line to the other device of the pair");
         // Nobody takes it: the device is ending.
@@ -258,7 +258,7 @@ async fn serve(listener: Listener, ears: Ears) {
             return;
         }
     };
-    let service = PeerServer::new(ears).max_decoding_message_size(limits::PEER_ENVELOPE_BYTES);
+    let service = PeerServer::new(ears).max_decoding_message_size(opof_api::limits::PEER_ENVELOPE);
     let socket = TcpListenerStream::new(socket);
     if let Err(error) = server.add_service(service).serve_with_incoming(socket).await {
         tracing::error!(%error, "the other device of the pair can't connect any more");

@@ -115,7 +115,7 @@ impl World {
                 let records = NonZeroU32::MIN.saturating_add(self.dice.below_u32(5));
                 self.ask(of, RequestBody::Collect { records }, Subject::Records);
             }
-            Act::Packet => return self.packet(),
+            Act::Packet => self.packet(),
             Act::MoveWire => {
                 self.wire = 1 - self.wire;
                 self.tell(format!("the wire is at {}", self.wire));
@@ -203,15 +203,17 @@ impl World {
         let body = RequestBody::Add { sessions: sessions.clone(), same_tuple: SameTuple::Supersede };
         self.ask(of, body, Subject::Add(instances));
         if self.questions.len() > before {
-            sessions.iter().for_each(|spec| self.ledger.ask(spec));
+            for spec in &sessions {
+                self.ledger.ask(spec);
+            }
         }
     }
 
-    fn packet(&mut self) -> Checked {
+    fn packet(&mut self) {
         let which = if self.dice.chance(900) { self.wire } else { 1 - self.wire };
         let lit = self.devices[which].lit();
         if lit.is_empty() {
-            return Ok(());
+            return;
         }
         let found = &lit[self.dice.below(lit.len())];
         let (at, direction) = if self.dice.chance(500) { (0, Direction::In) } else { (1, Direction::Out) };
@@ -225,7 +227,6 @@ impl World {
         if is_hit {
             self.ledger.send(instance, direction);
         }
-        Ok(())
     }
 
     fn set_faults(&mut self) {
@@ -291,11 +292,9 @@ impl World {
                     self.ledger.answer(instance, refused.is_none());
                 }
             }
-            (Subject::Delete(id), Said::Reply(ReplyBody::Deleted(view))) => {
-                if let Some(view) = view {
-                    holds!(view.spec.id == id, "a delete of {id} is answered with {view:?}");
-                    self.ledger.delete(&view, standing.term.0)?;
-                }
+            (Subject::Delete(id), Said::Reply(ReplyBody::Deleted(Some(view)))) => {
+                holds!(view.spec.id == id, "a delete of {id} is answered with {view:?}");
+                self.ledger.delete(&view, standing.term.0)?;
             }
             (Subject::See, Said::Reply(ReplyBody::Got(view))) => {
                 view.iter().try_for_each(|view| self.ledger.see(view, standing.term.0))?;

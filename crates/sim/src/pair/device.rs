@@ -218,7 +218,7 @@ fn start(
     config: &EngineConfig,
     settings: Settings,
     plane: &Governed,
-    ports: &SimPorts,
+    cables: &SimPorts,
     time: &SimulatedTime,
     watch: &Watch,
 ) -> Result<Table, String> {
@@ -228,7 +228,7 @@ fn start(
         time: time.clone(),
         disk: None,
         pair: Some(settings),
-        watcher: watch.watcher(ports.clone(), time.clone()),
+        watcher: watch.watcher(cables.clone(), time.clone()),
     };
     Table::start(parts).map_err(|error| format!("the table does not begin: {error}"))
 }

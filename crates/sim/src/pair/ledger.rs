@@ -47,7 +47,6 @@ struct Account {
 
 #[derive(Debug)]
 pub(super) struct Ledger {
-    sync: bool,
     /// Numbers are used again. Then a record can be of any session with its number that fits it.
     pub(super) reuses: bool,
     accounts: BTreeMap<Instance, Account>,
@@ -63,9 +62,8 @@ const fn packets(counters: &Counters) -> [u64; 2] {
 }
 
 impl Ledger {
-    pub(super) fn new(sync: bool, reuses: bool) -> Self {
+    pub(super) fn new(reuses: bool) -> Self {
         Self {
-            sync,
             reuses,
             accounts: BTreeMap::new(),
             of_id: HashMap::new(),
@@ -171,7 +169,6 @@ impl Ledger {
                 holds!(account.reported == account.sent, "packets of {instance:?} are missing: {account:?}");
             }
         }
-        let _ = self.sync;
         Ok(())
     }
 }

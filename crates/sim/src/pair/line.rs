@@ -29,7 +29,7 @@ impl Line {
         *self = Self { on_its_way: std::mem::take(&mut self.on_its_way), ..Self::default() };
     }
 
-    pub(super) fn send(&mut self, dice: &mut Dice, now: u64, to: Which, message: Message) {
+    pub(super) fn send(&mut self, dice: &mut Dice, now: u64, to: Which, message: &Message) {
         let copies = 1 + usize::from(dice.chance(self.doubles));
         for _ in 0..copies {
             if self.is_cut[to] || dice.chance(self.loss) || self.on_its_way.len() >= crate::limits::MESSAGES {

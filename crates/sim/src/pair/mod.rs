@@ -95,7 +95,7 @@ impl World {
             office: Office::default(),
             wire: 0,
             questions: Vec::new(),
-            ledger: Ledger::new(sync, dice.chance(300)),
+            ledger: Ledger::new(dice.chance(300)),
             actives: BTreeMap::new(),
             next_port: 1,
             is_calm: false,
@@ -173,7 +173,7 @@ impl World {
             holds!(before == run, "two devices are active in term {}", standing.term);
         }
         while let Some(message) = self.devices[which].said() {
-            self.line.send(&mut self.dice, self.now, 1 - which, message);
+            self.line.send(&mut self.dice, self.now, 1 - which, &message);
         }
         while let Some(request) = self.devices[which].asked_of_store() {
             self.tell(format!("{which} asks the store: {request:?}"));
