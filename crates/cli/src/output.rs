@@ -253,7 +253,7 @@ fn device_text(device: &Device) -> String {
         uptime(device.uptime)
     );
     if unfollowed > 0 {
-        text += &format!("peer      {unfollowed} of its sessions could not be taken in\n");
+        text += &["peer      ", &unfollowed.to_string(), " of its sessions could not be taken in\n"].concat();
     }
     for Fault { part, why, age } in &device.faults {
         text += &["fault     ", part, ", for ", &uptime(*age), ": ", why, "\n"].concat();
