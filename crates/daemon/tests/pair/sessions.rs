@@ -52,7 +52,9 @@ async fn closed_sessions_are_delivered_once_across_a_switchover() {
     let pair = Pair::with_active("").await;
     let [a, b] = &pair.devices;
     let mut short: Vec<_> = (1..40).map(super::common::session).collect();
-    short.iter_mut().for_each(|session| session.cache_timeout = 1);
+    for session in &mut short {
+        session.cache_timeout = 1;
+    }
     a.client().await.add_session(tokio_stream::iter(short)).await.unwrap();
     let mut ids: Vec<u64> = Vec::new();
     until("some to close", async || {

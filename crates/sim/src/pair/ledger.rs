@@ -63,13 +63,7 @@ const fn packets(counters: &Counters) -> [u64; 2] {
 
 impl Ledger {
     pub(super) fn new(reuses: bool) -> Self {
-        Self {
-            reuses,
-            accounts: BTreeMap::new(),
-            of_id: HashMap::new(),
-            records: HashMap::new(),
-            is_lossy: false,
-        }
+        Self { reuses, accounts: BTreeMap::new(), of_id: HashMap::new(), records: HashMap::new(), is_lossy: false }
     }
 
     pub(super) fn knows(&self, instance: Instance) -> bool {
