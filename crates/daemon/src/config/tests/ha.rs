@@ -172,13 +172,18 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &[":28: unknown key \"client_ca\" in tls; it has: ca, cert, key"],
     ),
     ("\"/opof/pair-1\"", "\"a\\tb\"", &[":28: prefix: has a control character in it"]),
+    (
+        "election",
+        "term_file = \"a.term\"\nelection",
+        &[":21: term_file: \"a.term\" is not the absolute path of a file"],
+    ),
     ("prefix", "ttl = 0\nprefix", &[":28: ttl: 0 is not within 1 to 30"]),
     ("prefix", "ttl = 31\nprefix", &[":28: ttl: 31 is not within 1 to 30"]),
     ("prefix", "ttl = 2\nprefix", &[":28: ttl: hold, 3 s where it is not set, is less than twice 2 s"]),
 ];
 
-const UNKNOWN: &str =
-    ":21: unknown key \"port\" in ha; it has: node, listen, api, peer, tls, mode, hold, election, etcd";
+const UNKNOWN: &str = ":21: unknown key \"port\" in ha; it has: node, listen, api, peer, tls, mode, hold, election, etcd, \
+     term_file";
 
 #[test]
 fn each_mistake_is_named_by_its_line() {
@@ -218,21 +223,22 @@ fn a_pair_is_read() {
         election: HaElection::Etcd { config: etcd.clone(), ttl: Duration::from_secs(1) },
         hold: Duration::from_secs(3),
         sync: true,
+        term_file: None,
     };
     assert_eq!(config.ha, Some(expected.clone()));
     let summary = "262144 sessions at most, a in a pair with b, sync, elected by etcd";
     assert!(config.summary().ends_with(summary), "{}", config.summary());
 
     let all = pair(&[
-        ("election", "mode = \"async\"\nhold = 60\nelection"),
+        ("election", "mode = \"async\"\nhold = 60\nterm_file = \"/var/a.term\"\nelection"),
         ("[\"http://192.0.2.10:2379\"]", "[\"https://x:2379\", \"https://y:2379\"]"),
         ("prefix", "ttl = 30\ntls = { ca = \"ca.crt\", cert = \"c.crt\", key = \"c.key\" }\nprefix"),
     ]);
     let tls = EtcdTls { ca: file("ca.crt"), identity: Some((file("c.crt"), file("c.key"))) };
     let endpoints = ["https://x:2379", "https://y:2379"].map(str::to_owned).into();
     let config = EtcdConfig { endpoints, tls: Some(tls), ..etcd };
-    let election = HaElection::Etcd { config, ttl: Duration::from_secs(30) };
-    assert_eq!(ha(&all), HaConfig { election, hold: Duration::from_secs(60), sync: false, ..expected });
+    let (election, term_file) = (HaElection::Etcd { config, ttl: Duration::from_secs(30) }, Some("/var/a.term".into()));
+    assert_eq!(ha(&all), HaConfig { election, hold: Duration::from_secs(60), sync: false, term_file, ..expected });
     assert_eq!(read(FINE).unwrap().ha, None);
 }
 

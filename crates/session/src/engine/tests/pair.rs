@@ -10,7 +10,7 @@ use crate::types::{CloseReason, Direction, Lif, Moment, SessionId, SessionSpec};
 use opof_wire::Vid;
 
 /// How far the standby's clock is ahead.
-const AHEAD: i64 = -700 * (SECOND as i64);
+const AHEAD: i64 = -700 * SECOND.cast_signed();
 
 struct Pair {
     active: World,
