@@ -238,6 +238,11 @@ impl RunningDaemon {
         self.shared.clock()
     }
 
+    /// Its part in a pair, if it is one of two.
+    pub const fn pair(&self) -> Option<&PairHandle> {
+        self.pair.as_ref()
+    }
+
     /// Its session table, without gRPC in between.
     pub const fn driver(&self) -> &DriverHandle {
         self.shared.driver()

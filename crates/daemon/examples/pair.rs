@@ -1,0 +1,198 @@
+//! What replication costs an active, and how long a newcomer takes: two daemons of a pair in one process, over simulated planes, asked
+//! without gRPC in between.
+//!
+//! `cargo run --release -p opof-daemon --example pair`, and `-- newcomer`. On two processors both devices share them: what is
+//! measured is the sum of what both do.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that fails says so by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use opof_daemon::config::flags::Cli;
+use opof_daemon::config::from_text;
+use opof_daemon::{Daemon, RunningDaemon};
+use opof_session::ha::term::Role;
+use opof_session::ha::{Command, Standing};
+use opof_session::request::SameTuple;
+use opof_session::types::{Action, Lif, SessionId, SessionSpec};
+use opof_testkit::wait::Stopwatch;
+use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+const SESSIONS: u64 = 1_000_000;
+const BATCH: u64 = 1000;
+const ROUNDS: usize = 5;
+/// What goes on while a newcomer is told everything.
+const ADDS_A_SECOND: u64 = 50_000;
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    if std::env::args().nth(1).as_deref() == Some("newcomer") {
+        runtime.block_on(newcomer(folder.path()));
+    } else {
+        runtime.block_on(cost(folder.path()));
+    }
+}
+
+fn certificates(folder: &Path) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
+    for name in ["a", "b"] {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec![name.to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &authority);
+        fs::write(folder.join(format!("{name}.crt")), certificate.unwrap().pem()).unwrap();
+        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+async fn start(
+    folder: &Path,
+    [name, other]: [&str; 2],
+    [line, other_line]: [u16; 2],
+    mode: Option<&str>,
+) -> RunningDaemon {
+    let folder = folder.display();
+    let pair = mode.map_or_else(String::new, |mode| {
+        format!(
+            r#"[ha]
+node = "{name}"
+listen = "127.0.0.1:{line}"
+api = "127.0.0.1:1"
+tls = {{ cert = "{folder}/{name}.crt", key = "{folder}/{name}.key", ca = "{folder}/ca.crt" }}
+election = "external"
+mode = "{mode}"
+term_file = "{folder}/{name}.term"
+[ha.peer]
+node = "{other}"
+address = "127.0.0.1:{other_line}"
+api = "127.0.0.1:2"
+"#
+        )
+    });
+    let text = format!(
+        r#"[[listener]]
+address = "127.0.0.1:0"
+tls = {{ cert = "{folder}/{name}.crt", key = "{folder}/{name}.key" }}
+[data_plane]
+kind = "sim"
+[[lif]]
+id = 1
+wire = "w1"
+firewall = "f1"
+[[lif]]
+id = 2
+wire = "w2"
+firewall = "f2"
+[sessions]
+max = 4000000
+[server]
+threads = 2
+{pair}"#
+    );
+    let config = from_text(Some(Path::new("opofd.toml")), &text, &Cli::parse_from(["opofd"]).settings);
+    Daemon::start(&config.unwrap_or_else(|error| panic!("{error}"))).await.unwrap()
+}
+
+fn session(id: u64) -> SessionSpec {
+    let [.., a, b, c, d] = id.to_be_bytes();
+    let addresses = Addresses::V4 { source: [10, b, c, d], destination: [192, 0, 2, a] };
+    let (vlan, tunnel, transport) = (Vid::UNTAGGED, Tunnel::None, Transport::Udp);
+    let flow = FlowKey { vlan, tunnel, addresses, source_port: 1000, destination_port: 53, transport };
+    let [in_lif, out_lif] = [1, 2].map(|lif| Lif::new(lif).unwrap());
+    let (id, action) = (SessionId(id), Action::Forward);
+    SessionSpec { id, in_lif, out_lif, flow, out_vlan: Vid::UNTAGGED, action, timeout_seconds: 3600 }
+}
+
+/// Adds sessions, two batches at a time.
+async fn add(daemon: &RunningDaemon, ids: std::ops::Range<u64>) {
+    let halves = [ids.start..ids.start.midpoint(ids.end), ids.start.midpoint(ids.end)..ids.end];
+    let tasks = halves.map(|half| {
+        let driver = daemon.driver().clone();
+        tokio::spawn(async move {
+            for from in half.clone().step_by(usize::try_from(BATCH).unwrap()) {
+                let batch = (from..(from + BATCH).min(half.end)).map(session).collect();
+                assert!(driver.add(batch, SameTuple::Reject).await.unwrap().is_empty());
+            }
+        })
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+async fn lead(daemon: &RunningDaemon) {
+    daemon.pair().unwrap().command(Command::Become(Role::Active)).await.unwrap().unwrap();
+}
+
+async fn until_in(daemon: &RunningDaemon) {
+    while daemon.pair().unwrap().status().await.unwrap().standing != Some(Standing::In) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn cost(folder: &Path) {
+    println!("{SESSIONS} sessions a round, in batches of {BATCH}, two at a time; sessions a second");
+    for _ in 0..ROUNDS {
+        let mut rates = Vec::new();
+        for mode in [None, Some("async"), Some("sync")] {
+            let active = start(folder, ["a", "b"], [33_441, 33_442], mode).await;
+            let standby = match mode {
+                Some(_) => Some(start(folder, ["b", "a"], [33_442, 33_441], mode).await),
+                None => None,
+            };
+            if standby.is_some() {
+                lead(&active).await;
+                until_in(&active).await;
+            }
+            let watch = Stopwatch::start();
+            add(&active, 0..SESSIONS).await;
+            rates.push(SESSIONS as f64 / watch.elapsed().as_secs_f64());
+        }
+        let ratio = |rate: f64| rate / rates[0];
+        println!(
+            "alone {:.0}, async {:.0} ({:.2}), sync {:.0} ({:.2})",
+            rates[0],
+            rates[1],
+            ratio(rates[1]),
+            rates[2],
+            ratio(rates[2])
+        );
+    }
+}
+
+async fn newcomer(folder: &Path) {
+    for _ in 0..3 {
+        let active = start(folder, ["a", "b"], [33_441, 33_442], Some("async")).await;
+        lead(&active).await;
+        add(&active, 0..SESSIONS).await;
+        let driver = active.driver().clone();
+        let adding = tokio::spawn(async move {
+            let watch = Stopwatch::start();
+            let mut next = SESSIONS;
+            loop {
+                let due = SESSIONS + ADDS_A_SECOND * u64::try_from(watch.elapsed().as_millis()).unwrap() / 1000;
+                while next < due {
+                    let batch = (next..next + 500).map(session).collect();
+                    assert!(driver.add(batch, SameTuple::Reject).await.unwrap().is_empty());
+                    next += 500;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        });
+        let watch = Stopwatch::start();
+        let standby = start(folder, ["b", "a"], [33_442, 33_441], Some("async")).await;
+        until_in(&active).await;
+        let took = watch.elapsed();
+        adding.abort();
+        let there = standby.driver().statistics().await.unwrap().sessions;
+        println!("{there} sessions after {} ms, with {ADDS_A_SECOND} more a second", took.as_millis());
+    }
+}
