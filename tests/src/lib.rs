@@ -12,6 +12,7 @@ pub mod geneve;
 pub mod iperf;
 pub mod nat;
 pub mod opofd;
+pub mod pair;
 pub mod routed;
 pub mod tshark;
 mod wires;
