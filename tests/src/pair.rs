@@ -29,7 +29,7 @@ use opof_testkit::netns::{Addresses, CLIENT, NetNs, Port, PortOptions, SERVER, b
 use opof_testkit::require::{NETWORK, require};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-pub use self::api::{Api, Reader};
+pub use self::api::{Added, Api, Firewall, Reader};
 pub use self::traffic::{Figures, Traffic, key};
 use crate::{Error, Opofd};
 

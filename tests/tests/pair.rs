@@ -11,7 +11,7 @@ use std::time::Duration;
 use opof_api::pair::{Role, Standing};
 use opof_session::types::SessionSpec;
 use opof_testkit::wait::Stopwatch;
-use opof_tests::pair::{Api, Cable, Figures, Pair, Reader, Traffic, key};
+use opof_tests::pair::{Added, Api, Cable, Figures, Firewall, Pair, Reader, Traffic, key};
 use opof_tests::session;
 use tokio::time::sleep;
 
@@ -23,10 +23,13 @@ const MORTALS: u16 = 800;
 const LONGEST_TIMEOUT: u16 = 8;
 /// Numbers of sessions that are added to see whether that works.
 const PROBES: u16 = 10_000;
+/// Numbers of sessions that a firewall adds all the while.
+const FURTHER: u16 = 20_000;
 /// How long anything may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
-/// How long there is traffic before something happens.
-const BEFORE: Duration = Duration::from_millis(1_500);
+/// Sessions that close at other times than the others: there are so many times, this far apart.
+const BATCHES: u16 = 20;
+const APART: Duration = Duration::from_millis(73);
 /// In this time each session is sent something, more than once.
 const ROUNDS: Duration = Duration::from_millis(1_500);
 
@@ -44,12 +47,14 @@ struct Case {
     apis: [Api; 2],
     reader: Reader,
     traffic: Traffic,
+    firewall: Firewall,
     probes: u16,
 }
 
 /// What a case has come to.
 struct Outcome {
     figures: Figures,
+    added: Added,
     /// Sessions with traffic that the active has at the end, and probes.
     sessions: usize,
     missing: usize,
@@ -75,7 +80,8 @@ fn run(name: &'static str, work: impl AsyncFnOnce(&mut Case, usize) -> (usize, D
     let management = pair.management.clone();
     management
         .run(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // The firewall goes on while this thread is busy with cables; its threads are in the namespace as this one is.
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
                 let (mut case, active) = Case::begin(name, pair).await;
                 let (active, answered) = work(&mut case, active).await;
@@ -101,16 +107,18 @@ impl Case {
         apis[active].until(Standing::In).await.unwrap();
         pair.move_wires(active).unwrap();
         let traffic = Traffic::start(&pair, SESSIONS).unwrap();
-        let long = (1..=SESSIONS).map(|id| session(id.into(), key(id)));
-        let mortals = (SESSIONS + 1..=SESSIONS + MORTALS).map(|id| SessionSpec {
-            timeout_seconds: (1 + id % LONGEST_TIMEOUT).into(),
-            ..session(id.into(), key(id))
-        });
-        apis[active].add(long.chain(mortals)).await.unwrap();
+        apis[active].add((1..=SESSIONS).map(|id| session(id.into(), key(id)))).await.unwrap();
+        let firewall = Firewall::start(apis.clone(), (FURTHER..).map(|id| session(id.into(), key(id))));
         let reader = Reader::start(&apis);
-        sleep(BEFORE).await;
+        for batch in 0..BATCHES {
+            let ids = (SESSIONS + 1..=SESSIONS + MORTALS).filter(|id| id % BATCHES == batch);
+            let timeout = |id: u16| u32::from(1 + id / BATCHES % LONGEST_TIMEOUT);
+            let mortals = ids.map(|id| SessionSpec { timeout_seconds: timeout(id), ..session(id.into(), key(id)) });
+            apis[active].add(mortals).await.unwrap();
+            sleep(APART).await;
+        }
         assert_ne!(pair.to_firewall(active).unwrap(), 0, "what came before there were sessions");
-        (Self { name, pair, apis, reader, traffic, probes: 0 }, active)
+        (Self { name, pair, apis, reader, traffic, firewall, probes: 0 }, active)
     }
 
     /// A session that is not there yet.
@@ -145,22 +153,21 @@ impl Case {
         sleep(ROUNDS).await;
         let misses = self.pair.to_firewall(active).unwrap() - before;
         let watch = Stopwatch::start();
-        let told = loop {
-            let told: BTreeSet<u64> = self.reader.ids().into_iter().collect();
-            if told.is_superset(&mortals) || watch.elapsed() > BOUND {
-                break told;
-            }
+        while !self.reader.ids().into_iter().collect::<BTreeSet<_>>().is_superset(&mortals) && watch.elapsed() < BOUND {
             sleep(Duration::from_millis(100)).await;
-        };
+        }
         // What may be told once more.
         sleep(Duration::from_secs(1)).await;
         let ids = self.reader.ids();
+        let told: BTreeSet<u64> = ids.iter().copied().collect();
+        let added = self.firewall.finish().await.unwrap();
         let there: BTreeSet<u64> = self.apis[active].sessions().await.unwrap().into_iter().collect();
         let expected = (1..=SESSIONS).chain(PROBES + 1..=PROBES + self.probes).map(u64::from);
-        let missing = expected.filter(|id| !there.contains(id)).count();
+        let missing = expected.chain(added.ids.iter().copied()).filter(|id| !there.contains(id)).count();
         let figures = self.traffic.finish().unwrap();
         let outcome = Outcome {
             figures,
+            added,
             sessions: there.len(),
             missing,
             repeated: ids.len() - told.len(),
@@ -181,6 +188,9 @@ impl Outcome {
         let _ = write!(line, "; {sent} packets sent, {arrived} arrived, {lost} lost, {} to the firewall", self.misses);
         let (told, repeated, untold) = (usize::from(MORTALS) - self.untold, self.repeated, self.untold);
         let _ = write!(line, "; {told} records delivered, {repeated} repeated, {untold} missing");
+        let (added, [slowest, at]) =
+            (self.added.ids.len(), [self.added.slowest, self.added.slowest_at].map(milliseconds));
+        let _ = write!(line, "; {added} sessions added meanwhile, the slowest in {slowest:.1} ms, after {at:.0} ms");
         let _ = write!(line, "; addSession answered after {:.1} ms", milliseconds(self.answered));
         let [gap, dark] = [gap, dark].map(milliseconds);
         println!("{line}; {dark:.1} ms without forwarding, {gap:.1} ms between arrivals");

@@ -1,12 +1,14 @@
 //! What is asked of the devices of a pair, by one who is in the management network.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use opof_api::pair::pair_client::PairClient;
 use opof_api::pair::{GetPairRequest, GetPairResponse, Role, Standing, SwitchoverRequest};
-use opof_client::{Client, ClientConfig};
+use opof_client::{Client, ClientConfig, Refusal};
 use opof_session::types::SessionSpec;
+use opof_testkit::wait::Stopwatch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tonic::transport::Channel;
@@ -19,6 +21,9 @@ const CALL_BOUND: Duration = Duration::from_secs(5);
 const BOUND: Duration = Duration::from_secs(30);
 /// How soon a call that has failed is made again.
 const AGAIN: Duration = Duration::from_millis(2);
+/// How long a firewall waits for an answer before it asks the other device, and how often it has a new session.
+const PATIENCE: Duration = Duration::from_secs(1);
+const NEW_SESSION: Duration = Duration::from_millis(10);
 /// How often closed sessions are asked for.
 const COLLECT: Duration = Duration::from_millis(50);
 
@@ -79,11 +84,76 @@ impl Api {
         until("until a session is added", async || self.add([session.clone()]).await.ok()).await
     }
 
+    /// Offloads a session that it may have already; false when there is no answer that it has it now.
+    async fn has(&mut self, session: &SessionSpec) -> bool {
+        match timeout(PATIENCE, self.client.add([session.clone().into()])).await {
+            Ok(Ok(outcome)) => outcome.refused.iter().all(|refused| refused.reason == Refusal::AlreadyExists),
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
     /// The numbers of its sessions.
     pub async fn sessions(&self) -> Result<Vec<u64>, Error> {
         let sessions = self.client.list().collect().await.map_err(|error| call("list the sessions", &error))?;
         Ok(sessions.iter().map(|session| session.id.0).collect())
     }
+}
+
+/// Offloads one session after the other to the device that takes them, as long as it lives.
+#[derive(Debug)]
+pub struct Firewall {
+    over: Arc<AtomicBool>,
+    task: JoinHandle<Added>,
+}
+
+/// What a firewall has offloaded.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Added {
+    /// The sessions whose offload was answered.
+    pub ids: Vec<u64>,
+    /// The longest that it took to offload one.
+    pub slowest: Duration,
+    /// When that one was there, since the beginning.
+    pub slowest_at: Duration,
+}
+
+impl Firewall {
+    /// Begins with these sessions. Needs a runtime.
+    pub fn start(devices: [Api; 2], sessions: impl Iterator<Item = SessionSpec> + Send + 'static) -> Self {
+        let over = Arc::<AtomicBool>::default();
+        Self { task: tokio::spawn(offload(devices, sessions, Arc::clone(&over))), over }
+    }
+
+    /// Ends it after the session that it is at.
+    pub async fn finish(self) -> Result<Added, Error> {
+        self.over.store(true, Ordering::Relaxed);
+        let ended = timeout(BOUND, self.task).await.map_err(|late| call("end the firewall", &late))?;
+        ended.map_err(|panic| call("end the firewall", &panic))
+    }
+}
+
+async fn offload(
+    mut devices: [Api; 2],
+    sessions: impl Iterator<Item = SessionSpec> + Send,
+    over: Arc<AtomicBool>,
+) -> Added {
+    let (mut added, mut which, begun) = (Added::default(), 0, Stopwatch::start());
+    for session in sessions {
+        let watch = Stopwatch::start();
+        while !devices[which].has(&session).await {
+            which = 1 - which;
+            sleep(AGAIN).await;
+        }
+        if watch.elapsed() > added.slowest {
+            (added.slowest, added.slowest_at) = (watch.elapsed(), begun.elapsed());
+        }
+        added.ids.push(session.id.0);
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        sleep(NEW_SESSION).await;
+    }
+    added
 }
 
 /// Collects closed sessions of devices, as long as it lives.

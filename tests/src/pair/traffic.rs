@@ -126,9 +126,8 @@ fn receive(socket: &UdpSocket, over: &AtomicBool, watch: Stopwatch) -> Vec<(u64,
     loop {
         match socket.recv(&mut bytes) {
             Ok(8) => arrived.push((u64::from_be_bytes(bytes), watch.elapsed())),
-            Ok(_) => {}
             Err(_) if over.load(Ordering::Relaxed) => return arrived,
-            Err(_) => {}
+            Ok(_) | Err(_) => {}
         }
     }
 }
