@@ -27,6 +27,8 @@ pub const TURNS: usize = 20_000;
 pub const GRACE: Duration = Duration::from_secs(5);
 /// Seeds, from 0 on, that are run before a change is taken.
 pub const SEEDS: u64 = 2000;
+/// The same of a pair, which takes longer.
+pub const PAIR_SEEDS: u64 = 300;
 /// Lines of what went before that are told with a finding.
 pub const TOLD: usize = 60;
 

@@ -24,11 +24,11 @@ fn no_seed_breaks_anything() {
 
 #[test]
 fn no_seed_breaks_anything_in_a_pair() {
-    let searched = search(Of::Pair, 0..=limits::SEEDS - 1, None, |_| true);
+    let searched = search(Of::Pair, 0..=limits::PAIR_SEEDS - 1, None, |_| true);
     if let Some(finding) = searched.finding {
         panic!("{finding}");
     }
-    assert_eq!(searched.seeds, limits::SEEDS);
+    assert_eq!(searched.seeds, limits::PAIR_SEEDS);
 }
 
 #[test]
