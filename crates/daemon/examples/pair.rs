@@ -154,7 +154,7 @@ async fn cost(folder: &Path) {
             }
             let watch = Stopwatch::start();
             add(&active, 0..SESSIONS).await;
-            rates.push(SESSIONS as f64 / watch.elapsed().as_secs_f64());
+            rates.push(f64::from(u32::try_from(SESSIONS).unwrap()) / watch.elapsed().as_secs_f64());
         }
         let ratio = |rate: f64| rate / rates[0];
         println!(

@@ -3,6 +3,7 @@
 //! What there is to say waits for a connection that has room; what was on its way when a connection ends is lost, and said again by
 //! those who need it. What must not be here: what is said.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use opof_api::peer::peer_client::PeerClient;
 use opof_api::peer::peer_server::{Peer, PeerServer};
 use opof_session::ha::message::Message;
 use opof_session::ha::term::Side;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -241,10 +242,25 @@ impl Peer for Ears {
     }
 }
 
+/// Sockets that the builder has not opened itself it does not set up; and an error, such as too few file descriptors, would end it.
+async fn set_up(accepted: io::Result<TcpStream>) -> io::Result<TcpStream> {
+    match &accepted {
+        Ok(stream) => {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "the other device of the pair was gone at once");
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "can't accept a connection of the other device of the pair");
+            sleep(limits::ACCEPT_PAUSE).await;
+        }
+    }
+    accepted
+}
+
 async fn serve(listener: Listener, ears: Ears) {
     let Listener { socket, tls } = listener;
     let server = Server::builder()
-        .tcp_nodelay(true)
         .max_concurrent_streams(limits::PEER_STREAMS)
         .initial_stream_window_size(limits::PEER_BYTES_AHEAD)
         .initial_connection_window_size(limits::PEER_BYTES_AHEAD)
@@ -259,7 +275,7 @@ async fn serve(listener: Listener, ears: Ears) {
         }
     };
     let service = PeerServer::new(ears).max_decoding_message_size(opof_api::limits::PEER_ENVELOPE);
-    let socket = TcpListenerStream::new(socket);
+    let socket = TcpListenerStream::new(socket).then(set_up).filter(Result::is_ok);
     if let Err(error) = server.add_service(service).serve_with_incoming(socket).await {
         tracing::error!(%error, "the other device of the pair can't connect any more");
     }

@@ -12,7 +12,7 @@ use crate::ha::rest::Rest;
 use crate::plane::{Command, ReadToken, Slot};
 use crate::planted::{self, Bug};
 use crate::state::{self, State};
-use crate::types::{Counters, Moment, SessionId};
+use crate::types::{Counters, Moment};
 
 /// What this table is to another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -242,10 +242,5 @@ impl Engine {
 
     pub(super) fn take_awaiting(&mut self) -> BTreeSet<Slot> {
         std::mem::take(&mut self.lead.awaiting)
-    }
-
-    /// Whether a session with this number is in the table, in whatever state.
-    pub fn has(&self, id: SessionId) -> bool {
-        self.table.by_id(id).is_some()
     }
 }
