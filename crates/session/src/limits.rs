@@ -38,6 +38,8 @@ pub const PEER_LOG: usize = 1 << 18;
 pub const PEER_WINDOW: usize = 64;
 /// Changes or rows in a frame; counters come in as many as are read at once.
 pub const PEER_FRAME: usize = 512;
+/// Commands for the plane with which a standby takes no more frames in hand.
+pub const PEER_COMMANDS: usize = 4096;
 /// Frames that a standby has taken and not gone through.
 pub const PEER_INBOX: usize = 64;
 /// How long a device waits until it sends a frame again.

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use core::num::NonZeroU16;
+use std::sync::Arc;
 
 use opof_session::ha::change::{Change, Fate, Name, Part};
 use opof_session::ha::message::{Begin, Conversation, Message, Payload, Segment};
@@ -83,7 +84,7 @@ fn segment(segment: peer::Segment) -> Result<Segment> {
         (0, None) => None,
         (0, Some(_)) => return Err(PeerMessageError::Unnumbered { field: path.field("number") }),
         (_, None) => return Err(PeerMessageError::Kind { field: path.field("frame") }),
-        (_, Some(said)) => Some((number, frame(&path, said)?)),
+        (_, Some(said)) => Some((number, Arc::new(frame(&path, said)?))),
     };
     Ok(Segment { conversation, through, done, frame })
 }

@@ -46,25 +46,25 @@ fn segment(segment: Segment) -> peer::Segment {
         through,
         done,
         number: number.unwrap_or_default(),
-        frame: payload.map(frame),
+        frame: payload.map(|payload| frame(&payload)),
     }
 }
 
-fn frame(payload: Payload) -> Frame {
-    match payload {
+fn frame(payload: &Payload) -> Frame {
+    match *payload {
         Payload::Begin(Begin::Anew) => Frame::Anew(peer::Anew {}),
         Payload::Begin(Begin::Behind { position: at, term, ahead }) => {
             Frame::Behind(peer::Behind { position: Some(position(at)), term: term.0, ahead })
         }
-        Payload::Changes { first, changes } => {
-            Frame::Changes(peer::Changes { first, changes: changes.into_iter().map(change).collect() })
+        Payload::Changes { first, ref changes } => {
+            Frame::Changes(peer::Changes { first, changes: changes.iter().map(change).collect() })
         }
-        Payload::Rows(rows) => Frame::Rows(peer::Rows { rows: rows.into_iter().map(change).collect() }),
+        Payload::Rows(ref rows) => Frame::Rows(peer::Rows { rows: rows.iter().map(change).collect() }),
         Payload::End { change } => Frame::End(change),
-        Payload::Counters { parts, is_last } => {
-            Frame::Counters(peer::Counters { parts: parts.into_iter().map(part).collect(), is_last })
+        Payload::Counters { ref parts, is_last } => {
+            Frame::Counters(peer::Counters { parts: parts.iter().copied().map(part).collect(), is_last })
         }
-        Payload::LetGo(parts) => Frame::LetGo(peer::LetGo { parts: parts.into_iter().map(part).collect() }),
+        Payload::LetGo(ref parts) => Frame::LetGo(peer::LetGo { parts: parts.iter().copied().map(part).collect() }),
         Payload::Yield { position: at } => Frame::Yield(position(at)),
     }
 }
@@ -103,9 +103,9 @@ fn reason(reason: CloseReason) -> i32 {
     fate.into()
 }
 
-fn change(change: Change) -> peer::Change {
-    let kind = match change {
-        Change::Session { spec, started, fate: what } => ChangeKind::Session(session(*spec, started, what)),
+fn change(change: &Change) -> peer::Change {
+    let kind = match *change {
+        Change::Session { ref spec, started, fate: what } => ChangeKind::Session(session(spec, started, what)),
         Change::Fate { name: of, fate: what } => {
             ChangeKind::Fate(peer::NewFate { name: Some(name(of)), fate: fate(what) })
         }
@@ -141,8 +141,8 @@ fn next_hop(hop: NextHop) -> peer::NextHop {
     }
 }
 
-fn session(spec: SessionSpec, started: Moment, what: Fate) -> peer::Session {
-    let SessionSpec { id, in_lif, out_lif, flow, out_vlan, action: asked, timeout_seconds } = spec;
+fn session(spec: &SessionSpec, started: Moment, what: Fate) -> peer::Session {
+    let SessionSpec { id, in_lif, out_lif, flow, out_vlan, action: ref asked, timeout_seconds } = *spec;
     let (source, destination) = match flow.addresses {
         Addresses::V4 { source, destination } => (source.to_vec(), destination.to_vec()),
         Addresses::V6 { source, destination } => (source.to_vec(), destination.to_vec()),
@@ -161,7 +161,7 @@ fn session(spec: SessionSpec, started: Moment, what: Fate) -> peer::Session {
         source_port: flow.source_port.into(),
         destination_port: flow.destination_port.into(),
         timeout: timeout_seconds,
-        action: Some(action(&asked)),
+        action: Some(action(asked)),
     }
 }
 

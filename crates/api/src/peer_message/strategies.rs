@@ -1,5 +1,7 @@
 //! Any message that can be said, for property tests. The larger parts are behind pointers: all in one, they are too much for a stack.
 
+use std::sync::Arc;
+
 use core::net::IpAddr;
 use core::num::NonZeroU16;
 
@@ -191,7 +193,7 @@ fn payload() -> BoxedStrategy<Payload> {
 }
 
 fn segment() -> BoxedStrategy<Segment> {
-    let frame = prop::option::weighted(0.9, (1..=u64::MAX, payload()));
+    let frame = prop::option::weighted(0.9, (1..=u64::MAX, payload().prop_map(Arc::new)));
     (term(), 1..=u64::MAX, number(), number(), frame)
         .prop_map(|(term, number, through, done, frame)| Segment {
             conversation: Conversation { term, number },

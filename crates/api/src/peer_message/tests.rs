@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -112,7 +114,7 @@ fn an_active_that_goes_on() {
     assert_eq!((read.role, read.term, read.echo), (Role::Active, Term(2), Some((8, Moment(999)))));
     let begin = Begin::Behind { position: Position { term: Term(2), change: 77 }, term: Term(4), ahead: Some(-5) };
     let conversation = Conversation { term: Term(2), number: 1 };
-    let expected = Segment { conversation, through: 0, done: 0, frame: Some((3, Payload::Begin(begin))) };
+    let expected = Segment { conversation, through: 0, done: 0, frame: Some((3, Arc::new(Payload::Begin(begin)))) };
     assert_eq!(read.segment, Some(expected));
     assert_eq!(envelope(read), said);
 }
@@ -122,7 +124,8 @@ fn every_field_of_a_session_finds_its_place() {
     let asked = routed(Some(peer::Link::default()), Some(link(&[192, 0, 2, 1])));
     let said = row(Kind::Session(peer::Session { vlan: 10, out_vlan: 20, fate: 2, ..asked }));
     let read = message(said.clone()).unwrap();
-    let Some(Segment { frame: Some((3, Payload::Rows(rows))), .. }) = &read.segment else { panic!("{read:?}") };
+    let Some(Segment { frame: Some((3, payload)), .. }) = &read.segment else { panic!("{read:?}") };
+    let Payload::Rows(rows) = &**payload else { panic!("{read:?}") };
     let [Change::Session { spec, started: Moment(500), fate: Fate::Waits }] = rows.as_slice() else {
         panic!("{rows:?}")
     };
@@ -153,7 +156,7 @@ fn a_record_has_its_session_and_when_that_began() {
     let (id, started, ended) = (SessionId(9), Moment(500), Moment(900));
     let record = ClosedRecord { sequence: 4, id, counters, started, ended, reason: CloseReason::Timeout };
     let gone = Change::Gone { name: Name { id, version: started }, record: Some(record) };
-    assert_eq!(read.segment.as_ref().unwrap().frame, Some((3, Payload::Rows(vec![gone]))));
+    assert_eq!(read.segment.as_ref().unwrap().frame, Some((3, Arc::new(Payload::Rows(vec![gone])))));
     assert_eq!(envelope(read), said);
 }
 

@@ -37,12 +37,12 @@ pub enum Diverged {
 }
 
 /// What became of a change.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Applied {
     /// It is in force, or will be when the plane has answered for this slot.
     Yes(Option<Slot>),
-    /// There is no room for it yet.
-    NotYet,
+    /// There is no room for it yet: here it is again.
+    NotYet(Box<Change>),
 }
 
 /// A table that comes to lead goes through its sessions.
@@ -225,14 +225,14 @@ impl Engine {
             }
             // One that goes silently is none of the other table's, and in nobody's way for long.
             if session.state.is_ending() && session.ending().outcome == Outcome::Silent || session.ending().is_doomed {
-                return Ok(Applied::NotYet);
+                return Ok(not_yet(spec, started, fate));
             }
             return Err(Diverged::IdExists(name));
         }
         if self.table.taken() >= self.policy.capacity as usize {
             // What the other table has no more may still be on its way out here.
             if self.purging > 0 || self.owed > 0 || !self.commands.is_empty() {
-                return Ok(Applied::NotYet);
+                return Ok(not_yet(spec, started, fate));
             }
             if let Fate::Closes(_) = fate {
                 self.follow.let_go.push_back(Part { name, counters: Counters::default() });
@@ -262,7 +262,7 @@ impl Engine {
         if let Some(owner) = keys.iter().find_map(|key| self.table.owner(key)) {
             let owner = self.table.get(owner).expect("the index names entries");
             if owner.ending().is_doomed {
-                return Ok(Applied::NotYet);
+                return Ok(not_yet(spec, started, fate));
             }
             return Err(Diverged::KeyExists(name, owner.name()));
         }
@@ -368,6 +368,11 @@ impl Engine {
             )
         })
     }
+}
+
+/// To be applied again.
+fn not_yet(spec: SessionSpec, started: Moment, fate: Fate) -> Applied {
+    Applied::NotYet(Box::new(Change::Session { spec: Box::new(spec), started, fate }))
 }
 
 /// True for one that nobody has to be heard about any more.

@@ -2,6 +2,8 @@
 //!
 //! Messages may get lost, come twice and in any order; what must not, is in frames, which `channel` puts in order.
 
+use std::sync::Arc;
+
 use super::change::{Change, Part};
 use super::term::{Position, Role, Term};
 use crate::types::Moment;
@@ -46,8 +48,8 @@ pub struct Segment {
     pub through: u64,
     /// Of a standby: the changes up to this one are in force, on its plane as well.
     pub done: u64,
-    /// A frame, and its number: 1 more than the one before.
-    pub frame: Option<(u64, Payload)>,
+    /// A frame, and its number: 1 more than the one before. Whoever has sent it keeps it until the other one has it.
+    pub frame: Option<(u64, Arc<Payload>)>,
 }
 
 /// What is in a frame.

@@ -158,7 +158,7 @@ impl Node {
     pub fn handle(&mut self, now: Moment, engine: &mut Engine, input: Input) -> Result<(), CommandError> {
         self.watch(now, engine);
         match input {
-            Input::Message(message) => self.receive(now, engine, &message),
+            Input::Message(message) => self.receive(now, engine, *message),
             Input::Store(answer) => self.hear_store(now, engine, &answer),
             Input::Command(command) => return self.obey(now, engine, command),
         }
@@ -414,7 +414,7 @@ impl Node {
         }
     }
 
-    fn receive(&mut self, now: Moment, engine: &mut Engine, message: &Message) {
+    fn receive(&mut self, now: Moment, engine: &mut Engine, message: Message) {
         // One of a process that is no more comes late. After a while nobody knows, and a clock may have been set back.
         let is_late = self
             .peer
@@ -424,7 +424,7 @@ impl Node {
         }
         let is_newest = self.peer.is_none_or(|peer| peer.run != message.run || message.now >= peer.now);
         if is_newest {
-            let Message { run, term, role, now: theirs, .. } = *message;
+            let Message { run, term, role, now: theirs, .. } = message;
             self.peer = Some(Peer { run, now: theirs, heard: now, term, role });
         }
         if self.role() == Role::Active {
@@ -444,7 +444,7 @@ impl Node {
                     self.office.promised(sent);
                 }
                 if let Some(source) = &mut self.source {
-                    source.receive(now, engine, self.settings.run, message, is_newest);
+                    source.receive(now, engine, self.settings.run, &message, is_newest);
                 }
                 return;
             } else {
@@ -453,22 +453,26 @@ impl Node {
         }
         self.office.learn(message.term);
         if let Some((source, _)) = &mut self.parting {
-            source.hear(now, message);
+            source.hear(now, &message);
         }
-        if message.role == Role::Active && message.term == self.office.known() {
+        let is_active = message.role == Role::Active && message.term == self.office.known();
+        if is_active {
             // Whoever has been handed over to knows.
             self.parting = None;
-            self.sink.receive(now, engine, message);
-            if message.grants
+        }
+        // A standby may have handed over, and say so.
+        if let Some(segment) = message.segment
+            && (is_active || message.role == Role::Standby)
+        {
+            let conversation = segment.conversation;
+            self.sink.receive(now, engine, message.now, segment);
+            if is_active
+                && message.grants
                 && let Some((run, sent)) = message.echo
                 && run == self.settings.run
             {
-                let conversation = message.segment.as_ref().map(|segment| segment.conversation);
-                self.sink.granted(conversation, sent, self.settings.hold);
+                self.sink.granted(Some(conversation), sent, self.settings.hold);
             }
-        } else if message.role == Role::Standby {
-            // It may have handed over, and say so.
-            self.sink.receive(now, engine, message);
         }
     }
 

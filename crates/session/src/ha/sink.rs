@@ -5,10 +5,11 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::change::Part;
 use super::channel::{Arrival, Channel};
-use super::message::{Begin, Conversation, Message, Payload, Segment};
+use super::message::{Begin, Conversation, Payload, Segment};
 use super::term::Position;
 use crate::engine::{Applied, Diverged, Engine};
 use crate::limits;
@@ -19,7 +20,7 @@ use crate::types::Moment;
 #[derive(Debug)]
 pub(super) struct Sink {
     conversation: Option<Conversation>,
-    channel: Channel<Payload>,
+    channel: Channel<Arc<Payload>>,
     /// Taken, and not gone through.
     inbox: VecDeque<Payload>,
     /// How far this device's clock is ahead of the active's, for versions; of one that was active itself nobody has said that.
@@ -96,26 +97,28 @@ impl Sink {
         }
     }
 
-    /// What is said about frames in a message of the active.
-    pub(super) fn receive(&mut self, now: Moment, engine: &mut Engine, message: &Message) {
-        let Some(Segment { conversation, through, frame, .. }) = &message.segment else { return };
-        if Some(*conversation) > self.conversation
-            && let Some((1, Payload::Begin(begin))) = frame
-            && self.begins(now, engine, begin, message.now)
+    /// What is said about frames in a message of the active, which was sent at this moment of its clock.
+    pub(super) fn receive(&mut self, now: Moment, engine: &mut Engine, sent: Moment, segment: Segment) {
+        let Segment { conversation, through, frame, .. } = segment;
+        if Some(conversation) > self.conversation
+            && let Some((1, payload)) = &frame
+            && let Payload::Begin(begin) = &**payload
+            && self.begins(now, engine, begin, sent)
         {
-            self.conversation = Some(*conversation);
+            self.conversation = Some(conversation);
             self.channel = Channel::new(now);
             let _ = self.channel.arrives(1, true);
             return;
         }
-        if Some(*conversation) != self.conversation {
+        if Some(conversation) != self.conversation {
             return;
         }
-        self.channel.heard(now, *through);
+        self.channel.heard(now, through);
         if let Some((number, payload)) = frame
-            && self.channel.arrives(*number, self.inbox.len() < limits::PEER_INBOX) == Arrival::Next
+            && self.channel.arrives(number, self.inbox.len() < limits::PEER_INBOX) == Arrival::Next
         {
-            self.inbox.push_back(self.translated(now, message.now, payload));
+            let payload = self.translated(now, sent, Arc::unwrap_or_clone(payload));
+            self.inbox.push_back(payload);
         }
     }
 
@@ -147,10 +150,10 @@ impl Sink {
         true
     }
 
-    fn translated(&self, now: Moment, sent: Moment, payload: &Payload) -> Payload {
+    fn translated(&self, now: Moment, sent: Moment, payload: Payload) -> Payload {
         let by = now.0.wrapping_sub(sent.0).cast_signed();
         let ahead = self.ahead.unwrap_or(by);
-        match payload.clone() {
+        match payload {
             Payload::Changes { first, changes } => {
                 let changes = changes.into_iter().map(|change| change.shifted(ahead)).collect();
                 Payload::Changes { first, changes }
@@ -166,7 +169,7 @@ impl Sink {
 
     /// Goes through what has come, as far as the table has room for it.
     pub(super) fn work(&mut self, now: Moment, engine: &mut Engine) -> Option<Told> {
-        while engine.commands_len() < limits::PEER_FRAME {
+        while engine.commands_len() < limits::PEER_COMMANDS {
             let payload = self.inbox.pop_front()?;
             match self.go_through(now, engine, payload) {
                 Ok(None) => {}
@@ -187,12 +190,14 @@ impl Sink {
 
     fn go_through(&mut self, now: Moment, engine: &mut Engine, payload: Payload) -> Result<Option<Rest>, Diverged> {
         match payload {
-            Payload::Changes { first, mut changes } => {
-                for (at, number) in (0..changes.len()).zip(first..) {
-                    match engine.apply_change(now, changes[at].clone())? {
+            Payload::Changes { first, changes } => {
+                let mut left = changes.into_iter();
+                for number in first.. {
+                    let Some(change) = left.next() else { break };
+                    match engine.apply_change(now, change)? {
                         Applied::Yes(slot) => self.under_way.extend(slot.map(|slot| (number, slot))),
-                        Applied::NotYet => {
-                            let changes = changes.split_off(at);
+                        Applied::NotYet(change) => {
+                            let changes = core::iter::once(*change).chain(left).collect();
                             return Ok(Some(Rest::Payload(Payload::Changes { first: number, changes })));
                         }
                     }
@@ -201,11 +206,15 @@ impl Sink {
                     }
                 }
             }
-            Payload::Rows(mut rows) => {
-                for at in 0..rows.len() {
-                    match engine.apply_change(now, rows[at].clone())? {
+            Payload::Rows(rows) => {
+                let mut left = rows.into_iter();
+                while let Some(row) = left.next() {
+                    match engine.apply_change(now, row)? {
                         Applied::Yes(slot) => self.under_way.extend(slot.map(|slot| (0, slot))),
-                        Applied::NotYet => return Ok(Some(Rest::Payload(Payload::Rows(rows.split_off(at))))),
+                        Applied::NotYet(row) => {
+                            let rows = core::iter::once(*row).chain(left).collect();
+                            return Ok(Some(Rest::Payload(Payload::Rows(rows))));
+                        }
                     }
                 }
             }
@@ -243,11 +252,11 @@ impl Sink {
         while self.channel.has_room() && !self.let_go.is_empty() {
             let most = self.let_go.len().min(limits::PEER_FRAME);
             let parts = self.let_go.drain(..most).map(|part| back(&part)).collect();
-            self.channel.push(Payload::LetGo(parts));
+            self.channel.push(Arc::new(Payload::LetGo(parts)));
         }
         if !counted.is_empty() && self.channel.has_room() {
             let parts = counted.iter().map(back).collect();
-            self.channel.push(Payload::Counters { parts, is_last: false });
+            self.channel.push(Arc::new(Payload::Counters { parts, is_last: false }));
         }
     }
 

@@ -4,6 +4,7 @@
 //! no session is reported that it has not let go. What must not be here: who is active (`node`).
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use super::change::{Change, Part};
 use super::channel::{Arrival, Channel};
@@ -50,7 +51,7 @@ pub enum Standing {
 struct Follower {
     run: u64,
     conversation: Conversation,
-    channel: Channel<Payload>,
+    channel: Channel<Arc<Payload>>,
     begun: Moment,
     /// It has said something in this conversation.
     is_known: bool,
@@ -145,7 +146,7 @@ impl Source {
         if let Some((number, payload)) = &segment.frame
             && follower.channel.arrives(*number, true) == Arrival::Next
         {
-            match payload {
+            match &**payload {
                 Payload::LetGo(parts) => {
                     for part in parts {
                         engine.let_go_by_peer(now, part.shifted(0, by));
@@ -177,7 +178,7 @@ impl Source {
             None => (Begin::Anew, self.log.last(), Stage::Rest(engine.rest())),
         };
         let mut channel = Channel::new(now);
-        channel.push(Payload::Begin(begin));
+        channel.push(Arc::new(Payload::Begin(begin)));
         // One that goes on has the counters that it had.
         let counted = resumed.map(|_| 0);
         self.follower = Some(Follower {
@@ -243,7 +244,7 @@ impl Source {
                 let changes = self.log.behind(follower.sent, limits::PEER_FRAME);
                 let first = follower.sent + 1;
                 follower.sent += changes.len() as u64;
-                follower.channel.push(Payload::Changes { first, changes });
+                follower.channel.push(Arc::new(Payload::Changes { first, changes }));
                 continue;
             }
             match &mut follower.stage {
@@ -252,19 +253,19 @@ impl Source {
                     if rows.is_empty() {
                         follower.stage = Stage::Sessions(Slot(0));
                     } else {
-                        follower.channel.push(Payload::Rows(rows));
+                        follower.channel.push(Arc::new(Payload::Rows(rows)));
                     }
                 }
                 Stage::Sessions(from) => {
                     let (rows, next) = engine.sessions_from(*from, limits::SNAPSHOT_STEP);
                     if !rows.is_empty() {
-                        follower.channel.push(Payload::Rows(rows));
+                        follower.channel.push(Arc::new(Payload::Rows(rows)));
                     }
                     if let Some(next) = next {
                         *from = next;
                     } else {
                         follower.stage = Stage::Follows;
-                        follower.channel.push(Payload::End { change: follower.sent });
+                        follower.channel.push(Arc::new(Payload::End { change: follower.sent }));
                     }
                 }
                 Stage::Follows => return,
@@ -291,7 +292,7 @@ impl Source {
         let Some(follower) = &mut self.follower else { return };
         let is_wanted = is_last && follower.counted.is_none();
         if !parts.is_empty() || is_wanted {
-            let number = follower.channel.push(Payload::Counters { parts, is_last });
+            let number = follower.channel.push(Arc::new(Payload::Counters { parts, is_last }));
             if is_wanted {
                 follower.counted = Some(number);
             }
@@ -302,7 +303,7 @@ impl Source {
     pub(super) fn invite(&mut self) {
         let position = self.position();
         if let Some(follower) = &mut self.follower {
-            follower.channel.push(Payload::Yield { position });
+            follower.channel.push(Arc::new(Payload::Yield { position }));
         }
     }
 
