@@ -60,8 +60,8 @@ fn a_store_that_is_started_again_goes_on_with_terms_that_grow() {
     let mut last = a.hold();
     for _ in 0..2 {
         server.kill().unwrap();
-        let answer = b.claim();
-        assert!(failed(&answer).contains("Connection refused"), "{answer:?}");
+        // The first time nobody has had a connection; then one breaks, and that is noticed sooner or later.
+        assert!(matches!(b.claim(), StoreAnswer::Failed { .. }));
         assert!(matches!(a.renew(last), StoreAnswer::Failed { .. }));
         server.start_again().unwrap();
         // The lease was stored with the keys, and begins anew with the store.
