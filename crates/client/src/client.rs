@@ -79,7 +79,7 @@ impl Client {
     }
 
     /// Offloads sessions as they come, and takes them from the stream only as fast as the device accepts them: at most
-    /// [`limits::ADD_IN_FLIGHT`] batches wait for their answer, and one more is being gathered. What has been gathered
+    /// [`limits::ADD_IN_FLIGHT`](crate::limits::ADD_IN_FLIGHT) batches wait for their answer, and one more is being gathered. What has been gathered
     /// goes when the batch is full, or when nothing else is under way: a slow stream has small batches, and a slow
     /// device large ones.
     ///
