@@ -118,7 +118,8 @@ impl ClosedLog {
     /// The same, with the sequence number that another log has given it; nothing when this log has it already.
     pub(crate) fn append_as_it_is(&mut self, record: ClosedRecord, slot: Option<Slot>) -> Appended {
         self.next_sequence = self.next_sequence.max(record.sequence + 1);
-        if self.waiting.contains_key(&record.sequence) {
+        // One that had ended here while it was being stored has not ended there.
+        if self.waiting.contains_key(&record.sequence) || self.ended_early.remove(&record.sequence) {
             return Appended::default();
         }
         let mut lost = None;

@@ -35,7 +35,7 @@ pub use follow::{Applied, Diverged};
 pub use lead::Duty;
 
 use admit::{Batches, Policy};
-use follow::{Follow, Promotion};
+use follow::{Follow, Walk};
 use lead::Lead;
 use lifecycle::Session;
 use query::Queries;
@@ -160,7 +160,7 @@ pub struct Engine {
     shares: Shares,
     lead: Lead,
     follow: Follow,
-    promotion: Option<Promotion>,
+    walk: Option<Walk>,
     /// Sessions that are being purged.
     purging: usize,
     /// Commands that the plane has taken and not answered.
@@ -195,7 +195,7 @@ impl Engine {
             shares: Shares::default(),
             lead: Lead::default(),
             follow: Follow::default(),
-            promotion: None,
+            walk: None,
             purging: 0,
             owed: 0,
             is_draining: false,
@@ -310,7 +310,7 @@ impl Engine {
 
     /// When to come back with [`Input::Tick`] at the latest; in the past when more is due already.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        if self.sweeps.are_due() || self.promotion.is_some() {
+        if self.sweeps.are_due() || self.can_walk_on() {
             return Some(Moment(0));
         }
         // With all its reads under way, aging goes on when an answer comes.

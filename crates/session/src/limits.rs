@@ -28,8 +28,8 @@ pub const SWEEPS: usize = 64;
 pub const SWEEP_REMOVALS: usize = 1024;
 /// Sessions that such requests look at in one step, those included that need no removal; also, next hops.
 pub const SWEEP_STEP: usize = 4096;
-/// Slots that a table that comes to lead looks at in one step.
-pub const PROMOTION_STEP: u32 = 16_384;
+/// Slots that a table that comes to lead, or that is told everything anew, looks at in one step.
+pub const WALK_STEP: u32 = 4096;
 /// Closed records that can be configured at most.
 pub const CLOSED_RECORDS: usize = 1 << 26;
 /// Changes that an active keeps for a standby that is away.
@@ -38,7 +38,7 @@ pub const PEER_LOG: usize = 1 << 18;
 pub const PEER_WINDOW: usize = 64;
 /// Changes or rows in a frame; counters come in as many as are read at once.
 pub const PEER_FRAME: usize = 512;
-/// Commands for the plane with which a standby takes no more frames in hand.
+/// Commands for the plane with which a standby takes no more frames in hand, and no table goes on through its sessions.
 pub const PEER_COMMANDS: usize = 4096;
 /// Frames that a standby has taken and not gone through.
 pub const PEER_INBOX: usize = 64;

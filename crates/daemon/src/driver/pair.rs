@@ -130,7 +130,7 @@ impl Pair {
     }
 
     /// Whether the engine may be asked anything.
-    pub(super) const fn takes_calls(&self, engine: &Engine) -> bool {
+    pub(super) fn takes_calls(&self, engine: &Engine) -> bool {
         self.node.takes_calls(engine)
     }
 
@@ -157,7 +157,7 @@ impl Pair {
         }
     }
 
-    /// Everything that has come, after `first`. True when the device is not active any more.
+    /// Everything that has come, after `first`.
     pub(super) fn take(&mut self, now: Moment, engine: &mut Engine, first: Option<Arrival>) {
         let more = std::iter::from_fn(|| self.lines.arrivals.try_recv().ok());
         let arrivals: Vec<Arrival> = first.into_iter().chain(more).take(limits::PEER_ARRIVALS).collect();

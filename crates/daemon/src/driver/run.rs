@@ -40,7 +40,7 @@ pub(crate) struct Driver {
     closed_ever: u64,
     /// Where closed records are stored, if they are.
     store: Option<ClosedStore>,
-    /// The last record that the engine knows to be stored.
+    /// The batches that the engine knows to be stored.
     stored: u64,
     /// Asked, not yet answered.
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -313,17 +313,19 @@ impl Driver {
 
     /// What is stored lets the plane forget its sessions; then the next batch is given.
     fn store_records(&mut self, now: Moment) {
-        let Some(store) = self.store.as_mut().filter(|store| !store.is_busy()) else { return };
-        let through = store.through();
+        let Some(store) = self.store.as_ref().filter(|store| !store.is_busy()) else { return };
+        // Before others are given: everything that was, is stored.
+        let (batches, through) = store.stored();
+        if batches > self.stored {
+            self.stored = batches;
+            self.feed(now, Input::Stored { through });
+            self.exchange(now);
+        }
+        let Some(store) = &mut self.store else { return };
         let records: Vec<_> = std::iter::from_fn(|| self.engine.poll_unstored()).take(limits::STORE_BATCH).collect();
         let ended: Vec<_> = std::iter::from_fn(|| self.engine.poll_ended()).take(limits::STORE_BATCH).collect();
         if !records.is_empty() || !ended.is_empty() {
             store.give(&records, ended);
-        }
-        if through > self.stored {
-            self.stored = through;
-            self.feed(now, Input::Stored { through });
-            self.exchange(now);
         }
     }
 

@@ -156,8 +156,10 @@ impl LogFile {
             for (sequence, bytes) in records {
                 table.insert(sequence, bytes)?;
             }
-            if let Some((last, _)) = records.last() {
-                transaction.open_table(NUMBERS)?.insert(LAST_KEY, last)?;
+            if let Some(last) = records.iter().map(|(sequence, _)| *sequence).max() {
+                let mut numbers = transaction.open_table(NUMBERS)?;
+                let before = numbers.get(LAST_KEY)?.map_or(0, |last| last.value());
+                numbers.insert(LAST_KEY, last.max(before))?;
             }
         }
         transaction.commit()?;

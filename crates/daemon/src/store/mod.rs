@@ -40,7 +40,7 @@ pub(crate) struct Restored {
 pub(crate) struct Progress {
     /// Batches that are stored.
     batches: u64,
-    /// The last record that is.
+    /// The last sequence that is. Those of a peer can be lower than what was stored before.
     through: u64,
     /// Why it is not getting on.
     failure: Option<String>,
@@ -120,9 +120,10 @@ impl ClosedStore {
         }
     }
 
-    /// All records up to this sequence are stored.
-    pub(crate) fn through(&self) -> u64 {
-        self.progress.borrow().through
+    /// How many batches are stored, and up to which sequence.
+    pub(crate) fn stored(&self) -> (u64, u64) {
+        let progress = self.progress.borrow();
+        (progress.batches, progress.through)
     }
 }
 
@@ -212,7 +213,8 @@ impl Writer {
         }
         self.told.send_modify(|progress| {
             progress.batches += 1;
-            progress.through = batch.records.last().map_or(progress.through, |(sequence, _)| *sequence);
+            let stored = batch.records.iter().map(|(sequence, _)| *sequence);
+            progress.through = stored.fold(progress.through, u64::max);
             progress.failure = None;
         });
         true

@@ -93,7 +93,7 @@ impl Engine {
 
     fn audit_timers(&self, now: Moment, standings: &[Standing]) -> Result<(), Contradiction> {
         // Timers are for the other table to watch, or not all of them are set yet.
-        if self.duty() == Duty::Follows || self.promotion.is_some() {
+        if self.duty() == Duty::Follows || self.walk.is_some() {
             return Ok(());
         }
         let mut idle = 0;

@@ -12,7 +12,6 @@ use super::lifecycle::{Outcome, Session};
 use super::note;
 use super::{Engine, Event};
 use crate::ha::change::{Change, Fate, Name, Part};
-use crate::index::Table;
 use crate::limits;
 use crate::plane::{Command, Slot};
 use crate::request::AddError;
@@ -45,12 +44,22 @@ pub enum Applied {
     NotYet(Box<Change>),
 }
 
-/// A table that comes to lead goes through its sessions.
+/// A table that comes to lead, or that is told everything anew, goes through its sessions: so many at a time that nobody waits for it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Promotion {
+pub(super) struct Walk {
     next: Slot,
-    /// What it has is what the other one had.
-    keeps: bool,
+    errand: Errand,
+}
+
+/// What becomes of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Errand {
+    /// They go on.
+    GoOn,
+    /// They end, and are reported.
+    Close,
+    /// They end without a word.
+    Drop,
 }
 
 impl Engine {
@@ -71,7 +80,7 @@ impl Engine {
         self.batches.end_all();
         self.queries = super::query::Queries::after(&self.queries);
         self.sweeps.end_all();
-        self.promotion = None;
+        self.walk = None;
         self.replies.clear();
         self.closed.reclaim();
     }
@@ -87,71 +96,95 @@ impl Engine {
                 self.tell(Change::Record(record));
             }
         }
-        self.promotion = Some(Promotion { next: Slot(0), keeps });
-        self.advance_promotion(now);
+        self.set_out(now, if keeps { Errand::GoOn } else { Errand::Close });
     }
 
-    /// True while it goes through its sessions to lead.
-    pub const fn is_being_promoted(&self) -> bool {
-        self.promotion.is_some()
-    }
-
-    /// The sessions of some slots: what was left to the other table is decided here from now on.
-    pub(super) fn advance_promotion(&mut self, now: Moment) {
-        let Some(Promotion { next, keeps }) = self.promotion else { return };
-        let end = next.0.saturating_add(limits::PROMOTION_STEP).min(self.table.slots());
-        self.promotion = (end < self.table.slots()).then_some(Promotion { next: Slot(end), keeps });
-        for slot in (next.0..end).map(Slot) {
-            if !keeps {
-                self.purge(slot);
-            }
-            let Some(session) = self.table.get(slot) else { continue };
-            match session.state {
-                // Whoever was to report it may not have let it go.
-                State::Parked | State::Closing | State::Doomed => {
-                    self.tell_fate(slot);
-                    if session_is_free(&self.table, slot) {
-                        self.apply(now, slot, state::Event::PeerDone);
-                    }
-                }
-                State::Established | State::Detached if keeps => {
-                    let deadline = session.deadline(&self.shares.sum(slot, session.ending().kept));
-                    self.wheel.arm(slot, deadline);
-                }
-                State::Established | State::Detached | State::Detaching | State::Installing | State::Overtaken
-                    if !keeps && session.ending().outcome == Outcome::Silent =>
-                {
-                    self.doom(now, slot, Outcome::Closed(CloseReason::Reset));
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Takes everything out, and reports nothing: what another table has takes its place.
+    /// Takes everything out, and reports nothing: what another table has takes its place, when that [is done](Self::is_walking).
     pub fn empty(&mut self, now: Moment) {
-        for slot in (0..self.table.slots()).map(Slot) {
-            self.purge(slot);
-            let Some(session) = self.table.get_mut(slot) else { continue };
-            match session.state {
-                State::Parked => {
-                    self.apply(now, slot, state::Event::Reported);
-                }
-                State::Doomed | State::Closing => session.ending_mut().outcome = Outcome::Silent,
-                _ => self.doom(now, slot, Outcome::Silent),
-            }
-        }
         self.follow.put_off.clear();
         self.closed.end_all();
         self.clear_routes(now);
+        self.set_out(now, Errand::Drop);
+    }
+
+    fn set_out(&mut self, now: Moment, errand: Errand) {
+        self.walk = Some(Walk { next: Slot(0), errand });
+        self.walk_on(now);
+    }
+
+    /// True while it goes through its sessions.
+    pub const fn is_walking(&self) -> bool {
+        self.walk.is_some()
+    }
+
+    /// True when it can go on without an answer of the plane.
+    pub(super) fn can_walk_on(&self) -> bool {
+        self.walk.is_some() && self.commands.len() < limits::PEER_COMMANDS
+    }
+
+    /// The sessions of some slots.
+    pub(super) fn walk_on(&mut self, now: Moment) {
+        let Some(Walk { next, errand }) = self.walk.filter(|_| self.can_walk_on()) else { return };
+        let end = next.0.saturating_add(limits::WALK_STEP).min(self.table.slots());
+        self.walk = (end < self.table.slots()).then_some(Walk { next: Slot(end), errand });
+        for slot in (next.0..end).map(Slot) {
+            match errand {
+                Errand::GoOn => self.go_on_with(now, slot),
+                Errand::Close => self.close_unknown(now, slot),
+                Errand::Drop => self.drop_silently(now, slot),
+            }
+        }
+    }
+
+    /// What was left to the other table is decided here from now on.
+    fn go_on_with(&mut self, now: Moment, slot: Slot) {
+        let Some(session) = self.table.get(slot) else { return };
+        if matches!(session.state, State::Established | State::Detached) {
+            let deadline = session.deadline(&self.shares.sum(slot, session.ending().kept));
+            self.wheel.arm(slot, deadline);
+        } else if session.state.is_ending() {
+            self.report_for_other(now, slot);
+        }
+    }
+
+    /// The other table may have closed it since.
+    fn close_unknown(&mut self, now: Moment, slot: Slot) {
+        let Some(session) = self.table.get(slot) else { return };
+        let (is_ending, is_silent) = (session.state.is_ending(), session.ending().outcome == Outcome::Silent);
+        self.purge(slot);
+        if is_ending {
+            self.report_for_other(now, slot);
+        } else if is_silent {
+            self.doom(now, slot, Outcome::Closed(CloseReason::Reset));
+        }
+    }
+
+    /// One that the other table was to report: it may not have let it go.
+    fn report_for_other(&mut self, now: Moment, slot: Slot) {
+        self.tell_fate(slot);
+        let Some(session) = self.table.get(slot) else { return };
+        if session.state == State::Parked && !session.ending().awaits_peer {
+            self.apply(now, slot, state::Event::PeerDone);
+        }
+    }
+
+    fn drop_silently(&mut self, now: Moment, slot: Slot) {
+        self.purge(slot);
+        let Some(session) = self.table.get_mut(slot) else { return };
+        match session.state {
+            State::Parked => self.apply(now, slot, state::Event::Reported),
+            State::Doomed | State::Closing => session.ending_mut().outcome = Outcome::Silent,
+            _ => self.doom(now, slot, Outcome::Silent),
+        }
     }
 
     pub(super) fn put_off(&mut self, record: ClosedRecord) {
         self.follow.put_off.push(record);
     }
 
+    /// It is, or may be, on this device's plane, and should not.
     fn purge(&mut self, slot: Slot) {
-        let Some(session) = self.table.get_mut(slot) else { return };
+        let Some(session) = self.table.get_mut(slot).filter(|session| session.state != State::Parked) else { return };
         let ending = session.ending_mut();
         if !ending.is_purged {
             ending.is_purged = true;
@@ -159,9 +192,18 @@ impl Engine {
         }
     }
 
+    /// It is off this device's plane.
+    pub(super) fn end_purge(&mut self, slot: Slot) {
+        if self.purging > 0
+            && let Some(session) = self.table.get_mut(slot)
+        {
+            self.purging -= usize::from(std::mem::take(&mut session.ending_mut().is_purged));
+        }
+    }
+
     /// True while there are sessions on the plane, or may be, that the active before this one may have closed.
-    pub const fn is_purging(&self) -> bool {
-        self.promotion.is_some() || self.purging > 0
+    pub fn is_purging(&self) -> bool {
+        self.purging > 0 || self.walk.is_some_and(|walk| walk.errand != Errand::GoOn)
     }
 
     /// The plane need not be asked again to take it in.
@@ -373,11 +415,6 @@ impl Engine {
 /// To be applied again.
 fn not_yet(spec: SessionSpec, started: Moment, fate: Fate) -> Applied {
     Applied::NotYet(Box::new(Change::Session { spec: Box::new(spec), started, fate }))
-}
-
-/// True for one that nobody has to be heard about any more.
-fn session_is_free(table: &Table<Session>, slot: Slot) -> bool {
-    table.get(slot).is_some_and(|session| session.state == State::Parked && !session.ending().awaits_peer)
 }
 
 /// What a table that follows has to tell.

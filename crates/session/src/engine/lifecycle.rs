@@ -187,6 +187,10 @@ impl Engine {
     /// The plane has let it go.
     fn removed(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
+        if session.state == State::Closing {
+            self.end_purge(slot);
+        }
+        let Some(session) = self.table.get(slot) else { return };
         if self.is_to_be_parked(session) {
             self.apply(now, slot, state::Event::RemovedHere);
             self.let_go(slot);
@@ -199,7 +203,7 @@ impl Engine {
     pub(super) fn handle_tick(&mut self, now: Moment) {
         self.advance_removals(now);
         self.advance_sweeps(now);
-        self.advance_promotion(now);
+        self.walk_on(now);
         let follows = self.duty() == Duty::Follows;
         while self.aging_reads < limits::AGING_READS
             && !self.is_draining
@@ -310,7 +314,9 @@ impl Engine {
             Step::Disarm => self.wheel.cancel(slot),
             Step::Report => self.report(now, slot),
             Step::Forget => {
+                self.end_purge(slot);
                 self.wheel.cancel(slot);
+                let Some(session) = self.table.get(slot) else { return };
                 let ending = session.ending.as_deref();
                 let is_held = ending.is_some_and(|ending| ending.is_held);
                 // Of one that was not installed nothing is kept.
@@ -321,7 +327,6 @@ impl Engine {
                         self.commands.push_back(Command::Forget { slot });
                     }
                     self.shares.forget(slot);
-                    self.purging -= usize::from(gone.ending().is_purged);
                     self.forget_links(slot, gone.packed.links());
                     self.settle_sweep(&gone);
                 }

@@ -108,7 +108,7 @@ impl Node {
     }
 
     /// True when firewalls are answered: it is active and not handing over, and what it does not know to be right is off its plane.
-    pub const fn takes_calls(&self, engine: &Engine) -> bool {
+    pub fn takes_calls(&self, engine: &Engine) -> bool {
         matches!(self.office.role(), Role::Active) && self.handover.is_none() && !engine.is_purging()
     }
 
@@ -192,15 +192,13 @@ impl Node {
             {
                 source.tell_counters(parts, is_last);
             }
-            // What came of it, and of sessions that need not wait any more.
-            while let Some(change) = engine.poll_change() {
-                source.push(change);
-            }
             let standing = source.standing();
             if core::mem::discriminant(&standing) != core::mem::discriminant(&self.standing) {
                 self.standing = standing;
                 self.events.push_back(Event::Standing(standing));
             }
+            // What came of sessions that need not wait any more.
+            self.note_changes(engine);
             self.hand_over(now, engine);
         } else {
             match self.sink.work(now, engine) {
@@ -232,10 +230,20 @@ impl Node {
         if self.role() == Role::Active && self.office.until() <= now {
             self.step_down(now, engine, Why::LeaseOver, Moment(0));
         }
-        if self.office.election == Election::Fixed(Role::Active) && self.role() == Role::Standby {
-            let (term, keeps) = (self.office.own_term(), self.keeps(now, self.office.own_term()));
-            self.promote(now, engine, term, keeps, Some(now.saturating_add(stretched(self.settings.hold))), Why::Start);
+        let is_to_lead = self.office.election == Election::Fixed(Role::Active) && self.role() == Role::Standby;
+        // Both may be configured so: then the higher term has it, as long as it is heard of.
+        let other = self.peer.filter(|peer| peer.role == Role::Active);
+        let is_led = other.is_some_and(|peer| now.saturating_since(peer.heard) < limits::PEER_FORGOTTEN);
+        if is_to_lead && !is_led {
+            self.take_over(now, engine, Why::Start);
         }
+    }
+
+    /// Becomes active with a term of its own side, where no store deals them out.
+    fn take_over(&mut self, now: Moment, engine: &mut Engine, why: Why) {
+        let term = self.office.own_term();
+        let keeps = self.keeps(now, term);
+        self.promote(now, engine, term, keeps, why);
     }
 
     /// Whether what is here is what the last active had.
@@ -243,16 +251,9 @@ impl Node {
         self.sink.current_until() > now || self.office.is_successor_of_itself(term)
     }
 
-    /// It is active. The other one may be forwarding until `lit_until`, whatever it hears.
-    fn promote(
-        &mut self,
-        now: Moment,
-        engine: &mut Engine,
-        term: Term,
-        keeps: bool,
-        lit_until: Option<Moment>,
-        why: Why,
-    ) {
+    /// It is active. The other one may be forwarding for a while, whatever it hears: it may have handed over.
+    fn promote(&mut self, now: Moment, engine: &mut Engine, term: Term, keeps: bool, why: Why) {
+        let lit_until = now.saturating_add(stretched(self.settings.hold));
         self.office.take(term);
         let position = self.sink.position();
         let is_known = keeps && self.sink.is_whole(engine);
@@ -260,10 +261,9 @@ impl Node {
         self.source = Some(Source::new(term, parent, lit_until));
         self.sink = Sink::new(now);
         self.parting = None;
-        self.count = Count::new(now);
         self.standing = Standing::Out;
         engine.begin_records_at(term.0 << limits::TERM_SHIFT);
-        engine.lead(now, keeps, lit_until.is_some());
+        engine.lead(now, keeps, true);
         self.turn_into(now, Role::Active, why, keeps);
     }
 
@@ -278,7 +278,6 @@ impl Node {
         {
             self.parting = Some((source, now.saturating_add(limits::SWITCH_PATIENCE)));
         }
-        self.count = Count::new(now);
         self.handover = None;
         engine.set_draining(false);
         engine.follow();
@@ -304,9 +303,7 @@ impl Node {
             Command::Become(Role::Active) => {
                 self.office.set_stays_out(false);
                 if self.office.election == Election::External {
-                    let (term, keeps) = (self.office.own_term(), self.keeps(now, self.office.own_term()));
-                    let lit_until = now.saturating_add(stretched(self.settings.hold));
-                    self.promote(now, engine, term, keeps, Some(lit_until), Why::Told);
+                    self.take_over(now, engine, Why::Told);
                 }
                 // Where there is a store, it may be elected from here on: what it has promised it keeps.
                 Ok(())
@@ -343,9 +340,13 @@ impl Node {
     /// As far as a handover can go on.
     fn hand_over(&mut self, now: Moment, engine: &mut Engine) {
         match self.handover {
-            Some(Handover::Draining { until } | Handover::Resigning { until }) if until <= now => {
-                self.give_up(engine);
+            Some(Handover::Draining { until }) if until <= now => {
+                self.handover = None;
+                engine.set_draining(false);
+                self.events.push_back(Event::HandoverFailed);
             }
+            // Nobody knows whether the term was given back, so this device has none any more.
+            Some(Handover::Resigning { until }) if until <= now => self.invite_peer(now, engine),
             Some(Handover::Draining { until }) => {
                 let is_done = self.source.as_ref().is_some_and(Source::is_done);
                 if !(self.is_quiet && is_done && engine.is_settled()) {
@@ -364,12 +365,6 @@ impl Node {
         }
     }
 
-    fn give_up(&mut self, engine: &mut Engine) {
-        self.handover = None;
-        engine.set_draining(false);
-        self.events.push_back(Event::HandoverFailed);
-    }
-
     /// Nothing is left to be done here.
     fn invite_peer(&mut self, now: Moment, engine: &mut Engine) {
         if let Some(source) = &mut self.source {
@@ -382,11 +377,7 @@ impl Node {
     fn be_invited(&mut self, now: Moment, engine: &mut Engine) {
         match self.office.election {
             Election::Elected { .. } => self.office.invite(now),
-            Election::External => {
-                let (term, keeps) = (self.office.own_term(), self.keeps(now, self.office.own_term()));
-                let lit_until = now.saturating_add(stretched(self.settings.hold));
-                self.promote(now, engine, term, keeps, Some(lit_until), Why::Handover);
-            }
+            Election::External => self.take_over(now, engine, Why::Handover),
             Election::Fixed(_) => {}
         }
     }
@@ -398,18 +389,16 @@ impl Node {
         match self.office.answered(answer) {
             Verdict::Won(term) if self.office.until() > now => {
                 let keeps = self.keeps(now, term);
-                // One that has handed over is still lit; one that has not is dark, for its right is over.
-                let lit_until = now.saturating_add(stretched(self.settings.hold));
                 let why = if keeps { Why::Elected } else { Why::ElectedAnew };
-                self.promote(now, engine, term, keeps, Some(lit_until), why);
+                self.promote(now, engine, term, keeps, why);
             }
             Verdict::Lost if self.role() == Role::Active => {
                 self.step_down(now, engine, Why::HigherTerm, Moment(0));
             }
+            // Or perhaps: that nobody knows, and this device has none any more.
             Verdict::Resigned if matches!(self.handover, Some(Handover::Resigning { .. })) => {
                 self.invite_peer(now, engine);
             }
-            Verdict::Unresigned if matches!(self.handover, Some(Handover::Resigning { .. })) => self.give_up(engine),
             _ => {}
         }
     }
@@ -429,7 +418,7 @@ impl Node {
         }
         if self.role() == Role::Active {
             let mine = self.office.known();
-            if message.role == Role::Active && self.split != Some(message.term) {
+            if message.role == Role::Active && is_newest && self.split != Some(message.term) {
                 self.split = Some(message.term);
                 self.events.push_back(Event::SplitBrain { mine, theirs: message.term });
             }

@@ -53,10 +53,8 @@ pub(super) struct Office {
 pub(super) enum Verdict {
     /// It is active from now on.
     Won(Term),
-    /// It is not the holder any more.
+    /// It is not the holder any more, or nobody knows.
     Resigned,
-    /// It can't tell whether it is.
-    Unresigned,
     /// Another one is active.
     Lost,
     Nothing,
@@ -188,6 +186,8 @@ impl Office {
     pub(super) fn answered(&mut self, answer: &StoreAnswer) -> Verdict {
         let Some((at, request)) = self.asked.take() else { return Verdict::Nothing };
         match (request, answer) {
+            // It was told meanwhile not to be. Nobody is until the lease is over.
+            (StoreRequest::Claim { .. }, StoreAnswer::Held { .. }) if self.stays_out => Verdict::Nothing,
             (StoreRequest::Claim { .. }, StoreAnswer::Held { term, ttl }) if *term > self.known => {
                 self.until = at.saturating_add(shortened(*ttl));
                 Verdict::Won(*term)
@@ -198,8 +198,7 @@ impl Office {
                 }
                 Verdict::Nothing
             }
-            (StoreRequest::Resign { .. }, StoreAnswer::Resigned) => Verdict::Resigned,
-            (StoreRequest::Resign { .. }, _) => Verdict::Unresigned,
+            (StoreRequest::Resign { .. }, _) => Verdict::Resigned,
             (StoreRequest::Renew { .. }, StoreAnswer::Taken { term, .. }) if *term > self.known => {
                 self.learn(*term);
                 Verdict::Lost

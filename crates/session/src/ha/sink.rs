@@ -169,7 +169,8 @@ impl Sink {
 
     /// Goes through what has come, as far as the table has room for it.
     pub(super) fn work(&mut self, now: Moment, engine: &mut Engine) -> Option<Told> {
-        while engine.commands_len() < limits::PEER_COMMANDS {
+        // What was there before a snapshot is being gone through still.
+        while engine.commands_len() < limits::PEER_COMMANDS && !engine.is_walking() {
             let payload = self.inbox.pop_front()?;
             match self.go_through(now, engine, payload) {
                 Ok(None) => {}

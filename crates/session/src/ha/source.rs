@@ -74,13 +74,10 @@ enum Stage {
 }
 
 impl Source {
-    /// `parent` is what a standby may have that followed the same active until now, and how far its clock is ahead; `until` how long it may
-    /// think that it has what this one has.
-    pub(super) const fn new(term: Term, parent: Option<(Position, Option<i64>)>, until: Option<Moment>) -> Self {
-        let (standing, lit_until) = match until {
-            Some(until) => (Standing::Leaving, until),
-            None => (Standing::Out, Moment(0)),
-        };
+    /// `parent` is what a standby may have that followed the same active until now, and how far its clock is ahead; `lit_until` how long it
+    /// may think that it has what this one has.
+    pub(super) const fn new(term: Term, parent: Option<(Position, Option<i64>)>, lit_until: Moment) -> Self {
+        let standing = Standing::Leaving;
         Self { term, log: ChangeLog::new(), parent, conversations: 0, follower: None, standing, lit_until }
     }
 
@@ -299,7 +296,7 @@ impl Source {
         }
     }
 
-    /// Tells the standby that it should be active. The number of the frame.
+    /// Tells the standby that it should be active.
     pub(super) fn invite(&mut self) {
         let position = self.position();
         if let Some(follower) = &mut self.follower {

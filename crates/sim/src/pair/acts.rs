@@ -138,6 +138,7 @@ impl World {
                 self.office.is_stopped = self.dice.chance(250);
                 self.office.is_cut = [self.dice.chance(250), self.dice.chance(250)];
                 self.office.delay = [0, 0, 5, 300][self.dice.below(4)];
+                self.office.loses_answers = self.dice.chance(150);
                 self.tell(format!("store stopped: {}, cut: {:?}", self.office.is_stopped, self.office.is_cut));
             }
             Act::Pause => {

@@ -25,11 +25,12 @@ pub(super) struct Office {
     /// From each of them.
     pub(super) is_cut: [bool; 2],
     pub(super) delay: u32,
+    pub(super) loses_answers: bool,
 }
 
 impl Office {
     pub(super) fn heal(&mut self) {
-        (self.is_stopped, self.is_cut, self.delay) = (false, [false; 2], 0);
+        (self.is_stopped, self.is_cut, self.delay, self.loses_answers) = (false, [false; 2], 0, false);
     }
 
     pub(super) fn ask(&mut self, dice: &mut Dice, now: u64, of: Which, request: StoreRequest) {
@@ -53,6 +54,11 @@ impl Office {
         while self.questions.first().is_some_and(|(there, ..)| *there <= now) {
             let (there, back, of, request) = self.questions.remove(0);
             let is_lost = self.is_stopped || self.is_cut[of];
+            // Done, and nobody hears of it.
+            if self.loses_answers && !is_lost {
+                self.decide(there, of, &request);
+            }
+            let is_lost = is_lost || self.loses_answers;
             let late = back - there > nanos(Duration::from_millis(400));
             let answer = if is_lost { None } else { Some(self.decide(there, of, &request)) };
             let failed = || StoreAnswer::Failed { why: "no answer".to_owned() };

@@ -69,7 +69,7 @@ impl Pair {
     fn promote(&mut self, keeps: bool) -> &mut World {
         self.standby.engine.lead(self.standby.now, keeps, false);
         self.standby.release();
-        while self.standby.engine.is_being_promoted() {
+        while self.standby.engine.is_walking() {
             self.standby.advance(1);
         }
         &mut self.standby
