@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use opof_daemon::simulation::{Asked, Parts, SimulatedTime, Standing, Table};
+use opof_daemon::simulation::{Asked, Disk, Parts, SimulatedTime, Standing, Stored, Table};
 use opof_dataplane::faulty::FaultRates;
 use opof_dataplane::{Dice, SimPlane, SimPorts};
 use opof_session::engine::{EngineConfig, Statistics};
@@ -45,6 +45,9 @@ pub(super) struct Device {
     rest: u64,
     plane: Governed,
     pub(super) ports: SimPorts,
+    /// `None`: closed records are in memory alone.
+    disk: Option<Disk>,
+    boots: u64,
     table: Table,
     bell: Arc<Bell>,
     watch: Watch,
@@ -78,14 +81,34 @@ impl Device {
             last: None,
         };
         let watch = Watch::default();
-        let table = start(&config, settings, &plane, &ports, &time, &watch)?;
+        let disk = dice.chance(500).then(Disk::default);
+        let table = start(&config, settings, &plane, &ports, &time, &watch, disk.clone().map(|disk| (disk, 1)))?;
         let bell = Arc::new(Bell(AtomicBool::new(true)));
-        Ok(Self { config, settings, time, pace, rest: 0, plane, ports, table, bell, watch, is_paused: false })
+        Ok(Self {
+            config,
+            settings,
+            time,
+            pace,
+            rest: 0,
+            plane,
+            ports,
+            disk,
+            boots: 1,
+            table,
+            bell,
+            watch,
+            is_paused: false,
+        })
     }
 
     /// The process is killed, and another one begins: with the plane as it is, or, when the power had failed, with an empty one.
     pub(super) fn begin_anew(&mut self, dice: &mut Dice, power: bool) -> Result<(), String> {
         self.settings.run += 1 + u64::from(dice.below_u32(1000));
+        self.disk = self.disk.as_ref().map(|disk| {
+            let kept: Vec<u8> = (0..8).map(|_| dice.number().to_le_bytes()[0]).collect();
+            if power { disk.after_power_failure(&kept) } else { disk.after_kill() }
+        });
+        self.boots += u64::from(power);
         let plane = if power {
             let sessions = self.config.max_sessions + 2;
             let (plane, ports) = SimPlane::new(&traffic::lifs(), sessions);
@@ -95,7 +118,8 @@ impl Device {
             self.ports.next_plane()
         };
         self.plane = Governed::new(plane, FaultRates::default(), dice.number());
-        self.table = start(&self.config, self.settings, &self.plane, &self.ports, &self.time, &self.watch)?;
+        let disk = self.disk.clone().map(|disk| (disk, self.boots));
+        self.table = start(&self.config, self.settings, &self.plane, &self.ports, &self.time, &self.watch, disk)?;
         self.bell.0.store(true, Ordering::Relaxed);
         self.is_paused = false;
         Ok(())
@@ -151,6 +175,11 @@ impl Device {
         drop(seen);
         let Standing { role, term, takes_calls, why } = self.standing();
         Ok(format!("{role} of {term} ({why:?}), answers: {takes_calls}, {sessions} sessions, {closed_waiting} records"))
+    }
+
+    /// Gives its closed log its turn; false when there was nothing to do.
+    pub(super) fn store(&mut self) -> bool {
+        self.table.store() != Stored::Nothing
     }
 
     pub(super) fn said(&mut self) -> Option<Message> {
@@ -221,12 +250,13 @@ fn start(
     cables: &SimPorts,
     time: &SimulatedTime,
     watch: &Watch,
+    disk: Option<(Disk, u64)>,
 ) -> Result<Table, String> {
     let parts = Parts {
         config: config.clone(),
         plane: Box::new(plane.clone()),
         time: time.clone(),
-        disk: None,
+        disk,
         pair: Some(settings),
         watcher: watch.watcher(cables.clone(), time.clone()),
     };

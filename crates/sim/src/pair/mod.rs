@@ -152,7 +152,14 @@ impl World {
         for _ in 0..limits::TURNS {
             self.settle()?;
             self.check()?;
-            let Some(which) = (0..2).find(|which| self.devices[*which].is_due()) else { return Ok(()) };
+            let is_stored = self.dice.chance(300) && self.devices[self.dice.below(2)].store();
+            let due = (0..2).find(|which| self.devices[*which].is_due());
+            let Some(which) = due else {
+                if is_stored || self.devices.iter_mut().any(Device::store) {
+                    continue;
+                }
+                return Ok(());
+            };
             self.turn(which)?;
         }
         Err("it never comes to rest".to_owned())
