@@ -107,11 +107,14 @@ impl Rig for XdpRig {
         &mut self.plane
     }
 
-    /// The coarse monotonic clock stands at a tick; which one the programs count it for is known to a tick.
+    /// The coarse monotonic clock stands at a tick; which one the programs count it for is known to a tick. And a tick is as long as the
+    /// clock's resolution says but for what the kernel slews it by: half a thousandth at most (adjtimex(2)), of the second since both were
+    /// compared.
     fn now(&self) -> RangeInclusive<Moment> {
         let tick = u64::try_from(clock_getres(ClockId::MonotonicCoarse).tv_nsec).unwrap();
         let Moment(coarse) = moment_by(ClockId::MonotonicCoarse);
-        Moment(coarse - tick)..=monotonic()
+        let slewed = 1_000_000_000 / 2_000;
+        Moment(coarse - tick - slewed)..=monotonic()
     }
 
     fn lifs(&self) -> [Lif; 2] {

@@ -342,18 +342,18 @@ impl Engine {
         }
     }
 
-    /// The record as it is in the log now, if it is, and whether the plane has to keep the session until that is stored.
-    fn append_closed(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<ClosedRecord>, bool) {
-        let record = ClosedRecord { sequence: self.closed.next_sequence(), ..record };
+    /// The number that the record has in the log, if it is there, and whether the plane has to keep the session until it is stored.
+    fn append_closed(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<u64>, bool) {
+        let sequence = self.closed.next_sequence();
         let Appended { lost, holds } = self.closed.append(record, slot);
-        let Some(lost) = lost else { return (Some(record), holds) };
+        let Some(lost) = lost else { return (Some(sequence), holds) };
         self.statistics.closed_lost += 1;
         self.events.push_back(Event::RecordLost(lost));
-        if lost.sequence == record.sequence {
+        if lost.sequence == sequence {
             return (None, holds);
         }
         self.tell(Change::Ended { sequence: lost.sequence });
-        (Some(record), holds)
+        (Some(sequence), holds)
     }
 
     fn reply(&mut self, ticket: Ticket, body: ReplyBody) {

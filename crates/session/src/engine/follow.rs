@@ -91,9 +91,8 @@ impl Engine {
         self.set_duty(Duty::Leads);
         self.set_confirms(now, confirms);
         for record in std::mem::take(&mut self.follow.put_off) {
-            let (record, _) = self.append_closed(record, None);
-            if let Some(record) = record {
-                self.tell(Change::Record(record));
+            if let (Some(sequence), _) = self.append_closed(record, None) {
+                self.tell(Change::Record(ClosedRecord { sequence, ..record }));
             }
         }
         self.set_out(now, if keeps { Errand::GoOn } else { Errand::Close });

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::lifecycle::{Outcome, Session};
+use super::lifecycle::{Ending, Outcome, Session};
 use super::{Engine, note};
 use crate::ha::change::{Change, Fate, Name, Part};
 use crate::ha::rest::Rest;
 use crate::plane::{Command, ReadToken, Slot};
 use crate::planted::{self, Bug};
 use crate::state::{self, State};
-use crate::types::{Counters, Moment};
+use crate::types::{ClosedRecord, Counters, Moment};
 
 /// What this table is to another one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -223,10 +223,17 @@ impl Engine {
 
     /// True when a session that its plane has let go can't be reported yet, or not by this table.
     pub(super) fn is_to_be_parked(&self, session: &Session) -> bool {
-        let ending = session.ending();
+        let is_waiting = |ending: &Ending| ending.awaits_peer || self.lead.duty == Duty::Follows;
         session.state == State::Closing
-            && ending.outcome != Outcome::Silent
-            && (ending.awaits_peer || self.lead.duty == Duty::Follows)
+            && session.ending.as_deref().is_some_and(|ending| ending.outcome != Outcome::Silent && is_waiting(ending))
+    }
+
+    /// A session has ended, and whoever was to know does; by the record with this sequence, if by one.
+    pub(super) fn tell_gone(&mut self, name: Name, record: Option<ClosedRecord>, sequence: Option<u64>) {
+        if self.lead.duty == Duty::Leads {
+            let record = record.zip(sequence).map(|(record, sequence)| ClosedRecord { sequence, ..record });
+            self.lead.changes.push_back(Change::Gone { name, record });
+        }
     }
 
     /// The number of the next closed record is at least this.

@@ -7,7 +7,6 @@ use super::admit::BatchPlace;
 use super::lead::{Duty, asked_for_peer};
 use super::note::Fate;
 use super::{Engine, Event};
-use crate::ha::change::Change;
 use crate::index::Keyed;
 use crate::limits;
 use crate::packed::Packed;
@@ -30,7 +29,7 @@ pub(super) struct Session {
     pub(super) place: BatchPlace,
     pub(super) started: Moment,
     /// Made when it first has something in it: of millions of sessions few are ending.
-    ending: Option<Box<Ending>>,
+    pub(super) ending: Option<Box<Ending>>,
 }
 
 /// What there is to know about the end of a session.
@@ -187,11 +186,11 @@ impl Engine {
     /// The plane has let it go.
     fn removed(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
-        if session.state == State::Closing {
+        let (is_off, is_parked) = (session.state == State::Closing, self.is_to_be_parked(session));
+        if is_off {
             self.end_purge(slot);
         }
-        let Some(session) = self.table.get(slot) else { return };
-        if self.is_to_be_parked(session) {
+        if is_parked {
             self.apply(now, slot, state::Event::RemovedHere);
             self.let_go(slot);
         } else {
@@ -297,7 +296,7 @@ impl Engine {
                 self.refuse(session.place, session.packed.id(), error);
             }
             Step::Remove => {
-                let is_unplaced = session.ending().is_unplaced;
+                let is_unplaced = session.ending.as_deref().is_some_and(|ending| ending.is_unplaced);
                 self.tell_fate(slot);
                 if is_unplaced {
                     self.removed(now, slot);
@@ -352,20 +351,19 @@ impl Engine {
             Outcome::Silent => {}
             Outcome::Deleted { ticket, record: is_recorded } => {
                 let view = session.view(counters, Some(now));
-                let mut record = is_recorded.then(|| record(CloseReason::Deleted));
+                let record = is_recorded.then(|| record(CloseReason::Deleted));
                 self.statistics.deleted += 1;
-                if let Some(new) = record {
-                    let is_held;
-                    (record, is_held) = self.append_closed(new, placed);
-                    self.hold(slot, is_held);
-                }
-                self.tell(Change::Gone { name, record });
+                let appended = record.map(|record| self.append_closed(record, placed));
+                let (sequence, is_held) = appended.unwrap_or_default();
+                self.hold(slot, is_held);
+                self.tell_gone(name, record, sequence);
                 self.reply(ticket, ReplyBody::Deleted(Some(view)));
             }
             Outcome::Closed(reason) => {
-                let (record, is_held) = self.close(record(reason), placed);
+                let record = record(reason);
+                let (sequence, is_held) = self.close(record, placed);
                 self.hold(slot, is_held);
-                self.tell(Change::Gone { name, record });
+                self.tell_gone(name, Some(record), sequence);
             }
         }
     }
@@ -377,7 +375,7 @@ impl Engine {
     }
 
     /// Counts a session that is gone, and reports it: [`append_closed`](Self::append_closed).
-    pub(super) fn close(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<ClosedRecord>, bool) {
+    pub(super) fn close(&mut self, record: ClosedRecord, slot: Option<Slot>) -> (Option<u64>, bool) {
         match record.reason {
             CloseReason::Timeout => self.statistics.timed_out += 1,
             CloseReason::Deleted => self.statistics.deleted += 1,

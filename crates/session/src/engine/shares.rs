@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use crate::plane::Slot;
 use crate::types::Counters;
 
@@ -16,9 +18,9 @@ struct Share {
     past: Counters,
 }
 
-/// By slot.
+/// By slot, which nobody outside chooses.
 #[derive(Debug, Default)]
-pub(super) struct Shares(HashMap<Slot, Share>);
+pub(super) struct Shares(HashMap<Slot, Share, FixedState>);
 
 impl Shares {
     /// Of both devices; `own` is what this device's plane has counted.

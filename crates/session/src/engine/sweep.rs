@@ -129,7 +129,7 @@ impl Engine {
     /// Closes a session that a sweep has come by, if it can be closed yet: one that is being installed can't.
     pub(super) fn close_if_swept(&mut self, now: Moment, slot: Slot) {
         let Some(session) = self.table.get(slot) else { return };
-        let Ending { sweep, is_doomed, is_unplaced, .. } = session.ending();
+        let Some(&Ending { sweep, is_doomed, is_unplaced, .. }) = session.ending.as_deref() else { return };
         if is_doomed && is_unplaced && session.state == State::Installing {
             self.unplace(now, slot);
         }
