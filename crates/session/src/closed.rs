@@ -112,7 +112,8 @@ impl ClosedLog {
     /// Gives the record its sequence number and keeps it. When there is no room the oldest goes that waits, or else the new one itself.
     pub(crate) fn append(&mut self, mut record: ClosedRecord, slot: Option<Slot>) -> Appended {
         record.sequence = self.next_sequence;
-        self.append_as_it_is(record, slot)
+        self.next_sequence += 1;
+        self.put(record, slot)
     }
 
     /// The same, with the sequence number that another log has given it; nothing when this log has it already.
@@ -122,6 +123,10 @@ impl ClosedLog {
         if self.waiting.contains_key(&record.sequence) || self.ended_early.remove(&record.sequence) {
             return Appended::default();
         }
+        self.put(record, slot)
+    }
+
+    fn put(&mut self, record: ClosedRecord, slot: Option<Slot>) -> Appended {
         let mut lost = None;
         if self.len() >= self.capacity {
             lost = self.waiting.pop_first().map(|(_, lost)| lost);
