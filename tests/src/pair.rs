@@ -24,10 +24,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use opof_testkit::authority::certify;
 use opof_testkit::etcd::{EtcdServer, Timing};
 use opof_testkit::netns::{Addresses, CLIENT, NetNs, Port, PortOptions, SERVER, bridge, counters, run, veth};
 use opof_testkit::require::{NETWORK, require};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 pub use self::api::{Added, Api, Firewall, Reader};
 pub use self::traffic::{Figures, Traffic, key};
@@ -107,7 +107,9 @@ impl Pair {
         let server = switch([&a.wires[1], &b.wires[1]], &SERVER, &CLIENT)?;
 
         let folder = tempfile::tempdir().map_err(Error::io("make a temporary directory"))?;
-        certificates(folder.path())?;
+        let names = NAMES.map(|name| (name, [name, "device.example"]));
+        certify(folder.path(), &names.each_ref().map(|(name, names)| (*name, names.as_slice())))
+            .map_err(Error::io("make certificates"))?;
         let etcd = EtcdServer::start_in(&management, MANAGEMENT, Timing::Quick)?;
         let device = |which, place: Place| {
             let opofd = Opofd::start(&place.namespace, &config(folder.path(), which, &etcd.endpoint()))?;
@@ -249,24 +251,4 @@ prefix = "/pair"
 ttl = 1
 "#
     )
-}
-
-/// An authority and a certificate for each device, as PEM files.
-fn certificates(folder: &Path) -> Result<(), Error> {
-    let failed = |error: rcgen::Error| Error::Call { what: "make certificates".into(), message: error.to_string() };
-    let write =
-        |name: String, text: String| fs::write(folder.join(name), text).map_err(Error::io("write a certificate"));
-    let mut params = CertificateParams::new(Vec::new()).map_err(failed)?;
-    params.distinguished_name.push(DnType::CommonName, "authority of a pair");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().map_err(failed)?).map_err(failed)?;
-    write("ca.crt".to_owned(), authority.pem())?;
-    for name in NAMES {
-        let key = KeyPair::generate().map_err(failed)?;
-        let params = CertificateParams::new(vec![name.to_owned(), "device.example".to_owned()]).map_err(failed)?;
-        let certificate = params.signed_by(&key, &authority).map_err(failed)?;
-        write(format!("{name}.crt"), certificate.pem())?;
-        write(format!("{name}.key"), key.serialize_pem())?;
-    }
-    Ok(())
 }

@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails says so by panicking")]
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use opof_session::ha::term::Role;
 use opof_session::ha::{Command, Standing};
 use opof_session::request::SameTuple;
 use opof_session::types::{Action, Lif, SessionId, SessionSpec};
+use opof_testkit::authority::certify;
 use opof_testkit::wait::Stopwatch;
 use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 const SESSIONS: u64 = 1_000_000;
 const BATCH: u64 = 1000;
@@ -31,25 +30,11 @@ const ADDS_A_SECOND: u64 = 50_000;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    certify(folder.path(), &[("a", &["a", "localhost"]), ("b", &["b", "localhost"])]).unwrap();
     if std::env::args().nth(1).as_deref() == Some("newcomer") {
         runtime.block_on(newcomer(folder.path()));
     } else {
         runtime.block_on(cost(folder.path()));
-    }
-}
-
-fn certificates(folder: &Path) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
-    for name in ["a", "b"] {
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec![name.to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &authority);
-        fs::write(folder.join(format!("{name}.crt")), certificate.unwrap().pem()).unwrap();
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 }
 

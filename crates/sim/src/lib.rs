@@ -4,6 +4,8 @@
 //! After each step it is compared with a model of a few numbers. What lives here: the world, the model, the search for seeds that
 //! break something. What must not: any of the code that is under test.
 
+mod bell;
+mod choice;
 mod governed;
 pub mod ledger;
 pub mod limits;

@@ -6,9 +6,7 @@ mod lives;
 
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::Context;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
@@ -22,6 +20,8 @@ use opof_session::request::RequestBody;
 use opof_session::types::SessionId;
 
 use self::acts::{ACTS, Act};
+use crate::bell::Bell;
+use crate::choice::{choose, prefer};
 use crate::governed::Governed;
 use crate::ledger::{Checked, Ledger, holds};
 use crate::limits;
@@ -49,16 +49,6 @@ struct Question {
     subject: Subject,
 }
 
-/// Set when the driver is to have its turn.
-#[derive(Debug, Default)]
-struct Bell(AtomicBool);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Everything.
 pub struct World {
     dice: Dice,
@@ -72,7 +62,7 @@ pub struct World {
     boots: u64,
     /// `None` while none runs.
     table: Option<Table>,
-    bell: Arc<Bell>,
+    bell: Bell,
     questions: Vec<Question>,
     loans: Vec<Lent>,
     ledger: Ledger,
@@ -95,11 +85,7 @@ impl World {
     /// When a table does not begin.
     pub fn new(seed: u64) -> Result<Self, String> {
         let mut dice = Dice(seed);
-        let prefer = |(act, often): &(Act, u32)| {
-            let factor = [0, 1, 1, 1, 1, 2, 4][dice.below(7)];
-            (*act, if *act == Act::Turn { often * factor.max(1) } else { often * factor })
-        };
-        let acts: Vec<_> = ACTS.iter().map(prefer).collect();
+        let acts = prefer(&mut dice, &ACTS, |act| act == Act::Turn);
         let sessions = between(&mut dice, limits::SESSIONS);
         let config = EngineConfig {
             max_sessions: sessions,
@@ -126,7 +112,7 @@ impl World {
             ports,
             boots: 1,
             table: None,
-            bell: Arc::default(),
+            bell: Bell::default(),
             questions: Vec::new(),
             loans: Vec::new(),
             ledger: Ledger::new(disk.is_some()),
@@ -178,14 +164,7 @@ impl World {
     }
 
     fn step(&mut self) -> Checked {
-        let all: u32 = self.acts.iter().map(|(_, often)| often).sum();
-        let mut die = self.dice.below_u32(all);
-        let act = self.acts.iter().find(|(_, often)| {
-            let is = die < *often;
-            die = die.saturating_sub(if is { 0 } else { *often });
-            is
-        });
-        let act = act.map_or(Act::Turn, |(act, _)| *act);
+        let act = choose(&mut self.dice, &self.acts).unwrap_or(Act::Turn);
         self.act(act)?;
         self.settle()?;
         self.ledger.check_plane(&self.ports.found())
@@ -193,13 +172,12 @@ impl World {
 
     fn is_due(&self) -> bool {
         let due = self.table.as_ref().and_then(Table::due);
-        self.bell.0.load(Ordering::Relaxed) || due.is_some_and(|due| due <= self.time.now())
+        self.bell.is_rung() || due.is_some_and(|due| due <= self.time.now())
     }
 
     fn turn(&mut self) -> Checked {
         let Some(table) = &mut self.table else { return Ok(()) };
-        self.bell.0.store(false, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(&self.bell));
+        let waker = self.bell.answer();
         if table.turn(&mut Context::from_waker(&waker)).is_ready() {
             self.tell("the driver has ended");
             self.table = None;

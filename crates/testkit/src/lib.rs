@@ -1,5 +1,6 @@
 //! What tests are made of: frames, namespaces, waits. For development only; nothing that ships depends on it.
 
+pub mod authority;
 pub mod etcd;
 pub mod frames;
 pub mod halt;

@@ -8,5 +8,6 @@ mod common;
 mod device;
 mod dialects;
 mod limits;
+mod pair;
 mod security;
 mod session_table;

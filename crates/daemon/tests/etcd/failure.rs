@@ -1,16 +1,14 @@
 //! A store that hangs, is dead, comes back, or is not where it should be; and one that wants certificates.
 
-use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
 
 use opof_daemon::ha::etcd::{Etcd, EtcdConfig, EtcdTls};
 use opof_daemon::limits::ELECTION_DEADLINE;
 use opof_session::ha::Term;
 use opof_session::ha::store::StoreAnswer;
+use opof_testkit::authority::certify;
 use opof_testkit::etcd::{EtcdServer, ServerTls, Timing};
 use opof_testkit::wait::{self, Stopwatch};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::common::{Node, SLACK, TTL, config, failed, held, taken};
 
@@ -121,26 +119,11 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
     assert_eq!(refused(&config("", &["http://a:2379"])), "etcd: the node's name is empty");
 }
 
-/// An authority, and what it has signed: the store's certificate and that of a node.
-fn certificates(folder: &Path) {
-    let mut authority = CertificateParams::new([]).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let pem = authority.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(authority, key);
-    fs::write(folder.join("ca.crt"), pem).unwrap();
-    for (name, subject) in [("server", EtcdServer::address().to_string()), ("node", "node.example".to_owned())] {
-        let key = KeyPair::generate().unwrap();
-        let signed = CertificateParams::new([subject]).unwrap().signed_by(&key, &issuer).unwrap();
-        fs::write(folder.join(name).with_extension("crt"), signed.pem()).unwrap();
-        fs::write(folder.join(name).with_extension("key"), key.serialize_pem()).unwrap();
-    }
-}
-
 #[test]
 fn over_tls_each_side_shows_its_certificate() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    let address = EtcdServer::address().to_string();
+    certify(folder.path(), &[("server", &[&address]), ("node", &["node.example"])]).unwrap();
     let file = |name: &str| folder.path().join(name);
     let tls = ServerTls { certificate: file("server.crt"), key: file("server.key"), client_ca: file("ca.crt") };
     let server = EtcdServer::start_with(Timing::Quick, Some(tls)).unwrap();
@@ -169,7 +152,8 @@ fn over_tls_each_side_shows_its_certificate() {
 #[test]
 fn files_that_have_changed_are_read_when_the_connection_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
-    certificates(folder.path());
+    let address = EtcdServer::address().to_string();
+    certify(folder.path(), &[("server", &[&address]), ("node", &["node.example"])]).unwrap();
     let file = |name: &str| folder.path().join(name);
     let tls = ServerTls { certificate: file("server.crt"), key: file("server.key"), client_ca: file("ca.crt") };
     let mut server = EtcdServer::start_with(Timing::Quick, Some(tls)).unwrap();
@@ -180,7 +164,8 @@ fn files_that_have_changed_are_read_when_the_connection_is_made_anew() {
     server.kill().unwrap();
     failed(&node.renew(term));
     // Everything under another authority.
-    certificates(folder.path());
+    let address = EtcdServer::address().to_string();
+    certify(folder.path(), &[("server", &[&address]), ("node", &["node.example"])]).unwrap();
     server.start_again().unwrap();
     let watch = Stopwatch::start();
     assert_eq!(held(&node.renew(term)), term);

@@ -1,9 +1,7 @@
 //! One of the two: a session table as it is in a daemon, a plane, and a clock that is neither right nor even.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::Context;
 use std::time::Duration;
 
 use opof_daemon::simulation::{Asked, Disk, Parts, SimulatedTime, Standing, Stored, Table};
@@ -20,20 +18,11 @@ use opof_session::types::Moment;
 
 use super::Which;
 use super::ledger::Instance;
+use crate::bell::Bell;
 use crate::governed::Governed;
 use crate::limits;
 use crate::traffic;
 use crate::watch::Watch;
-
-/// Set when the driver is to have its turn.
-#[derive(Debug, Default)]
-struct Bell(AtomicBool);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
 
 pub(super) struct Device {
     config: EngineConfig,
@@ -49,7 +38,7 @@ pub(super) struct Device {
     disk: Option<Disk>,
     boots: u64,
     table: Table,
-    bell: Arc<Bell>,
+    bell: Bell,
     watch: Watch,
     pub(super) is_paused: bool,
 }
@@ -83,7 +72,8 @@ impl Device {
         let watch = Watch::default();
         let disk = dice.chance(500).then(Disk::default);
         let table = start(&config, settings, &plane, &ports, &time, &watch, disk.clone().map(|disk| (disk, 1)))?;
-        let bell = Arc::new(Bell(AtomicBool::new(true)));
+        let bell = Bell::default();
+        bell.ring();
         Ok(Self {
             config,
             settings,
@@ -120,7 +110,7 @@ impl Device {
         self.plane = Governed::new(plane, FaultRates::default(), dice.number());
         let disk = self.disk.clone().map(|disk| (disk, self.boots));
         self.table = start(&self.config, self.settings, &self.plane, &self.ports, &self.time, &self.watch, disk)?;
-        self.bell.0.store(true, Ordering::Relaxed);
+        self.bell.ring();
         self.is_paused = false;
         Ok(())
     }
@@ -150,8 +140,7 @@ impl Device {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !self.is_paused
-            && (self.bell.0.load(Ordering::Relaxed) || self.table.due().is_some_and(|due| due <= self.time.now()))
+        !self.is_paused && (self.bell.is_rung() || self.table.due().is_some_and(|due| due <= self.time.now()))
     }
 
     /// In true time.
@@ -162,8 +151,7 @@ impl Device {
     }
 
     pub(super) fn turn(&mut self) -> Result<String, String> {
-        self.bell.0.store(false, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(&self.bell));
+        let waker = self.bell.answer();
         if self.table.turn(&mut Context::from_waker(&waker)).is_ready() {
             return Err("the driver has ended".to_owned());
         }

@@ -5,11 +5,7 @@ use std::time::Duration;
 use opof_dataplane::Dice;
 use opof_session::ha::message::Message;
 
-use super::Which;
-
-const fn nanos(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000_000 + time.subsec_nanos() as u64
-}
+use super::{Which, nanos};
 
 /// What is on its way, and how the line is.
 #[derive(Debug, Default)]

@@ -26,8 +26,14 @@ use self::device::Device;
 use self::ledger::{Instance, Ledger};
 use self::line::Line;
 use self::office::Office;
+use crate::choice::{choose, prefer};
 use crate::ledger::{Checked, holds};
 use crate::limits;
+
+/// True time is counted in nanoseconds.
+const fn nanos(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000_000 + time.subsec_nanos() as u64
+}
 
 /// The two, by number.
 pub(crate) type Which = usize;
@@ -77,11 +83,7 @@ impl World {
     /// When a device does not begin.
     pub fn new(seed: u64) -> Result<Self, String> {
         let mut dice = Dice(seed);
-        let prefer = |(act, often): &(Act, u32)| {
-            let factor = [0, 1, 1, 1, 1, 2, 4][dice.below(7)];
-            (*act, if act.is_needed() { often * factor.max(1) } else { often * factor })
-        };
-        let acts = ACTS.iter().map(prefer).collect();
+        let acts = prefer(&mut dice, &ACTS, Act::is_needed);
         let sync = dice.chance(500);
         let sessions = limits::SESSIONS.0 + dice.below_u32(limits::SESSIONS.1 - limits::SESSIONS.0 + 1);
         let seeds = [dice.number(), dice.number()];
@@ -135,14 +137,7 @@ impl World {
     }
 
     fn step(&mut self) -> Checked {
-        let all: u32 = self.acts.iter().map(|(_, often)| often).sum();
-        let mut die = self.dice.below_u32(all);
-        let act = self.acts.iter().find(|(_, often)| {
-            let is = die < *often;
-            die = die.saturating_sub(if is { 0 } else { *often });
-            is
-        });
-        let act = act.map_or(Act::Wait, |(act, _)| *act);
+        let act = choose(&mut self.dice, &self.acts).unwrap_or(Act::Wait);
         self.act(act)?;
         self.go_on()
     }
@@ -198,7 +193,7 @@ impl World {
 
     /// True time goes on, step by step, as things become due.
     fn wait(&mut self, time: Duration) -> Checked {
-        let end = self.now + u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let end = self.now + nanos(time);
         self.tell(format!("{time:?} pass"));
         while self.now < end {
             let due =
@@ -247,7 +242,7 @@ impl World {
             // Both may have been told to be standby.
             device.command(Command::Become(Role::Active));
         }
-        let end = self.now + u64::try_from(limits::PAIR_REST.as_nanos()).unwrap_or(u64::MAX);
+        let end = self.now + nanos(limits::PAIR_REST);
         let mut has_converged = false;
         loop {
             let what = || format!("{:?} and {:?}", self.devices[0].describe(), self.devices[1].describe());

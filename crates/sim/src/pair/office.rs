@@ -6,11 +6,7 @@ use opof_dataplane::Dice;
 use opof_session::ha::store::{StoreAnswer, StoreRequest};
 use opof_session::ha::term::Term;
 
-use super::Which;
-
-const fn nanos(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000_000 + time.subsec_nanos() as u64
-}
+use super::{Which, nanos};
 
 /// The store, and questions and answers on their way.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! A table begins, is killed or told to stop, and another one goes on.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use opof_daemon::simulation::{Disk, Parts, Stored, Table};
@@ -62,7 +61,7 @@ impl World {
         };
         let table = Table::start(parts).map_err(|error| format!("the table does not begin: {error}"))?;
         self.table = Some(table);
-        self.bell.0.store(true, Ordering::Relaxed);
+        self.bell.ring();
         Ok(())
     }
 

@@ -4,7 +4,8 @@ use opof_api::pair::Role;
 use opof_api::v1::RequestStatus;
 use tonic::Code;
 
-use super::common::{Pair, until};
+use super::super::common::until;
+use super::Pair;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_is_on_both_planes() {
@@ -51,7 +52,7 @@ async fn without_its_standby_an_active_goes_on_and_a_newcomer_gets_everything() 
 async fn closed_sessions_are_delivered_once_across_a_switchover() {
     let pair = Pair::with_active("").await;
     let [a, b] = &pair.devices;
-    let mut short: Vec<_> = (1..40).map(super::common::session).collect();
+    let mut short: Vec<_> = (1..40).map(super::super::common::session).collect();
     for session in &mut short {
         session.cache_timeout = 1;
     }

@@ -1,10 +1,12 @@
-//! A pair, and those who ask it.
+//! Two daemons of a pair: the line between them, what is answered when, and who takes over.
+
+mod roles;
+mod sessions;
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
 
 use clap::Parser;
 use opof_api::pair::pair_client::PairClient;
@@ -16,15 +18,13 @@ use opof_daemon::config::{Config, from_text};
 use opof_daemon::{Daemon, RunningDaemon};
 use opof_dataplane::pipeline::{Outcome, Port};
 use opof_dataplane::{PortRole, SimPorts};
-use opof_session::types::Lif;
+use opof_testkit::authority::certify;
 use opof_testkit::packet::Packet;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 use tonic::Status;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
-/// How long anything may take on a busy machine.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+use super::common::{closed, lif, session, until};
 
 static NEXT: AtomicU16 = AtomicU16::new(0);
 
@@ -39,29 +39,15 @@ pub(crate) struct Device {
 /// Two devices.
 pub(crate) struct Pair {
     pub(crate) devices: [Device; 2],
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
+    /// Where the second one is connected to.
+    pub(crate) line: String,
 }
 
 /// An address that no other process has.
 fn address() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 64 | high, middle, low)
-}
-
-/// An authority and a certificate for each name, as PEM files.
-fn certificates(folder: &Path) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "authority of a pair");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    fs::write(folder.join("ca.crt"), authority.pem()).unwrap();
-    for name in ["a", "b", "stranger"] {
-        let key = KeyPair::generate().unwrap();
-        let names = vec![name.to_owned(), "localhost".to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-        fs::write(folder.join(format!("{name}.crt")), certificate.pem()).unwrap();
-        fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-    }
 }
 
 /// Of the device with this name; `ports`: its API and its end of the line, and those of the other one.
@@ -109,7 +95,9 @@ impl Pair {
     pub(crate) async fn start(election: &str, more: &str) -> Self {
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
-        certificates(folder.path());
+        let names = |name| (name, [name, "localhost"]);
+        let names = ["a", "b", "stranger"].map(names);
+        certify(folder.path(), &names.each_ref().map(|(name, names)| (*name, names.as_slice()))).unwrap();
         let first = 31_000 + 4 * NEXT.fetch_add(1, Ordering::Relaxed);
         let (a, b) = ([first, first + 1], [first + 2, first + 3]);
         let configs = [
@@ -119,7 +107,7 @@ impl Pair {
         let ca = fs::read(folder.path().join("ca.crt")).unwrap();
         let [first, second] = configs;
         let devices = [Device::start(first, &ca).await, Device::start(second, &ca).await];
-        Self { devices, _folder: folder }
+        Self { devices, folder, line: format!("{}:{}", address(), b[1]) }
     }
 
     /// With the first one active, and the second one as good.
@@ -203,13 +191,7 @@ impl Device {
     }
 
     pub(crate) async fn closed(&self) -> Vec<v1::SessionResponse> {
-        let args = v1::SessionRequestArgs::default();
-        let mut stream = self.client().await.get_closed_sessions(args).await.unwrap().into_inner();
-        let mut records = Vec::new();
-        while let Some(record) = stream.message().await.unwrap() {
-            records.push(record);
-        }
-        records
+        closed(&mut self.client().await, 0).await
     }
 
     /// True when a packet of the session with this number takes the fast path.
@@ -217,34 +199,7 @@ impl Device {
         let [.., b, c, d] = id.to_be_bytes();
         let frame = Packet::new().ipv4([10, b, c, d], [192, 0, 2, 1]).udp(1000, 53).payload(b"question").build();
         let now = opof_daemon::clock::Clock::new().now();
-        let outcome = self.ports.receive(now, Port::wire(Lif::new(1).unwrap()), &frame);
+        let outcome = self.ports.receive(now, Port::wire(lif(1)), &frame);
         matches!(outcome, Outcome::Out { port, .. } if port.role == PortRole::Wire)
     }
-}
-
-/// 10.x.y.z:1000 > 192.0.2.1:53, UDP, from LIF 1 to LIF 2; another address for each number.
-pub(crate) fn session(id: u64) -> v1::SessionRequest {
-    let [.., b, c, d] = id.to_be_bytes();
-    v1::SessionRequest {
-        session_id: id,
-        in_lif: 1,
-        out_lif: 2,
-        source_ip: u32::from_le_bytes([10, b, c, d]),
-        source_port: 1000,
-        destination_ip: u32::from_le_bytes([192, 0, 2, 1]),
-        destination_port: 53,
-        protocol_id: v1::ProtocolId::Udp.into(),
-        action: Some(v1::ActionParameters { action_type: v1::ActionType::Forward.into(), ..Default::default() }),
-        ..Default::default()
-    }
-}
-
-/// Waits for `condition`.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let met = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(BOUND, met).await.unwrap_or_else(|_| panic!("{what}"));
 }

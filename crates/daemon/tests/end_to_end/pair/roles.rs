@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use opof_api::pair::{ResyncRequest, Role, SwitchoverRequest};
+use opof_api::pair::{ResyncRequest, Role, Standing, SwitchoverRequest};
+use opof_api::peer::Envelope;
+use opof_api::peer::peer_client::PeerClient;
 use opof_testkit::etcd::{EtcdServer, Timing};
-use tonic::Code;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
 
-use super::common::{Pair, until};
+use super::super::common::until;
+use super::Pair;
 
 async fn until_active(pair: &Pair, which: usize) {
     until("a device to be active", async || {
@@ -112,4 +116,30 @@ async fn with_etcd_a_dead_active_is_replaced_by_itself() {
     let other = &pair.devices[1 - active];
     assert!(other.add(600..700).await.unwrap());
     assert_eq!(other.status().await.role, i32::from(Role::Active));
+}
+
+/// Of three who would talk to a device, one is its peer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_other_device_is_listened_to() {
+    let pair = Pair::with_active("").await;
+    let file = |name: &str| std::fs::read(pair.folder.path().join(name)).unwrap();
+    let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(file("ca.crt"))).domain_name("b");
+    let talk = async |tls: ClientTlsConfig| {
+        let endpoint = Endpoint::new(format!("https://{}", pair.line)).unwrap().tls_config(tls).unwrap();
+        let channel = endpoint.connect().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        PeerClient::new(channel).talk(tokio_stream::iter([Envelope::default()])).await
+    };
+    let nobody = talk(trusting()).await.unwrap_err();
+    assert_ne!(nobody.code(), Code::PermissionDenied, "it does not come as far as that: {nobody}");
+    let stranger = Identity::from_pem(file("stranger.crt"), file("stranger.key"));
+    let refused = talk(trusting().identity(stranger)).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::PermissionDenied, "the certificate must have the DNS name a")
+    );
+    assert_eq!(pair.devices[0].status().await.standing, i32::from(Standing::In), "nobody has noticed");
+    // Who has the right name has the line, for as long as it makes sense.
+    let peer = Identity::from_pem(file("a.crt"), file("a.key"));
+    assert!(talk(trusting().identity(peer)).await.is_ok());
+    pair.until_in(0).await;
 }
