@@ -13,10 +13,10 @@ pub(crate) fn prefer<T: Copy>(dice: &mut Dice, often: &[(T, u32)], is_needed: im
 
 /// The next one; `None` when nothing is ever done.
 pub(crate) fn choose<T: Copy>(dice: &mut Dice, often: &[(T, u32)]) -> Option<T> {
-    let mut die = dice.below_u32(often.iter().map(|(_, often)| often).sum());
+    let mut remaining = dice.below_u32(often.iter().map(|(_, often)| often).sum());
     let chosen = often.iter().find(|(_, often)| {
-        let is = die < *often;
-        die = die.saturating_sub(if is { 0 } else { *often });
+        let is = remaining < *often;
+        remaining = remaining.saturating_sub(*often);
         is
     });
     chosen.map(|(what, _)| *what)
