@@ -68,9 +68,12 @@ pub const SWITCH_PATIENCE: Duration = Duration::from_secs(2);
 pub const DRIFT: u32 = 32;
 /// Bits of a closed record's number below the term in which it was given.
 pub const TERM_SHIFT: u32 = 40;
+/// The last term that anybody is believed: one in every second for 97 days.
+pub const LAST_TERM: u64 = 1 << 23;
 /// How long until a removal, of a session or of a next hop, that the plane could not do is tried again.
 pub const REMOVE_RETRY: Duration = Duration::from_millis(100);
 
+const _: () = assert!(LAST_TERM + 2 < 1 << (u64::BITS - TERM_SHIFT), "the terms behind it have no numbers for records");
 const _: () = assert!(SESSIONS < u32::MAX, "the slot past the last one means none");
 const _: () = assert!(ADD_BATCH <= u32::MAX as usize, "positions in a batch are u32");
 const _: () = assert!(

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use opof_session::limits::LAST_TERM;
+
 use crate::limits;
 
 /// What is wrong with an envelope. `field` is the way to it, in the names of the .proto file.
@@ -40,6 +42,14 @@ pub enum PeerMessageError {
     Unnumbered {
         /// Which one.
         field: String,
+    },
+    /// A term behind the last one.
+    #[error("{field}: {term}, the last one is {max}", max = LAST_TERM)]
+    Term {
+        /// Which one.
+        field: String,
+        /// What it says.
+        term: u64,
     },
     /// Changes of no active.
     #[error("{field}: {change}, but in term 0 nobody changes anything")]

@@ -26,12 +26,13 @@ type Result<T> = core::result::Result<T, PeerMessageError>;
 pub(super) fn message(envelope: peer::Envelope) -> Result<Message> {
     let peer::Envelope { run, term, role: what, now, echo, grants, position: at, segment: frames } = envelope;
     let role = role(what)?;
-    if role == Role::Active && term == 0 {
+    let term = any_term(Path::to("term").to_string(), term)?;
+    if role == Role::Active && term == Term(0) {
         return Err(PeerMessageError::Zero { field: Path::to("term").to_string() });
     }
     Ok(Message {
         run,
-        term: Term(term),
+        term,
         role,
         now: Moment(now),
         echo: echo.map(|peer::Echo { run, now }| (run, Moment(now))),
@@ -59,7 +60,7 @@ fn position(path: &Path<'_>, position: Option<peer::Position>) -> Result<Positio
     if term == 0 && change != 0 {
         return Err(PeerMessageError::Nobody { field: path.field("change"), change });
     }
-    Ok(Position { term: Term(term), change })
+    Ok(Position { term: any_term(path.field("term"), term)?, change })
 }
 
 /// Of somebody.
@@ -73,13 +74,21 @@ fn one_or_more(path: &Path<'_>, name: &'static str, number: u64) -> Result<u64> 
     if number == 0 { Err(PeerMessageError::Zero { field: path.field(name) }) } else { Ok(number) }
 }
 
+/// Of somebody, or of nobody.
+fn any_term(field: String, term: u64) -> Result<Term> {
+    Term::new(term).ok_or(PeerMessageError::Term { field, term })
+}
+
+/// Of somebody.
+fn term_of_active(path: &Path<'_>, term: u64) -> Result<Term> {
+    any_term(path.field("term"), one_or_more(path, "term", term)?)
+}
+
 fn segment(segment: peer::Segment) -> Result<Segment> {
     let path = Path::to("segment");
     let peer::Segment { term, conversation, through, done, number, frame: said } = segment;
-    let conversation = Conversation {
-        term: Term(one_or_more(&path, "term", term)?),
-        number: one_or_more(&path, "conversation", conversation)?,
-    };
+    let conversation =
+        Conversation { term: term_of_active(&path, term)?, number: one_or_more(&path, "conversation", conversation)? };
     let frame = match (number, said) {
         (0, None) => None,
         (0, Some(_)) => return Err(PeerMessageError::Unnumbered { field: path.field("number") }),
@@ -95,7 +104,7 @@ fn frame(path: &Path<'_>, frame: Frame) -> Result<Payload> {
         Frame::Behind(peer::Behind { position: at, term, ahead }) => {
             let path = path.then("behind");
             let position = position_of_active(&path.then("position"), at)?;
-            Payload::Begin(Begin::Behind { position, term: Term(one_or_more(&path, "term", term)?), ahead })
+            Payload::Begin(Begin::Behind { position, term: term_of_active(&path, term)?, ahead })
         }
         Frame::Changes(peer::Changes { first, changes }) => {
             let path = path.then("changes");

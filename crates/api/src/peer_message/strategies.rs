@@ -11,6 +11,7 @@ use opof_session::ha::change::{Change, Fate, Name, Part};
 use opof_session::ha::message::{Begin, Conversation, Message, Payload, Segment};
 use opof_session::ha::term::{Position, Role, Term};
 use opof_session::l3::{Family, Link, Links, Nat, NextHop, NextHopId, Tunnel, VlanFlow};
+use opof_session::limits::LAST_TERM;
 use opof_session::types::{
     Action, CloseReason, ClosedRecord, Counters, DirectionCounters, Lif, Moment, SessionId, SessionSpec,
 };
@@ -167,7 +168,7 @@ fn change() -> BoxedStrategy<Change> {
 }
 
 fn term() -> impl Strategy<Value = Term> {
-    (1..=u64::MAX).prop_map(Term)
+    (1..=LAST_TERM).prop_map(Term)
 }
 
 fn position() -> impl Strategy<Value = Position> {
@@ -206,7 +207,7 @@ fn segment() -> BoxedStrategy<Segment> {
 
 /// Any message.
 pub(super) fn message() -> impl Strategy<Value = Message> {
-    let sender = prop_oneof![(term(), Just(Role::Active)), (number().prop_map(Term), Just(Role::Standby))];
+    let sender = prop_oneof![(term(), Just(Role::Active)), ((0..=LAST_TERM).prop_map(Term), Just(Role::Standby))];
     let position = prop_oneof![Just(Position::default()), position()];
     let echo = prop::option::of((number(), moment()));
     let segment = prop::option::weighted(0.9, segment());

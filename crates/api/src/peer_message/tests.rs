@@ -7,6 +7,7 @@ use opof_session::ha::change::{Change, Fate, Name};
 use opof_session::ha::message::{Begin, Conversation, Payload, Segment};
 use opof_session::ha::term::{Position, Role, Term};
 use opof_session::l3::{Link, NextHopId};
+use opof_session::limits::LAST_TERM;
 use opof_session::types::{CloseReason, ClosedRecord, Counters, DirectionCounters, Moment, SessionId};
 use opof_wire::Vid;
 
@@ -165,6 +166,7 @@ fn each_wrong_field_of_an_envelope_is_named() {
     assert_eq!(said(Envelope { role: 0, ..standby() }), "role: 0, which this version does not know there");
     assert_eq!(said(Envelope { role: 3, ..standby() }), "role: 3, which this version does not know there");
     assert_eq!(said(Envelope { role: 1, ..standby() }), "term: 0, the smallest is 1");
+    assert_eq!(said(Envelope { term: LAST_TERM + 1, ..standby() }), "term: 8388609, the last one is 8388608");
     assert_eq!(said(Envelope { position: None, ..standby() }), "position: missing");
     let position = Some(peer::Position { term: 0, change: 1 });
     assert_eq!(said(Envelope { position, ..standby() }), "position.change: 1, but in term 0 nobody changes anything");
@@ -178,6 +180,7 @@ fn each_wrong_field_of_a_segment_is_named() {
         said(envelope)
     };
     assert_eq!(with(|segment| segment.term = 0), "segment.term: 0, the smallest is 1");
+    assert_eq!(with(|segment| segment.term = u64::MAX), format!("segment.term: {}, the last one is 8388608", u64::MAX));
     assert_eq!(with(|segment| segment.conversation = 0), "segment.conversation: 0, the smallest is 1");
     assert_eq!(with(|segment| segment.number = 0), "segment.number: 0, a frame is numbered from 1 on");
     assert_eq!(with(|segment| segment.frame = None), "segment.frame: of no kind that this version knows");
@@ -337,7 +340,7 @@ fn the_largest_envelope_is_not_too_large() {
         let changes = vec![peer::Change { change: Some(kind) }; limits::PEER_ITEMS];
         let first = u64::MAX - limits::PEER_ITEMS as u64;
         let mut said = active(Frame::Changes(peer::Changes { first, changes }));
-        said.position = Some(peer::Position { term: u64::MAX, change: u64::MAX });
+        said.position = Some(peer::Position { term: LAST_TERM, change: u64::MAX });
         assert!(message(said.clone()).is_ok());
         assert!(said.encoded_len() <= limits::PEER_ENVELOPE, "{}", said.encoded_len());
     }

@@ -6,6 +6,7 @@ use opof_api::etcd::{PutRequest, RequestOp, TxnRequest};
 use opof_daemon::ha::etcd::EtcdConfig;
 use opof_session::ha::Term;
 use opof_session::ha::store::StoreAnswer;
+use opof_session::limits::LAST_TERM;
 use opof_testkit::etcd::{EtcdServer, Timing};
 
 use super::common::{Node, block_on, config, failed, held};
@@ -29,7 +30,7 @@ fn node(server: &EtcdServer, pair: &str) -> Node {
 fn what_can_not_be_read_is_named_and_nobody_is_the_holder() {
     let server = EtcdServer::start(Timing::Quick).unwrap();
     let megabyte = vec![b'1'; 1 << 20];
-    let terms: [&[u8]; 6] = [b"", b"-1", b"one", b"99999999999999999999", b"\xff\xfe", &megabyte[..2000]];
+    let terms: [&[u8]; 6] = [b"", b"-1", b"one", b"8388609", b"\xff\xfe", &megabyte[..2000]];
     for (number, term) in terms.into_iter().enumerate() {
         let pair = format!("/term/{number}");
         write(&server, &format!("{pair}/term"), term);
@@ -53,11 +54,11 @@ fn what_can_not_be_read_is_named_and_nobody_is_the_holder() {
 #[test]
 fn behind_the_last_term_nobody_is_the_holder() {
     let server = EtcdServer::start(Timing::Quick).unwrap();
-    write(&server, "/last/term", u64::MAX.to_string().as_bytes());
+    write(&server, "/last/term", LAST_TERM.to_string().as_bytes());
     let mut node = node(&server, "/last");
     assert_eq!(failed(&node.claim()), "etcd: there is no term behind the last one");
-    write(&server, "/last/term", (u64::MAX - 1).to_string().as_bytes());
-    assert_eq!(held(&node.claim()), Term(u64::MAX));
+    write(&server, "/last/term", (LAST_TERM - 1).to_string().as_bytes());
+    assert_eq!(held(&node.claim()), Term(LAST_TERM));
 }
 
 #[test]

@@ -2,11 +2,19 @@
 
 use core::fmt;
 
+use crate::limits;
+
 /// The time of one active. Each later one has a higher term, and no two have the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Term(pub u64);
 
 impl Term {
+    /// One that somebody else says, up to the last one.
+    #[must_use]
+    pub const fn new(number: u64) -> Option<Self> {
+        if number <= limits::LAST_TERM { Some(Self(number)) } else { None }
+    }
+
     /// The first one behind it that is this side's to take where nobody else deals them out: a pair has two sides, and each has every other
     /// term.
     #[must_use]

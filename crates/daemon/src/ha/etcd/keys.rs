@@ -5,6 +5,7 @@ use opof_api::etcd::request_op::Request;
 use opof_api::etcd::response_op::Response;
 use opof_api::etcd::{Compare, KeyValue, PutRequest, RangeRequest, RequestOp, ResponseOp, TxnRequest};
 use opof_session::ha::Term;
+use opof_session::limits::LAST_TERM;
 use serde_json::{Value, json};
 
 use super::error::EtcdError;
@@ -12,7 +13,7 @@ use super::member::CallError;
 use crate::limits;
 
 /// Digits of the highest term.
-const TERM_DIGITS: usize = 20;
+const TERM_DIGITS: usize = LAST_TERM.ilog10() as usize + 1;
 
 /// How the keys are called, and what this node writes.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(super) struct Active {
 impl Found {
     /// The next term that is at least `at_least`; none behind the last one.
     pub(super) fn next_term(&self, at_least: Term) -> Option<Term> {
-        self.term.0.checked_add(1).map(|next| Term(next).max(at_least))
+        Term::new((self.term.0 + 1).max(at_least.0))
     }
 }
 
@@ -154,7 +155,7 @@ fn key_value(response: ResponseOp) -> Result<Option<KeyValue>, CallError> {
 fn a_term(value: &[u8]) -> Result<Term, &'static str> {
     let digits = value.len() <= TERM_DIGITS && value.iter().all(u8::is_ascii_digit);
     let term = Some(value).filter(|_| digits).and_then(|value| str::from_utf8(value).ok()?.parse().ok());
-    term.map(Term).ok_or("is no term")
+    term.and_then(Term::new).ok_or("is no term")
 }
 
 fn a_holder(active: &KeyValue) -> Result<Active, &'static str> {
@@ -219,8 +220,11 @@ mod tests {
 
     #[test]
     fn behind_the_last_term_there_is_none() {
-        let found = keys().found(answer(Some(b"18446744073709551615"), None)).unwrap();
+        let found = keys().found(answer(Some(LAST_TERM.to_string().as_bytes()), None)).unwrap();
         assert_eq!(found.next_term(Term(0)), None);
+        let found = keys().found(answer(None, None)).unwrap();
+        assert_eq!(found.next_term(Term(LAST_TERM)), Some(Term(LAST_TERM)));
+        assert_eq!(found.next_term(Term(LAST_TERM + 1)), None);
     }
 
     #[test]
@@ -246,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_no_term_is_not_taken_for_one() {
-        for value in ["", "-1", "+1", "1 ", "0x1", "1.0", "18446744073709551616", "000000000000000000001"] {
+        for value in ["", "-1", "+1", "1 ", "0x1", "1.0", "18446744073709551616", "8388609", "00000001"] {
             let error = keys().found(answer(Some(value.as_bytes()), None)).unwrap_err().to_string();
             assert!(error.starts_with("/opof/pair/term is no term"), "{value:?}: {error}");
         }
