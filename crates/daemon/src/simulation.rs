@@ -19,7 +19,7 @@ use opof_session::types::{ClosedRecord, Moment};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-pub use crate::driver::pair::Standing;
+pub use crate::driver::pair::PairState;
 use crate::driver::pair::{Arrival, Ends, lines};
 use crate::driver::{Answer, Lent, Question, simulated};
 use crate::store::{self, Desk, StoreError};
@@ -240,8 +240,8 @@ impl Table {
     }
 
     /// How it stands in its pair.
-    pub fn standing(&self) -> Standing {
-        self.ends.as_ref().map(|ends| *ends.handle.standing().borrow()).unwrap_or_default()
+    pub fn state(&self) -> PairState {
+        self.ends.as_ref().map(|ends| *ends.handle.state().borrow()).unwrap_or_default()
     }
 
     /// Gives the closed log its turn.

@@ -32,11 +32,11 @@ const SLOW: &str = "the disk has not answered for some time";
 
 /// Reports whether a device of a pair answers firewalls.
 pub(crate) async fn pair(pair: PairHandle, health: Health) {
-    let mut standing = pair.standing();
+    let mut state = pair.state();
     loop {
-        let takes_calls = standing.borrow_and_update().takes_calls;
+        let takes_calls = state.borrow_and_update().takes_calls;
         health.set_standby(!takes_calls).await;
-        if standing.changed().await.is_err() {
+        if state.changed().await.is_err() {
             return;
         }
     }

@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 pub use self::loan::Lent;
-pub use self::pair::{PairHandle, Standing};
+pub use self::pair::{PairHandle, PairState};
 pub(crate) use self::run::Driver;
 use crate::clock::Clock;
 use crate::limits;
@@ -109,20 +109,20 @@ pub struct DriverHandle {
     room: Arc<Semaphore>,
     closings: watch::Receiver<u64>,
     /// Of one of a pair: how it stands, and where the other one's API is.
-    other: Option<(watch::Receiver<Standing>, Arc<str>)>,
+    other: Option<(watch::Receiver<PairState>, Arc<str>)>,
 }
 
 impl DriverHandle {
     /// The same of one of a pair, which names the other one when it is standby.
     #[must_use]
     pub fn in_pair(self, pair: &PairHandle, peer_api: &str) -> Self {
-        Self { other: Some((pair.standing(), peer_api.into())), ..self }
+        Self { other: Some((pair.state(), peer_api.into())), ..self }
     }
 
     /// What an active device answers.
     fn of_active(&self, answer: Answer) -> Result<Answer, DriverError> {
         let Answer::NotActive = answer else { return Ok(answer) };
-        let other = self.other.as_ref().filter(|(standing, _)| standing.borrow().role == Role::Standby);
+        let other = self.other.as_ref().filter(|(state, _)| state.borrow().role == Role::Standby);
         Err(DriverError::NotActive { active: other.map(|(_, api)| Arc::clone(api)) })
     }
 

@@ -39,12 +39,12 @@ pub(crate) struct Lines {
     /// To the store of roles, one at a time.
     pub(crate) store: mpsc::Sender<StoreRequest>,
     /// What everybody may know.
-    pub(crate) standing: watch::Sender<Standing>,
+    pub(crate) state: watch::Sender<PairState>,
 }
 
 /// What everybody may know of a device of a pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Standing {
+pub struct PairState {
     /// Its role.
     pub role: Role,
     /// An active's own, or the highest that a standby knows of.
@@ -55,7 +55,7 @@ pub struct Standing {
     pub why: Why,
 }
 
-impl Default for Standing {
+impl Default for PairState {
     fn default() -> Self {
         Self { role: Role::Standby, term: Term(0), takes_calls: false, why: Why::Start }
     }
@@ -65,13 +65,13 @@ impl Default for Standing {
 #[derive(Clone, Debug)]
 pub struct PairHandle {
     arrivals: mpsc::Sender<Arrival>,
-    standing: watch::Receiver<Standing>,
+    state: watch::Receiver<PairState>,
 }
 
 impl PairHandle {
     /// What everybody may know, and when that changes.
-    pub fn standing(&self) -> watch::Receiver<Standing> {
-        self.standing.clone()
+    pub fn state(&self) -> watch::Receiver<PairState> {
+        self.state.clone()
     }
 
     /// How the device stands.
@@ -106,9 +106,9 @@ pub(crate) fn lines() -> (Lines, Ends) {
     let (to_arrive, arrivals) = mpsc::channel(limits::PEER_MESSAGES);
     let (messages, said) = mpsc::channel(limits::PEER_MESSAGES);
     let (store, asked) = mpsc::channel(1);
-    let (shown, standing) = watch::channel(Standing::default());
-    let handle = PairHandle { arrivals: to_arrive, standing };
-    (Lines { arrivals, messages, store, standing: shown }, Ends { handle, messages: said, store: asked })
+    let (shown, state) = watch::channel(PairState::default());
+    let handle = PairHandle { arrivals: to_arrive, state };
+    (Lines { arrivals, messages, store, state: shown }, Ends { handle, messages: said, store: asked })
 }
 
 /// One device of a pair.
@@ -211,8 +211,8 @@ impl Pair {
 
     fn show(&self, engine: &Engine) {
         let (role, term, takes_calls) = (self.node.role(), self.node.term(), self.node.takes_calls(engine));
-        let standing = Standing { role, term, takes_calls, why: self.node.why() };
-        self.lines.standing.send_if_modified(|shown| std::mem::replace(shown, standing) != standing);
+        let state = PairState { role, term, takes_calls, why: self.node.why() };
+        self.lines.state.send_if_modified(|shown| std::mem::replace(shown, state) != state);
     }
 
     /// What the engine has changed until now gets its numbers.

@@ -74,12 +74,12 @@ impl Prepared {
     pub(crate) fn start(self, tasks: &mut JoinSet<()>) -> (Settings, Lines) {
         let Self { settings, lines, ends, line, listener, store, term, .. } = self;
         let pair::Ends { handle, messages, store: requests } = ends;
-        let standing = handle.standing();
+        let state = handle.state();
         line.start(tasks, settings.side, listener, messages, handle.arrivals().clone());
         if let Some(store) = store {
             tasks.spawn(ask_store(store, requests, handle.arrivals().clone()));
         }
-        tasks.spawn(term.keep(standing));
+        tasks.spawn(term.keep(state));
         (settings, lines)
     }
 }
@@ -89,8 +89,8 @@ pub(crate) async fn leave(pair: &PairHandle, within: Duration) {
     if !matches!(pair.command(Command::Switchover).await, Ok(Ok(()))) {
         return;
     }
-    let mut standing = pair.standing();
-    let is_standby = standing.wait_for(|standing| standing.role == Role::Standby);
+    let mut state = pair.state();
+    let is_standby = state.wait_for(|state| state.role == Role::Standby);
     if timeout(within, is_standby).await.is_err() {
         tracing::warn!("the other device of the pair did not take over in time");
         return;

@@ -9,7 +9,7 @@ use opof_session::ha::Term;
 use opof_session::ha::term::Role;
 use tokio::sync::watch;
 
-use crate::driver::pair::Standing;
+use crate::driver::pair::PairState;
 use crate::error::StartError;
 
 /// The file.
@@ -27,7 +27,7 @@ impl TermFile {
     pub(super) fn read(&self) -> Result<Option<Term>, StartError> {
         match fs::read_to_string(&self.path) {
             Ok(text) => {
-                let term = text.trim().parse().ok().map(Term);
+                let term = text.trim().parse().ok().and_then(Term::new);
                 if term.is_none() {
                     tracing::warn!(path = %self.path.display(), "there is no term in this file; what the data plane has kept is closed");
                 }
@@ -39,10 +39,10 @@ impl TermFile {
     }
 
     /// Writes each term in which the device is active.
-    pub(super) async fn keep(self, mut standing: watch::Receiver<Standing>) {
+    pub(super) async fn keep(self, mut state: watch::Receiver<PairState>) {
         let mut written = None;
         loop {
-            let Standing { role, term, .. } = *standing.borrow_and_update();
+            let PairState { role, term, .. } = *state.borrow_and_update();
             if role == Role::Active && written != Some(term) {
                 match self.write(term) {
                     Ok(()) => written = Some(term),
@@ -51,7 +51,7 @@ impl TermFile {
                     }
                 }
             }
-            if standing.changed().await.is_err() {
+            if state.changed().await.is_err() {
                 return;
             }
         }
@@ -79,13 +79,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = || TermFile::new(folder.path().join("state/a.term"));
         assert_eq!(file().read().unwrap(), None);
-        let (shown, standing) = watch::channel(Standing { term: Term(3), ..Standing::default() });
-        let keeping = tokio::spawn(file().keep(standing));
-        shown.send_replace(Standing { role: Role::Active, term: Term(4), ..Standing::default() });
+        let (shown, state) = watch::channel(PairState { term: Term(3), ..PairState::default() });
+        let keeping = tokio::spawn(file().keep(state));
+        shown.send_replace(PairState { role: Role::Active, term: Term(4), ..PairState::default() });
         while file().read().unwrap() != Some(Term(4)) {
             tokio::task::yield_now().await;
         }
-        shown.send_replace(Standing { role: Role::Standby, term: Term(5), ..Standing::default() });
+        shown.send_replace(PairState { role: Role::Standby, term: Term(5), ..PairState::default() });
         drop(shown);
         keeping.await.unwrap();
         assert_eq!(file().read().unwrap(), Some(Term(4)));
@@ -95,7 +95,9 @@ mod tests {
     fn a_file_without_a_term_is_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.term");
-        fs::write(&path, "seven").unwrap();
-        assert_eq!(TermFile::new(path).read().unwrap(), None);
+        for text in ["seven", "", "-1", "8388609"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(TermFile::new(path.clone()).read().unwrap(), None, "{text}");
+        }
     }
 }

@@ -46,7 +46,7 @@ impl PairService {
     /// Waits until a handover that was begun is over.
     async fn handed_over(&self) -> Result<(), Status> {
         let handle = self.handle()?;
-        let mut standing = handle.standing();
+        let mut state = handle.state();
         loop {
             let status = handle.status().await?;
             if status.role == Role::Standby {
@@ -55,7 +55,7 @@ impl PairService {
             if !status.is_handing_over {
                 return Err(Status::aborted("the handover was given up; this device goes on as the active one"));
             }
-            standing.changed().await.map_err(|_| DriverError::Stopped)?;
+            state.changed().await.map_err(|_| DriverError::Stopped)?;
         }
     }
 }

@@ -157,7 +157,7 @@ impl World {
                 let which = self.dice.below(2);
                 let role = if self.dice.chance(700) { Role::Active } else { Role::Standby };
                 self.tell(format!("{which} is told to be {role}"));
-                self.ledger.is_lossy |= self.devices[which].standing().role == Role::Active && role == Role::Standby;
+                self.ledger.is_lossy |= self.devices[which].state().role == Role::Active && role == Role::Standby;
                 self.devices[which].command(Command::Become(role));
             }
             Act::Resync => {
@@ -274,7 +274,7 @@ impl World {
     }
 
     fn hear(&mut self, of: Which, subject: Subject, said: Said) -> Checked {
-        let standing = self.devices[of].standing();
+        let state = self.devices[of].state();
         let text = match &said {
             Said::Lent(lent) => format!("{} records", lent.as_ref().map_or(0, opof_daemon::driver::Lent::len)),
             said => format!("{said:?}"),
@@ -283,7 +283,7 @@ impl World {
         if !matches!(said, Said::NotActive | Said::Nothing) {
             // Whoever answers is active, and nobody is since.
             let highest = self.actives.keys().next_back().copied().unwrap_or_default();
-            holds!(standing.term.0 >= highest, "{of} answers in term {}, and there is {highest}", standing.term);
+            holds!(state.term.0 >= highest, "{of} answers in term {}, and there is {highest}", state.term);
         }
         match (subject, said) {
             (Subject::Add(instances), Said::Reply(ReplyBody::Added { refused })) => {
@@ -295,13 +295,13 @@ impl World {
             }
             (Subject::Delete(id), Said::Reply(ReplyBody::Deleted(Some(view)))) => {
                 holds!(view.spec.id == id, "a delete of {id} is answered with {view:?}");
-                self.ledger.delete(&view, standing.term.0)?;
+                self.ledger.delete(&view, state.term.0)?;
             }
             (Subject::See, Said::Reply(ReplyBody::Got(view))) => {
-                view.iter().try_for_each(|view| self.ledger.see(view, standing.term.0))?;
+                view.iter().try_for_each(|view| self.ledger.see(view, state.term.0))?;
             }
             (Subject::See, Said::Reply(ReplyBody::Listed { sessions, .. })) => {
-                sessions.iter().try_for_each(|view| self.ledger.see(view, standing.term.0))?;
+                sessions.iter().try_for_each(|view| self.ledger.see(view, state.term.0))?;
             }
             (Subject::Records, Said::Lent(Some(mut lent))) => {
                 let records: Vec<_> = std::iter::from_fn(|| lent.take_next()).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::task::Context;
 use std::time::Duration;
 
-use opof_daemon::simulation::{Asked, Disk, Parts, SimulatedTime, Standing, Stored, Table};
+use opof_daemon::simulation::{Asked, Disk, PairState, Parts, SimulatedTime, Stored, Table};
 use opof_dataplane::faulty::FaultRates;
 use opof_dataplane::{Dice, SimPlane, SimPorts};
 use opof_session::engine::{EngineConfig, Statistics};
@@ -161,7 +161,7 @@ impl Device {
         }
         let Statistics { sessions, closed_waiting, .. } = seen.statistics;
         drop(seen);
-        let Standing { role, term, takes_calls, why } = self.standing();
+        let PairState { role, term, takes_calls, why } = self.state();
         Ok(format!("{role} of {term} ({why:?}), answers: {takes_calls}, {sessions} sessions, {closed_waiting} records"))
     }
 
@@ -194,8 +194,8 @@ impl Device {
         self.table.ask(body)
     }
 
-    pub(super) fn standing(&self) -> Standing {
-        self.table.standing()
+    pub(super) fn state(&self) -> PairState {
+        self.table.state()
     }
 
     pub(super) fn statistics(&self) -> Statistics {
@@ -226,8 +226,8 @@ impl Device {
         self.ports.found().len()
     }
 
-    pub(super) fn describe(&self) -> (Standing, Statistics, usize, bool) {
-        (self.standing(), self.statistics(), self.kept(), self.is_lit())
+    pub(super) fn describe(&self) -> (PairState, Statistics, usize, bool) {
+        (self.state(), self.statistics(), self.kept(), self.is_lit())
     }
 }
 

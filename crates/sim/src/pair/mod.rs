@@ -163,16 +163,16 @@ impl World {
     fn turn(&mut self, which: Which) -> Checked {
         let told = self.devices[which].turn()?;
         self.tell(format!("{which} turns: {told}"));
-        let standing = self.devices[which].standing();
+        let state = self.devices[which].state();
         let run = self.devices[which].run();
         // What a device alone knows goes with it, unless it hands over.
-        self.ledger.is_lossy |= match standing.role {
-            Role::Active => standing.why == Why::ElectedAnew && !self.actives.is_empty(),
-            Role::Standby => !matches!(standing.why, Why::Start | Why::Handover),
+        self.ledger.is_lossy |= match state.role {
+            Role::Active => state.why == Why::ElectedAnew && !self.actives.is_empty(),
+            Role::Standby => !matches!(state.why, Why::Start | Why::Handover),
         };
-        if standing.role == Role::Active {
-            let before = *self.actives.entry(standing.term.0).or_insert(run);
-            holds!(before == run, "two devices are active in term {}", standing.term);
+        if state.role == Role::Active {
+            let before = *self.actives.entry(state.term.0).or_insert(run);
+            holds!(before == run, "two devices are active in term {}", state.term);
         }
         while let Some(message) = self.devices[which].said() {
             self.line.send(&mut self.dice, self.now, 1 - which, &message);
@@ -228,7 +228,7 @@ impl World {
 
     /// The device that answers firewalls.
     fn active(&self) -> Option<Which> {
-        (0..2).find(|which| self.devices[*which].standing().takes_calls)
+        (0..2).find(|which| self.devices[*which].state().takes_calls)
     }
 
     /// Nothing fails any more: one becomes active, the other one has what it has, and everything ends and is reported.
