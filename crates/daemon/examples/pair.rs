@@ -1,12 +1,13 @@
-//! What replication costs an active, and how long a newcomer takes: two daemons of a pair in one process, over simulated planes, asked
-//! without gRPC in between.
+//! What replication costs an active, and how long a newcomer takes: two daemons of a pair over simulated planes, asked without gRPC in
+//! between. Each has a processor of its own, as each has a machine: the active the first one, also where it is alone, the standby the second.
 //!
-//! `cargo run --release -p opof-daemon --example pair`, and `-- newcomer`. On two processors both devices share them: what is
-//! measured is the sum of what both do.
+//! `cargo run --release -p opof-daemon --example pair`, and `-- newcomer`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails says so by panicking")]
 
+use std::io::Read;
 use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
@@ -20,6 +21,7 @@ use opof_session::types::{Action, Lif, SessionId, SessionSpec};
 use opof_testkit::authority::certify;
 use opof_testkit::wait::Stopwatch;
 use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 const SESSIONS: u64 = 1_000_000;
 const BATCH: u64 = 1000;
@@ -27,15 +29,73 @@ const ROUNDS: usize = 5;
 /// What goes on while a newcomer is told everything.
 const ADDS_A_SECOND: u64 = 50_000;
 
+/// Measures what a pair of devices costs.
+#[derive(clap::Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// The rate of adds alone and with a standby.
+    Cost,
+    /// How long a standby takes to have everything.
+    Newcomer,
+    /// The standby: until its standard input ends; then it says how many sessions it has.
+    #[command(hide = true)]
+    Standby { folder: Box<Path>, mode: String },
+}
+
 fn main() {
+    let what = Arguments::parse().what.unwrap_or(What::Cost);
+    // Before there are other threads, which are bound as this one is.
+    bind(usize::from(matches!(what, What::Standby { .. })));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    if let What::Standby { folder, mode } = what {
+        runtime.block_on(standby(&folder, &mode));
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     certify(folder.path(), &[("a", &["a", "localhost"]), ("b", &["b", "localhost"])]).unwrap();
-    if std::env::args().nth(1).as_deref() == Some("newcomer") {
+    if matches!(what, What::Newcomer) {
         runtime.block_on(newcomer(folder.path()));
     } else {
         runtime.block_on(cost(folder.path()));
     }
+}
+
+/// This process stays on this processor.
+fn bind(processor: usize) {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    sched_setaffinity(None, &only).unwrap_or_else(|error| panic!("processor {processor}: {error}"));
+}
+
+/// The other device, in a process of its own. It ends with this one.
+struct Standby(Child);
+
+impl Standby {
+    fn start(folder: &Path, mode: &str) -> Self {
+        let mut process = Process::new(std::env::current_exe().unwrap());
+        process.arg("standby").arg(folder).arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self(process.spawn().unwrap())
+    }
+
+    /// Ends it; how many sessions it had.
+    fn end(mut self) -> u64 {
+        drop(self.0.stdin.take());
+        let mut said = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(self.0.wait().unwrap().success());
+        said.trim().parse().unwrap()
+    }
+}
+
+async fn standby(folder: &Path, mode: &str) {
+    let device = start(folder, ["b", "a"], [33_442, 33_441], Some(mode)).await;
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
+    println!("{}", device.driver().statistics().await.unwrap().sessions);
 }
 
 async fn start(
@@ -129,10 +189,7 @@ async fn cost(folder: &Path) {
         let mut rates = Vec::new();
         for mode in [None, Some("async"), Some("sync")] {
             let active = start(folder, ["a", "b"], [33_441, 33_442], mode).await;
-            let standby = match mode {
-                Some(_) => Some(start(folder, ["b", "a"], [33_442, 33_441], mode).await),
-                None => None,
-            };
+            let standby = mode.map(|mode| Standby::start(folder, mode));
             if standby.is_some() {
                 lead(&active).await;
                 until_in(&active).await;
@@ -140,6 +197,7 @@ async fn cost(folder: &Path) {
             let watch = Stopwatch::start();
             add(&active, 0..SESSIONS).await;
             rates.push(f64::from(u32::try_from(SESSIONS).unwrap()) / watch.elapsed().as_secs_f64());
+            standby.map(Standby::end);
         }
         let ratio = |rate: f64| rate / rates[0];
         println!(
@@ -173,11 +231,11 @@ async fn newcomer(folder: &Path) {
             }
         });
         let watch = Stopwatch::start();
-        let standby = start(folder, ["b", "a"], [33_442, 33_441], Some("async")).await;
+        let standby = Standby::start(folder, "async");
         until_in(&active).await;
         let took = watch.elapsed();
         adding.abort();
-        let there = standby.driver().statistics().await.unwrap().sessions;
+        let there = standby.end();
         println!("{there} sessions after {} ms, with {ADDS_A_SECOND} more a second", took.as_millis());
     }
 }

@@ -249,7 +249,7 @@ fn session(path: &Path<'_>, session: &peer::Session) -> Result<Change> {
         action: action(path, asked, &flow)?,
         timeout_seconds: session.timeout,
     };
-    Ok(Change::Session { spec: Box::new(spec), started, fate })
+    Ok(Change::Session { spec, started, fate })
 }
 
 fn action(path: &Path<'_>, action: &ActionKind, flow: &FlowKey) -> Result<Action> {

@@ -152,7 +152,7 @@ fn next_hop() -> impl Strategy<Value = NextHop> {
 fn change() -> BoxedStrategy<Change> {
     let session = (spec(), moment(), fate());
     prop_oneof![
-        4 => session.prop_map(|(spec, started, fate)| Change::Session { spec: Box::new(spec), started, fate }),
+        4 => session.prop_map(|(spec, started, fate)| Change::Session { spec, started, fate }),
         1 => (name(), fate()).prop_map(|(name, fate)| Change::Fate { name, fate }),
         1 => (name(), prop::option::of(record())).prop_map(|(name, record)| Change::Gone { name, record }),
         1 => record().prop_map(Change::Record),

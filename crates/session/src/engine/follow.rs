@@ -233,7 +233,7 @@ impl Engine {
     /// One change of the table that it follows, by this device's clock.
     pub fn apply_change(&mut self, now: Moment, change: Change) -> Result<Applied, Diverged> {
         match change {
-            Change::Session { spec, started, fate } => return self.apply_session(now, *spec, started, fate),
+            Change::Session { spec, started, fate } => return self.apply_session(now, spec, started, fate),
             Change::Fate { name, fate } => {
                 self.check_version(name)?;
                 return Ok(Applied::Yes(self.apply_fate(now, name, fate)));
@@ -413,7 +413,7 @@ impl Engine {
 
 /// To be applied again.
 fn not_yet(spec: SessionSpec, started: Moment, fate: Fate) -> Applied {
-    Applied::NotYet(Box::new(Change::Session { spec: Box::new(spec), started, fate }))
+    Applied::NotYet(Box::new(Change::Session { spec, started, fate }))
 }
 
 /// What a table that follows has to tell.

@@ -161,7 +161,7 @@ impl Engine {
     fn session_change(&self, slot: Slot) -> Option<Change> {
         let session = self.table.get(slot)?;
         let fate = told(session.fate())?;
-        let spec = Box::new(session.packed.spec(session.timeout_seconds));
+        let spec = session.packed.spec(session.timeout_seconds);
         Some(Change::Session { spec, started: session.started, fate })
     }
 

@@ -32,7 +32,7 @@ pub enum Change {
     /// A session was taken in.
     Session {
         /// As it was asked for, with the timeout in force.
-        spec: Box<SessionSpec>,
+        spec: SessionSpec,
         /// Its version.
         started: Moment,
         /// What it is to do.
