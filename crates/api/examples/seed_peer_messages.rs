@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use opof_api::peer::change::Change as Kind;
 use opof_api::peer::segment::Frame;
-use opof_api::peer::session::Action;
+use opof_api::peer::session::{Action, Addresses};
 use opof_api::peer::{
-    Anew, Behind, Change, Changes, Counters, Echo, Envelope, Fate, Gone, LetGo, Link, Name, Nat, NewFate, NextHop,
-    Part, Position, Record, Role, Route, Rows, Segment, Session, VlanFlow,
+    Anew, Behind, Change, Changes, Counters, Echo, Envelope, Fate, Gone, Ipv4, Ipv6, LetGo, Link, Name, Nat, NewFate,
+    NextHop, Part, Position, Record, Role, Route, Rows, Segment, Session, VlanFlow,
 };
 use opof_api::peer_message;
 use prost::Message as _;
@@ -17,9 +17,16 @@ const NAME: Name = Name { id: 9, version: 500 };
 const POSITION: Position = Position { term: 2, change: 77 };
 const PART: Part =
     Part { name: Some(NAME), in_packets: 1, in_bytes: 60, out_packets: 2, out_bytes: 120, last_seen: Some(700) };
+const V4: Addresses = Addresses::V4(Ipv4 { source: 0x0a00_0001, destination: 0x0a01_0003 });
+const V6: Addresses = Addresses::V6(Ipv6 {
+    source_high: 0x2001_0db8_0000_0000,
+    source_low: 1,
+    destination_high: 0x2001_0db8_0000_0001,
+    destination_low: 2,
+});
 const RECORD: Record = Record { sequence: 4, part: Some(PART), ended: 900, reason: Fate::Timeout as i32 };
 
-fn session(address: &[u8], action: Action) -> Kind {
+fn session(addresses: Addresses, action: Action) -> Kind {
     Kind::Session(Session {
         name: Some(NAME),
         fate: Fate::Lives.into(),
@@ -29,8 +36,7 @@ fn session(address: &[u8], action: Action) -> Kind {
         out_vlan: 20,
         gtpu: false,
         protocol: 6,
-        source: address.to_vec(),
-        destination: address.to_vec(),
+        addresses: Some(addresses),
         source_port: 12345,
         destination_port: 80,
         timeout: 30,
@@ -47,12 +53,12 @@ fn route(address: &[u8]) -> Action {
 fn changes() -> Vec<(&'static str, Kind)> {
     let mac = || vec![2, 0, 0, 0, 0, 1];
     vec![
-        ("drop", session(&[10; 4], Action::Drop(Anew {}))),
-        ("forward", session(&[32; 16], Action::Forward(Anew {}))),
-        ("route", session(&[10; 4], route(&[11; 4]))),
-        ("route-v6", session(&[32; 16], route(&[33; 16]))),
-        ("mirror", session(&[10; 4], Action::Mirror(vec![32; 16]))),
-        ("snoop", session(&[10; 4], Action::Snoop(vec![10; 4]))),
+        ("drop", session(V4, Action::Drop(Anew {}))),
+        ("forward", session(V6, Action::Forward(Anew {}))),
+        ("route", session(V4, route(&[11; 4]))),
+        ("route-v6", session(V6, route(&[33; 16]))),
+        ("mirror", session(V4, Action::Mirror(vec![32; 16]))),
+        ("snoop", session(V4, Action::Snoop(vec![10; 4]))),
         ("fate", Kind::Fate(NewFate { name: Some(NAME), fate: Fate::Waits.into() })),
         ("gone", Kind::Gone(Gone { name: Some(NAME), record: Some(RECORD) })),
         ("record", Kind::Record(RECORD)),

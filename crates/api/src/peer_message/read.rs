@@ -19,7 +19,7 @@ use crate::limits;
 use crate::peer;
 use crate::peer::change::Change as ChangeKind;
 use crate::peer::segment::Frame;
-use crate::peer::session::Action as ActionKind;
+use crate::peer::session::{Action as ActionKind, Addresses as AddressesKind};
 
 type Result<T> = core::result::Result<T, PeerMessageError>;
 
@@ -234,7 +234,7 @@ fn session(path: &Path<'_>, session: &peer::Session) -> Result<Change> {
     let flow = FlowKey {
         vlan: vid(path, "vlan", session.vlan)?,
         tunnel: if session.gtpu { Tunnel::Gtpu } else { Tunnel::None },
-        addresses: addresses(path, &session.source, &session.destination)?,
+        addresses: addresses(path, session.addresses)?,
         source_port: port(path, "source_port", session.source_port)?,
         destination_port: port(path, "destination_port", session.destination_port)?,
         transport: transport(path, session.protocol)?,
@@ -289,15 +289,18 @@ fn nat(path: &Path<'_>, nat: &peer::Nat, flow: &FlowKey) -> Result<Nat> {
     Ok(Nat { address, port: NonZeroU16::new(port(path, "port", nat.port)?) })
 }
 
-fn addresses(path: &Path<'_>, source: &[u8], destination: &[u8]) -> Result<Addresses> {
-    match (address(path, "source", source)?, address(path, "destination", destination)?) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            Ok(Addresses::V4 { source: source.octets(), destination: destination.octets() })
+fn addresses(path: &Path<'_>, addresses: Option<AddressesKind>) -> Result<Addresses> {
+    match addresses.ok_or_else(|| PeerMessageError::Kind { field: path.field("addresses") })? {
+        AddressesKind::V4(peer::Ipv4 { source, destination }) => {
+            Ok(Addresses::V4 { source: source.to_be_bytes(), destination: destination.to_be_bytes() })
         }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            Ok(Addresses::V6 { source: source.octets(), destination: destination.octets() })
+        AddressesKind::V6(of) => {
+            let whole = |high, low| ((u128::from(high) << 64) | u128::from(low)).to_be_bytes();
+            Ok(Addresses::V6 {
+                source: whole(of.source_high, of.source_low),
+                destination: whole(of.destination_high, of.destination_low),
+            })
         }
-        _ => Err(PeerMessageError::Family { field: path.field("destination") }),
     }
 }
 

@@ -13,7 +13,7 @@ use opof_wire::Addresses;
 use crate::peer;
 use crate::peer::change::Change as ChangeKind;
 use crate::peer::segment::Frame;
-use crate::peer::session::Action as ActionKind;
+use crate::peer::session::{Action as ActionKind, Addresses as AddressesKind};
 
 pub(super) fn envelope(message: Message) -> peer::Envelope {
     let Message { run, term, role, now, echo, grants, position: at, segment: frames } = message;
@@ -143,10 +143,6 @@ fn next_hop(hop: NextHop) -> peer::NextHop {
 
 fn session(spec: &SessionSpec, started: Moment, what: Fate) -> peer::Session {
     let SessionSpec { id, in_lif, out_lif, flow, out_vlan, action: ref asked, timeout_seconds } = *spec;
-    let (source, destination) = match flow.addresses {
-        Addresses::V4 { source, destination } => (source.to_vec(), destination.to_vec()),
-        Addresses::V6 { source, destination } => (source.to_vec(), destination.to_vec()),
-    };
     peer::Session {
         name: Some(name(Name { id, version: started })),
         fate: fate(what),
@@ -156,13 +152,30 @@ fn session(spec: &SessionSpec, started: Moment, what: Fate) -> peer::Session {
         out_vlan: out_vlan.get().into(),
         gtpu: flow.tunnel == Tunnel::Gtpu,
         protocol: flow.transport.number().into(),
-        source,
-        destination,
+        addresses: Some(addresses(flow.addresses)),
         source_port: flow.source_port.into(),
         destination_port: flow.destination_port.into(),
         timeout: timeout_seconds,
         action: Some(action(asked)),
     }
+}
+
+fn addresses(addresses: Addresses) -> AddressesKind {
+    match addresses {
+        Addresses::V4 { source, destination } => {
+            let [source, destination] = [source, destination].map(u32::from_be_bytes);
+            AddressesKind::V4(peer::Ipv4 { source, destination })
+        }
+        Addresses::V6 { source, destination } => {
+            let [[source_high, source_low], [destination_high, destination_low]] = [source, destination].map(halves);
+            AddressesKind::V6(peer::Ipv6 { source_high, source_low, destination_high, destination_low })
+        }
+    }
+}
+
+fn halves(address: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, low @ ..] = address;
+    [[a, b, c, d, e, f, g, h], low].map(u64::from_be_bytes)
 }
 
 fn action(action: &Action) -> ActionKind {

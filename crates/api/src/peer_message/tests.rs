@@ -14,7 +14,7 @@ use opof_wire::Vid;
 use super::*;
 use crate::peer::change::Change as Kind;
 use crate::peer::segment::Frame;
-use crate::peer::session::Action;
+use crate::peer::session::{Action, Addresses};
 use crate::{limits, peer};
 
 /// A standby that has heard of nobody.
@@ -39,8 +39,7 @@ fn session() -> peer::Session {
         in_lif: 1,
         out_lif: 2,
         protocol: 6,
-        source: vec![10, 0, 0, 1],
-        destination: vec![10, 1, 0, 3],
+        addresses: Some(Addresses::V4(peer::Ipv4 { source: 0x0a00_0001, destination: 0x0a01_0003 })),
         source_port: 12345,
         destination_port: 80,
         timeout: 30,
@@ -268,11 +267,7 @@ fn each_wrong_field_of_a_session_is_named() {
     assert_eq!(with(|session| session.out_vlan = u32::MAX), "out_vlan: VLAN 4294967295, the largest is 4094");
     assert_eq!(with(|session| session.protocol = 1), "protocol: 1, only TCP (6) and UDP (17) are offloaded");
     assert_eq!(with(|session| session.protocol = 262), "protocol: 262, only TCP (6) and UDP (17) are offloaded");
-    assert_eq!(with(|session| session.source = vec![1; 5]), "source: 5 bytes, an address has 4 or 16");
-    assert_eq!(with(|session| session.destination.clear()), "destination: 0 bytes, an address has 4 or 16");
-    let family = "destination: not of the family of the session's source";
-    assert_eq!(with(|session| session.destination = vec![1; 16]), family);
-    assert_eq!(with(|session| session.source = vec![1; 16]), family);
+    assert_eq!(with(|session| session.addresses = None), "addresses: of no kind that this version knows");
     assert_eq!(with(|session| session.source_port = 65_536), "source_port: 65536, the largest port is 65535");
     assert_eq!(with(|session| session.destination_port = 65_536), "destination_port: 65536, the largest port is 65535");
     assert_eq!(with(|session| session.action = None), "action: of no kind that this version knows");
@@ -320,8 +315,12 @@ fn the_largest_envelope_is_not_too_large() {
         out_vlan: 4094,
         gtpu: true,
         protocol: 17,
-        source: vec![1; 16],
-        destination: vec![1; 16],
+        addresses: Some(Addresses::V6(peer::Ipv6 {
+            source_high: u64::MAX,
+            source_low: u64::MAX,
+            destination_high: u64::MAX,
+            destination_low: u64::MAX,
+        })),
         source_port: 65_535,
         destination_port: 65_535,
         timeout: u32::MAX,

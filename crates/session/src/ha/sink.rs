@@ -266,11 +266,16 @@ impl Sink {
         self.conversation.is_some() && self.channel.has_room()
     }
 
+    /// Up to which frame it has gone through them: only then there is room for others, and the active has no more under way than that.
+    fn through(&self) -> u64 {
+        self.channel.through() - self.inbox.len() as u64
+    }
+
     /// What there is to say about frames.
     pub(super) fn segment(&mut self, now: Moment, engine: &Engine) -> Option<Segment> {
         let conversation = self.conversation?;
         let done = self.done(engine);
-        Some(Segment { conversation, through: self.channel.through(), done, frame: self.channel.poll(now) })
+        Some(Segment { conversation, through: self.through(), done, frame: self.channel.poll(now) })
     }
 
     /// When there is a frame to be sent.
@@ -280,7 +285,7 @@ impl Sink {
 
     /// What a message would say: when that changes, there is something to say.
     pub(super) fn state(&mut self, engine: &Engine) -> (u64, u64) {
-        (self.channel.through(), self.done(engine))
+        (self.through(), self.done(engine))
     }
 }
 

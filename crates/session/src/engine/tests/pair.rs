@@ -294,8 +294,7 @@ fn what_does_not_fit_is_found_out() {
     pair.active.add(&[spec(1, 1000)]);
     pair.tell();
     let name = |id, at: u64| Name { id: SessionId(id), version: Moment(at) };
-    let lives =
-        |spec: SessionSpec, at| Change::Session { spec, started: Moment(at), fate: Fate::Lives };
+    let lives = |spec: SessionSpec, at| Change::Session { spec, started: Moment(at), fate: Fate::Lives };
     assert!(matches!(pair.tell_one(lives(spec(1, 9), 5)), Err(Diverged::IdExists(_))));
     assert!(matches!(pair.tell_one(lives(spec(2, 1000), 5)), Err(Diverged::KeyExists(..))));
     let wrong = Change::Fate { name: name(1, 5), fate: Fate::Waits };
