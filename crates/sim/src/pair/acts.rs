@@ -11,7 +11,7 @@ use opof_session::ha::term::Role;
 use opof_session::request::{L3Request, ReplyBody, RequestBody, SameTuple};
 use opof_session::types::{Direction, SessionId};
 
-use super::ledger::{Instance, id_of};
+use super::ledger::{Instance, Views, id_of};
 use super::{Question, Subject, Which, World};
 use crate::ledger::{Checked, holds};
 use crate::limits;
@@ -267,13 +267,13 @@ impl World {
                 at += 1;
                 continue;
             };
-            let Question { of, subject, .. } = self.questions.remove(at);
-            self.hear(of, subject, said)?;
+            let Question { of, subject, before, .. } = self.questions.remove(at);
+            self.hear(of, subject, &before, said)?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, of: Which, subject: Subject, said: Said) -> Checked {
+    fn hear(&mut self, of: Which, subject: Subject, before: &Views, said: Said) -> Checked {
         let state = self.devices[of].state();
         let text = match &said {
             Said::Lent(lent) => format!("{} records", lent.as_ref().map_or(0, opof_daemon::driver::Lent::len)),
@@ -298,10 +298,10 @@ impl World {
                 self.ledger.delete(&view, state.term.0)?;
             }
             (Subject::See, Said::Reply(ReplyBody::Got(view))) => {
-                view.iter().try_for_each(|view| self.ledger.see(view, state.term.0))?;
+                view.iter().try_for_each(|view| self.ledger.see(view, state.term.0, before))?;
             }
             (Subject::See, Said::Reply(ReplyBody::Listed { sessions, .. })) => {
-                sessions.iter().try_for_each(|view| self.ledger.see(view, state.term.0))?;
+                sessions.iter().try_for_each(|view| self.ledger.see(view, state.term.0, before))?;
             }
             (Subject::Records, Said::Lent(Some(mut lent))) => {
                 let records: Vec<_> = std::iter::from_fn(|| lent.take_next()).collect();

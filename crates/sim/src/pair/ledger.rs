@@ -40,10 +40,19 @@ struct Account {
     deleted: Option<Counters>,
     sent: [u64; 2],
     reported: [u64; 2],
-    /// As it was seen last, and in which term.
-    seen: [u64; 2],
-    seen_in: u64,
+    seen: Seen,
 }
+
+/// The packets of a session as somebody was shown them last, and in which term.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Seen {
+    term: u64,
+    packets: [u64; 2],
+}
+
+/// What had been seen when somebody asked: an answer may be of that moment, for a list waits for the counters of all its sessions.
+#[derive(Debug)]
+pub(super) struct Views(BTreeMap<Instance, Seen>);
 
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -86,21 +95,32 @@ impl Ledger {
         self.accounts.entry(instance).or_default().sent[direction as usize] += 1;
     }
 
-    /// A firewall is shown a session by the active of a term.
-    pub(super) fn see(&mut self, view: &SessionView, term: u64) -> Checked {
+    pub(super) fn views(&self) -> Views {
+        Views(self.accounts.iter().map(|(instance, account)| (*instance, account.seen)).collect())
+    }
+
+    /// A firewall that had seen so much is shown a session by the active of a term.
+    pub(super) fn see(&mut self, view: &SessionView, term: u64, before: &Views) -> Checked {
         let instance = Instance::of_spec(&view.spec);
         let Some(account) = self.accounts.get_mut(&instance) else { return Err(format!("nobody asked for {view:?}")) };
         let now = packets(&view.counters);
-        // It may be over: a list waits for the counters of all its sessions.
+        // It may be over: so late a list may be.
         holds!((0..2).all(|at| now[at] <= account.sent[at]), "{view:?} was never sent: {account:?}");
-        let grows = account.seen_in != term || (0..2).all(|at| now[at] >= account.seen[at]);
-        holds!(grows, "{view:?} goes back: {account:?}");
-        (account.seen, account.seen_in) = (now, term);
+        let seen = before.0.get(&instance).copied().unwrap_or_default();
+        let grows = seen.term != term || (0..2).all(|at| now[at] >= seen.packets[at]);
+        holds!(grows, "{view:?} goes back behind {seen:?}: {account:?}");
+        account.seen = match account.seen {
+            Seen { term: last, packets } if last == term => {
+                Seen { term, packets: [0, 1].map(|at| packets[at].max(now[at])) }
+            }
+            _ => Seen { term, packets: now },
+        };
         Ok(())
     }
 
     pub(super) fn delete(&mut self, view: &SessionView, term: u64) -> Checked {
-        self.see(view, term)?;
+        // Nobody counts any more: whatever anybody has seen was before.
+        self.see(view, term, &self.views())?;
         let instance = Instance::of_spec(&view.spec);
         let account = self.accounts.entry(instance).or_default();
         account.deleted = Some(view.counters);

@@ -23,7 +23,7 @@ use opof_session::types::SessionId;
 
 use self::acts::{ACTS, Act};
 use self::device::Device;
-use self::ledger::{Instance, Ledger};
+use self::ledger::{Instance, Ledger, Views};
 use self::line::Line;
 use self::office::Office;
 use crate::choice::{choose, prefer};
@@ -53,6 +53,8 @@ struct Question {
     of: Which,
     asked: Asked,
     subject: Subject,
+    /// What had been seen by then.
+    before: Views,
 }
 
 /// Everything.
@@ -222,7 +224,8 @@ impl World {
         }
         self.tell(format!("ask {of}: {body:?}"));
         if let Some(asked) = self.devices[of].ask(body) {
-            self.questions.push(Question { of, asked, subject });
+            let before = self.ledger.views();
+            self.questions.push(Question { of, asked, subject, before });
         }
     }
 
