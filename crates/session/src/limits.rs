@@ -40,7 +40,7 @@ pub const PEER_WINDOW: usize = 64;
 pub const PEER_FRAME: usize = 512;
 /// Commands for the plane with which a standby takes no more frames in hand, and no table goes on through its sessions.
 pub const PEER_COMMANDS: usize = 4096;
-/// Frames that a standby has taken and not gone through.
+/// Frames that a standby has taken and not gone through: those that its active may have under way have room.
 pub const PEER_INBOX: usize = 64;
 /// How long a device waits until it sends a frame again.
 pub const PEER_RESEND: Duration = Duration::from_millis(200);
@@ -74,6 +74,7 @@ pub const LAST_TERM: u64 = 1 << 23;
 pub const REMOVE_RETRY: Duration = Duration::from_millis(100);
 
 const _: () = assert!(LAST_TERM + 2 < 1 << (u64::BITS - TERM_SHIFT), "the terms behind it have no numbers for records");
+const _: () = assert!(PEER_INBOX >= PEER_WINDOW, "a frame without room comes again only after a while");
 const _: () = assert!(SESSIONS < u32::MAX, "the slot past the last one means none");
 const _: () = assert!(ADD_BATCH <= u32::MAX as usize, "positions in a batch are u32");
 const _: () = assert!(

@@ -174,8 +174,7 @@ fn addresses(addresses: Addresses) -> AddressesKind {
 }
 
 fn halves(address: [u8; 16]) -> [u64; 2] {
-    let [a, b, c, d, e, f, g, h, low @ ..] = address;
-    [[a, b, c, d, e, f, g, h], low].map(u64::from_be_bytes)
+    [0, 8].map(|from| address[from..from + 8].iter().fold(0, |half, octet| (half << 8) | u64::from(*octet)))
 }
 
 fn action(action: &Action) -> ActionKind {

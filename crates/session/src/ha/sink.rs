@@ -294,3 +294,73 @@ enum Rest {
     Payload(Payload),
     Told(Told),
 }
+
+#[cfg(test)]
+mod tests {
+    use opof_wire::{Addresses, FlowKey, Transport, Tunnel, Vid};
+
+    use super::*;
+    use crate::engine::EngineConfig;
+    use crate::ha::change::{Change, Fate};
+    use crate::ha::term::Term;
+    use crate::plane::Capabilities;
+    use crate::types::{Action, Lif, SessionId, SessionSpec};
+
+    const FRAMES: u64 = 4 * limits::PEER_WINDOW as u64;
+
+    fn table() -> Engine {
+        let config = EngineConfig {
+            max_sessions: 1 << 20,
+            max_next_hops: 1,
+            max_closed: 1,
+            stores_closed: false,
+            tcp_timeout: Duration::from_secs(100),
+            udp_timeout: Duration::from_secs(30),
+            max_timeout: Duration::from_secs(1000),
+            lifs: Lif::new(1).into_iter().collect(),
+            hash_seed: 7,
+        };
+        let mut table = Engine::new(&config, Capabilities::forwarding(1 << 20));
+        table.follow();
+        table
+    }
+
+    fn session(id: u64) -> Change {
+        let [.., a, b, c, d] = id.to_be_bytes();
+        let (vlan, tunnel, transport) = (Vid::UNTAGGED, Tunnel::None, Transport::Udp);
+        let addresses = Addresses::V4 { source: [a, b, c, d], destination: [192, 0, 2, 1] };
+        let flow = FlowKey { vlan, tunnel, addresses, source_port: 1, destination_port: 53, transport };
+        let lif = Lif::new(1).unwrap();
+        let (id, out_vlan, action) = (SessionId(id), Vid::UNTAGGED, Action::Forward);
+        let spec = SessionSpec { id, in_lif: lif, out_lif: lif, flow, out_vlan, action, timeout_seconds: 30 };
+        Change::Session { spec, started: Moment(1), fate: Fate::Lives }
+    }
+
+    /// A frame that is left lying is sent again, and all behind it, only after a while.
+    #[test]
+    fn however_slow_its_plane_is_no_frame_comes_for_which_there_is_no_room() {
+        let now = Moment(1);
+        let (mut active, mut sink, mut engine) = (Channel::new(now), Sink::new(now), table());
+        let conversation = Conversation { term: Term(1), number: 1 };
+        active.push(Arc::new(Payload::Begin(Begin::Anew)));
+        let (mut given, mut sent, mut turns) = (0, 0, 0);
+        while !(given == FRAMES && active.is_heard()) {
+            while active.has_room() && given < FRAMES {
+                let ids = given * limits::PEER_FRAME as u64..(given + 1) * limits::PEER_FRAME as u64;
+                active.push(Arc::new(Payload::Rows(ids.map(session).collect())));
+                given += 1;
+            }
+            while let Some(frame) = active.poll(now) {
+                sink.receive(now, &mut engine, now, Segment { conversation, through: 0, done: 0, frame: Some(frame) });
+                sent += 1;
+            }
+            assert_eq!(sink.work(now, &mut engine), None);
+            engine.commands_taken(engine.commands_len().min(limits::PEER_COMMANDS / 2));
+            let said = sink.segment(now, &engine).unwrap();
+            active.heard(now, said.through);
+            turns += 1;
+            assert!(turns < 1000, "{sent} frames sent, {said:?}");
+        }
+        assert_eq!(sent, 1 + FRAMES);
+    }
+}
