@@ -101,6 +101,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             grants: true,
             position: Some(POSITION),
             segment: Some(Segment { term: 2, conversation: 1, through: 5, done: 6, number: 3, frame: Some(frame) }),
+            version: peer_message::VERSION,
         };
         let bytes = envelope.encode_to_vec();
         peer_message::message(envelope).map_err(|error| format!("{name}: {error}"))?;

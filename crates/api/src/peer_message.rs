@@ -16,6 +16,10 @@ use crate::peer::Envelope;
 
 pub use error::PeerMessageError;
 
+/// The version of `opof.peer.v1` that is spoken here: it grows with each kind of frame or change, and with each field without which a message
+/// would mean something else. Nothing is said to a peer of an earlier one that came in after that.
+pub const VERSION: u32 = 1;
+
 /// The envelope that says a message: the inverse of [`message`].
 pub fn envelope(message: Message) -> Envelope {
     say::envelope(message)
@@ -24,7 +28,7 @@ pub fn envelope(message: Message) -> Envelope {
 /// The message that an envelope says. It takes no more memory than the envelope did.
 ///
 /// # Errors
-/// The first wrong field.
+/// The first wrong field. What only a later version knows is passed over.
 pub fn message(envelope: Envelope) -> Result<Message, PeerMessageError> {
     read::message(envelope)
 }

@@ -24,7 +24,10 @@ use crate::peer::session::{Action as ActionKind, Addresses as AddressesKind};
 type Result<T> = core::result::Result<T, PeerMessageError>;
 
 pub(super) fn message(envelope: peer::Envelope) -> Result<Message> {
-    let peer::Envelope { run, term, role: what, now, echo, grants, position: at, segment: frames } = envelope;
+    let peer::Envelope { run, term, role: what, now, echo, grants, position: at, segment: frames, version } = envelope;
+    if version == 0 {
+        return Err(PeerMessageError::Zero { field: Path::to("version").to_string() });
+    }
     let role = role(what)?;
     let term = any_term(Path::to("term").to_string(), term)?;
     if role == Role::Active && term == Term(0) {

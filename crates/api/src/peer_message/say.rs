@@ -30,6 +30,7 @@ pub(super) fn envelope(message: Message) -> peer::Envelope {
         grants,
         position: Some(position(at)),
         segment: frames.map(segment),
+        version: super::VERSION,
     }
 }
 

@@ -19,7 +19,8 @@ use crate::{limits, peer};
 
 /// A standby that has heard of nobody.
 fn standby() -> Envelope {
-    Envelope { run: 7, role: 2, now: 1_000, position: Some(peer::Position::default()), ..Envelope::default() }
+    let position = Some(peer::Position::default());
+    Envelope { version: 1, run: 7, role: 2, now: 1_000, position, ..Envelope::default() }
 }
 
 fn active(frame: Frame) -> Envelope {
@@ -105,6 +106,17 @@ fn a_standby_that_has_heard_of_nobody() {
     assert_eq!(envelope(read), standby());
 }
 
+/// Of two devices one is of a later version while a pair is being upgraded.
+#[test]
+fn what_only_a_later_version_knows_is_passed_over() {
+    let known = row(Kind::Session(session()));
+    let mut bytes = known.encode_to_vec();
+    // Field 100, a number, and field 101, bytes.
+    bytes.extend([0xa0, 0x06, 0x05, 0xaa, 0x06, 0x02, 0x01, 0x02]);
+    let later = Envelope { version: VERSION + 1, ..Envelope::decode(bytes.as_slice()).unwrap() };
+    assert_eq!(message(later).unwrap(), message(known).unwrap());
+}
+
 #[test]
 fn an_active_that_goes_on() {
     let position = peer::Position { term: 2, change: 77 };
@@ -162,6 +174,7 @@ fn a_record_has_its_session_and_when_that_began() {
 
 #[test]
 fn each_wrong_field_of_an_envelope_is_named() {
+    assert_eq!(said(Envelope { version: 0, ..standby() }), "version: 0, the smallest is 1");
     assert_eq!(said(Envelope { role: 0, ..standby() }), "role: 0, which this version does not know there");
     assert_eq!(said(Envelope { role: 3, ..standby() }), "role: 3, which this version does not know there");
     assert_eq!(said(Envelope { role: 1, ..standby() }), "term: 0, the smallest is 1");

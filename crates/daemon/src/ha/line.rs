@@ -10,6 +10,7 @@ use std::sync::Arc;
 use opof_api::peer::Envelope;
 use opof_api::peer::peer_client::PeerClient;
 use opof_api::peer::peer_server::{Peer, PeerServer};
+use opof_api::peer_message::VERSION;
 use opof_session::ha::message::Message;
 use opof_session::ha::term::Side;
 use tokio::net::{TcpListener, TcpStream};
@@ -174,8 +175,17 @@ fn in_full(error: &dyn std::error::Error) -> String {
 
 /// Everything that comes over a connection.
 async fn listen(mut envelopes: Streaming<Envelope>, arrivals: &mpsc::Sender<Arrival>) -> Result<(), String> {
+    let mut is_told = false;
     while let Some(envelope) = envelopes.next().await {
         let envelope = envelope.map_err(|status| status.message().to_owned())?;
+        if envelope.version != VERSION && !is_told {
+            is_told = true;
+            tracing::info!(
+                this = VERSION,
+                other = envelope.version,
+                "the devices of the pair speak different versions of opof.peer.v1"
+            );
+        }
         let message = opof_api::peer_message::message(envelope).map_err(|error| {
             tracing::error!(%error, "the other device of the pair says something that this version does not understand");
             error.to_string()
