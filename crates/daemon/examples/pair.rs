@@ -25,7 +25,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 const SESSIONS: u64 = 1_000_000;
 const BATCH: u64 = 1000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// What goes on while a newcomer is told everything.
 const ADDS_A_SECOND: u64 = 50_000;
 
@@ -185,30 +185,37 @@ async fn until_in(daemon: &RunningDaemon) {
 
 async fn cost(folder: &Path) {
     println!("{SESSIONS} sessions a round, in batches of {BATCH}, two at a time; sessions a second");
+    let mut ratios = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        let mut rates = Vec::new();
-        for mode in [None, Some("async"), Some("sync")] {
-            let active = start(folder, ["a", "b"], [33_441, 33_442], mode).await;
-            let standby = mode.map(|mode| Standby::start(folder, mode));
-            if standby.is_some() {
-                lead(&active).await;
-                until_in(&active).await;
-            }
-            let watch = Stopwatch::start();
-            add(&active, 0..SESSIONS).await;
-            rates.push(f64::from(u32::try_from(SESSIONS).unwrap()) / watch.elapsed().as_secs_f64());
-            standby.map(Standby::end);
+        let alone = rate(folder, None).await;
+        print!("alone {alone:.0}");
+        for (mode, ratios) in ["async", "sync"].into_iter().zip(&mut ratios) {
+            let rate = rate(folder, Some(mode)).await;
+            print!(", {mode} {rate:.0} ({:.2})", rate / alone);
+            ratios.push(rate / alone);
         }
-        let ratio = |rate: f64| rate / rates[0];
-        println!(
-            "alone {:.0}, async {:.0} ({:.2}), sync {:.0} ({:.2})",
-            rates[0],
-            rates[1],
-            ratio(rates[1]),
-            rates[2],
-            ratio(rates[2])
-        );
+        println!();
     }
+    let medians = ratios.map(|mut ratios| {
+        ratios.sort_by(f64::total_cmp);
+        ratios[ROUNDS / 2]
+    });
+    println!("medians: async {:.2}, sync {:.2}", medians[0], medians[1]);
+}
+
+/// Sessions a second that are added to an active.
+async fn rate(folder: &Path, mode: Option<&str>) -> f64 {
+    let active = start(folder, ["a", "b"], [33_441, 33_442], mode).await;
+    let standby = mode.map(|mode| Standby::start(folder, mode));
+    if standby.is_some() {
+        lead(&active).await;
+        until_in(&active).await;
+    }
+    let watch = Stopwatch::start();
+    add(&active, 0..SESSIONS).await;
+    let rate = f64::from(u32::try_from(SESSIONS).unwrap()) / watch.elapsed().as_secs_f64();
+    standby.map(Standby::end);
+    rate
 }
 
 async fn newcomer(folder: &Path) {

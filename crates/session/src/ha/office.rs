@@ -298,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_to_be_given_back_is_given_back_whatever_the_store_says() {
+        let taken = StoreAnswer::Taken { term: Term(2), holder: String::new() };
+        let failed = StoreAnswer::Failed { why: String::new() };
+        for answer in [StoreAnswer::Resigned, failed, taken] {
+            let mut office = holder();
+            assert_eq!(office.resign(millis(2300)), Some(StoreRequest::Resign { term: Term(1) }));
+            assert_eq!(office.resign(millis(2301)), None, "one question at a time");
+            assert_eq!(office.answered(&answer), Verdict::Resigned, "{answer:?}");
+        }
+    }
+
+    #[test]
     fn each_side_has_terms_of_its_own() {
         let mut office = Office::new(millis(0), Election::External, Side::A, Some(Term(4)));
         assert_eq!(office.own_term(), Term(6));
