@@ -68,11 +68,12 @@ impl Daemon {
         let seat = if config.threads.get() == 1 { Seat::Task } else { Seat::Thread };
         let mut background = JoinSet::new();
         let handle = pair.as_ref().map(|pair| pair.handle.clone());
+        let of_line = pair.as_ref().map(|pair| Arc::clone(pair.tls()));
         let pair = pair.map(|pair| pair.start(&mut background));
         let (table, driver) = RunningDriver::start(engine, plane, clock.clone(), seat, store, pair)
             .map_err(|source| StartError::System { what: "starting the thread of the session table", source })?;
         let addresses = open.iter().map(|open| open.listening.address().clone()).collect();
-        let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).collect();
+        let certificates: Vec<_> = open.iter().filter_map(|open| open.tls.clone()).chain(of_line).collect();
         let lifecycle = Lifecycle::default();
         let facts = config.ha.as_ref().map(ha::facts);
         let of_pair = handle.clone().zip(facts);
@@ -248,7 +249,7 @@ impl RunningDaemon {
         self.shared.driver()
     }
 
-    /// Reads the certificates of all listeners again.
+    /// Reads the certificates of all listeners again, and that of the line to the other device of a pair.
     pub fn reload_certificates(&self) {
         self.reload.send_modify(|generation| *generation = generation.wrapping_add(1));
     }

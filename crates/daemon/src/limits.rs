@@ -184,6 +184,8 @@ pub const PEER_STREAMS: u32 = 4;
 pub const PEER_FAREWELL: Duration = Duration::from_millis(100);
 /// How long it may take to connect to a peer.
 pub const PEER_CONNECT: Duration = Duration::from_millis(500);
+/// Connections whose TLS with a peer, or with who would be one, is being agreed on; others wait.
+pub const PEER_HANDSHAKES: usize = 16;
 /// The pause before that is tried again.
 pub const PEER_REDIAL: Duration = Duration::from_millis(200);
 /// A connection to a peer that does not answer a ping of this interval within as long is closed.

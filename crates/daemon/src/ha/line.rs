@@ -3,26 +3,25 @@
 //! What there is to say waits for a connection that has room; what was on its way when a connection ends is lost, and said again by
 //! those who need it. What must not be here: what is said.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
+mod serve;
 
 use opof_api::peer::Envelope;
 use opof_api::peer::peer_client::PeerClient;
-use opof_api::peer::peer_server::{Peer, PeerServer};
 use opof_api::peer_message::VERSION;
 use opof_session::ha::message::Message;
 use opof_session::ha::term::Side;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_stream::{Stream, StreamExt as _};
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity, Server, ServerTlsConfig};
-use tonic::{Request, Response, Status, Streaming};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use crate::config::{Address, HaConfig, HaTls};
+pub(super) use self::serve::Listener;
+use self::serve::{Ears, serve};
+
+use crate::config::{HaConfig, HaTls};
 use crate::driver::pair::Arrival;
 use crate::error::StartError;
 use crate::limits;
@@ -44,22 +43,6 @@ pub enum LineError {
     Tls(tonic::transport::Error),
 }
 
-/// Where the other device connects.
-#[derive(Debug)]
-pub(super) struct Listener {
-    socket: TcpListener,
-    tls: ServerTlsConfig,
-}
-
-impl Listener {
-    pub(super) async fn open(config: &HaConfig) -> Result<Self, StartError> {
-        let tls = server_tls(&config.tls)?;
-        let socket = TcpListener::bind(config.listen).await;
-        let socket = socket.map_err(|source| StartError::Listen { address: Address::Tcp(config.listen), source })?;
-        Ok(Self { socket, tls })
-    }
-}
-
 fn identity(tls: &HaTls) -> Result<Identity, TlsError> {
     tls::certificates("certificate", &tls.cert)?;
     tls::private_key(&tls.key)?;
@@ -69,10 +52,6 @@ fn identity(tls: &HaTls) -> Result<Identity, TlsError> {
 fn authority(tls: &HaTls) -> Result<Certificate, TlsError> {
     tls::certificates("CA of the pair", &tls.ca)?;
     Ok(Certificate::from_pem(tls::read("CA of the pair", &tls.ca)?))
-}
-
-fn server_tls(tls: &HaTls) -> Result<ServerTlsConfig, TlsError> {
-    Ok(ServerTlsConfig::new().identity(identity(tls)?).client_ca_root(authority(tls)?))
 }
 
 /// The line, as the configuration has it.
@@ -217,76 +196,5 @@ async fn say(mut messages: mpsc::Receiver<Message>, mut ways: mpsc::Receiver<Way
         if !is_open {
             way = None;
         }
-    }
-}
-
-/// What the other device talks to.
-#[derive(Clone, Debug)]
-struct Ears {
-    peer: Arc<str>,
-    ways: mpsc::Sender<Way>,
-    arrivals: mpsc::Sender<Arrival>,
-}
-
-#[tonic::async_trait]
-impl Peer for Ears {
-    type TalkStream = Pin<Box<dyn Stream<Item = Result<Envelope, Status>> + Send>>;
-
-    async fn talk(&self, request: Request<Streaming<Envelope>>) -> Result<Response<Self::TalkStream>, Status> {
-        let shown = request.peer_certs();
-        let is_peer = shown.is_some_and(|chain| tls::Identity::shown(&chain).is_some_and(|who| who.has(&self.peer)));
-        if !is_peer {
-            tracing::error!(peer = %self.peer, "somebody without the name of the other device has tried to talk to this one");
-            return Err(Status::permission_denied(format!("the certificate must have the DNS name {}", self.peer)));
-        }
-        tracing::info!(peer = %self.peer, "there is a line to the other device of the pair");
-        let (way, envelopes) = mpsc::channel(limits::PEER_ENVELOPES);
-        let _ = self.ways.send(way).await;
-        let arrivals = self.arrivals.clone();
-        tokio::spawn(async move {
-            if let Err(why) = listen(request.into_inner(), &arrivals).await {
-                tracing::warn!(why, "no line to the other device of the pair");
-            }
-        });
-        Ok(Response::new(Box::pin(ReceiverStream::new(envelopes).map(Ok))))
-    }
-}
-
-/// Sockets that the builder has not opened itself it does not set up; and an error, such as too few file descriptors, would end it.
-async fn set_up(accepted: io::Result<TcpStream>) -> io::Result<TcpStream> {
-    match &accepted {
-        Ok(stream) => {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "the other device of the pair was gone at once");
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "can't accept a connection of the other device of the pair");
-            sleep(limits::ACCEPT_PAUSE).await;
-        }
-    }
-    accepted
-}
-
-async fn serve(listener: Listener, ears: Ears) {
-    let Listener { socket, tls } = listener;
-    let server = Server::builder()
-        .max_concurrent_streams(limits::PEER_STREAMS)
-        .initial_stream_window_size(limits::PEER_BYTES_AHEAD)
-        .initial_connection_window_size(limits::PEER_BYTES_AHEAD)
-        .http2_keepalive_interval(Some(limits::PEER_PING))
-        .http2_keepalive_timeout(Some(limits::PEER_PING))
-        .tls_config(tls);
-    let mut server = match server {
-        Ok(server) => server,
-        Err(error) => {
-            tracing::error!(%error, "the other device of the pair can't connect");
-            return;
-        }
-    };
-    let service = PeerServer::new(ears).max_decoding_message_size(opof_api::limits::PEER_ENVELOPE);
-    let socket = TcpListenerStream::new(socket).then(set_up).filter(Result::is_ok);
-    if let Err(error) = server.add_service(service).serve_with_incoming(socket).await {
-        tracing::error!(%error, "the other device of the pair can't connect any more");
     }
 }

@@ -8,6 +8,7 @@ mod line;
 mod term;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opof_api::ha::PairFacts;
@@ -25,6 +26,7 @@ use crate::config::{HaConfig, HaElection};
 use crate::driver::pair::{self, Arrival, Lines, PairHandle};
 use crate::error::StartError;
 use crate::limits;
+use crate::tls::Tls;
 
 /// A pair that is ready to begin: everything that can be wrong has been looked at.
 pub(crate) struct Prepared {
@@ -45,7 +47,7 @@ impl Prepared {
     /// Opens what `config` names; `state` is the folder for what is kept.
     pub(crate) async fn new(config: &HaConfig, clock: &Clock, state: &Path) -> Result<Self, StartError> {
         let line = Line::new(config)?;
-        let listener = Listener::open(config).await?;
+        let listener = Listener::open(config, clock).await?;
         let store = match &config.election {
             HaElection::Etcd { config, .. } => Some(etcd::Etcd::new(config)?),
             HaElection::Fixed(_) | HaElection::External => None,
@@ -68,6 +70,11 @@ impl Prepared {
         let (lines, ends) = pair::lines();
         let handle = ends.handle.clone();
         Ok(Self { settings, lines, handle, ends, line, listener, store, term })
+    }
+
+    /// What it shows the other device, which may change.
+    pub(crate) const fn tls(&self) -> &Arc<Tls> {
+        self.listener.tls()
     }
 
     /// Connects it to the world, until the tasks are dropped.

@@ -90,21 +90,25 @@ api = "{address}:{other_api}"
     from_text(Some(Path::new("opofd.toml")), &text, &cli.settings).unwrap_or_else(|error| panic!("{error}\n{text}"))
 }
 
+/// Certificates of an authority that nobody has heard of before; the authority.
+fn certify_all(folder: &Path) -> Vec<u8> {
+    let names = ["a", "b", "stranger"].map(|name| (name, [name, "localhost"]));
+    certify(folder, &names.each_ref().map(|(name, names)| (*name, names.as_slice()))).unwrap();
+    fs::read(folder.join("ca.crt")).unwrap()
+}
+
 impl Pair {
     /// Both, started; `more` is for the `[ha]` sections.
     pub(crate) async fn start(election: &str, more: &str) -> Self {
         let _ = tracing_subscriber::fmt().with_test_writer().try_init();
         let folder = tempfile::tempdir().unwrap();
-        let names = |name| (name, [name, "localhost"]);
-        let names = ["a", "b", "stranger"].map(names);
-        certify(folder.path(), &names.each_ref().map(|(name, names)| (*name, names.as_slice()))).unwrap();
+        let ca = certify_all(folder.path());
         let first = 31_000 + 4 * NEXT.fetch_add(1, Ordering::Relaxed);
         let (a, b) = ([first, first + 1], [first + 2, first + 3]);
         let configs = [
             config(folder.path(), ["a", "b"], [a, b], election, more),
             config(folder.path(), ["b", "a"], [b, a], election, more),
         ];
-        let ca = fs::read(folder.path().join("ca.crt")).unwrap();
         let [first, second] = configs;
         let devices = [Device::start(first, &ca).await, Device::start(second, &ca).await];
         Self { devices, folder, line: format!("{}:{}", address(), b[1]) }
@@ -116,6 +120,12 @@ impl Pair {
         pair.devices[0].become_(Role::Active).await.unwrap();
         pair.until_in(0).await;
         pair
+    }
+
+    /// All certificates are replaced, and their authority with them.
+    pub(crate) fn certify_anew(&mut self) {
+        let ca = certify_all(self.folder.path());
+        self.devices.iter_mut().for_each(|device| device.ca.clone_from(&ca));
     }
 
     /// Until the standby has what the active has.
@@ -154,9 +164,14 @@ impl Device {
     }
 
     pub(crate) async fn channel(&self) -> Channel {
+        self.try_channel().await.unwrap()
+    }
+
+    /// An error while the device has another certificate.
+    pub(crate) async fn try_channel(&self) -> Result<Channel, tonic::transport::Error> {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&self.ca)).domain_name("localhost");
         let endpoint = Endpoint::new(format!("https://{}", self.api())).unwrap().tls_config(tls).unwrap();
-        endpoint.connect().await.unwrap()
+        endpoint.connect().await
     }
 
     pub(crate) async fn client(&self) -> SessionTableClient<Channel> {

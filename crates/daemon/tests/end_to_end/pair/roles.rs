@@ -143,3 +143,19 @@ async fn only_the_other_device_is_listened_to() {
     assert!(talk(trusting().identity(peer)).await.is_ok());
     pair.until_in(0).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_waits_for_the_other_one_takes_new_certificates() {
+    let mut pair = Pair::with_active("").await;
+    assert!(pair.devices[0].add(1..50).await.unwrap());
+    pair.until_in(0).await;
+    pair.certify_anew();
+    pair.devices[1].daemon().reload_certificates();
+    // The line that is open goes on; a new one is of the new authority at both ends.
+    pair.devices[0].kill();
+    until("its API to have them", async || pair.devices[1].try_channel().await.is_ok()).await;
+    pair.devices[1].become_(Role::Active).await.unwrap();
+    pair.devices[0].begin_anew().await;
+    pair.until_in(1).await;
+    until("everything to be there again", async || (1..50).all(|id| pair.devices[0].hits(id))).await;
+}
