@@ -40,5 +40,7 @@ pub const HOLD: Duration = Duration::from_secs(3);
 pub const DRIFT: u64 = 20_000;
 /// Messages that are on their way.
 pub const MESSAGES: usize = 4000;
+/// Of a thousand seeds of a pair, those in which no device loses what it alone knows: then all packets have to be reported.
+pub const GENTLE: u16 = 300;
 /// How long a pair may go on after the last fault until everything has ended.
 pub const PAIR_REST: Duration = Duration::from_secs(90);

@@ -29,6 +29,8 @@ pub(super) struct Source {
     standing: Standing,
     /// Until then a standby may think that it has what this one has.
     lit_until: Moment,
+    /// When it was first told so, since it does.
+    granted: Option<Moment>,
 }
 
 /// Whether the standby has what the active has.
@@ -78,7 +80,8 @@ impl Source {
     /// may think that it has what this one has.
     pub(super) const fn new(term: Term, parent: Option<(Position, Option<i64>)>, lit_until: Moment) -> Self {
         let standing = Standing::Leaving;
-        Self { term, log: ChangeLog::new(), parent, conversations: 0, follower: None, standing, lit_until }
+        let log = ChangeLog::new();
+        Self { term, log, parent, conversations: 0, follower: None, standing, lit_until, granted: None }
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -99,9 +102,11 @@ impl Source {
         self.follower.as_ref().map_or(0, |follower| follower.done)
     }
 
-    /// True when the standby has everything.
+    /// True when the standby has everything, and knows: one that does not would take over as somebody who has missed something.
     pub(super) fn is_done(&self) -> bool {
-        self.standing == Standing::In && self.done() == self.log.last()
+        let knows =
+            self.follower.as_ref().zip(self.granted).is_some_and(|(follower, told)| !told.is_after(follower.seen));
+        self.standing == Standing::In && knows && self.done() == self.log.last()
     }
 
     /// A message of a standby.
@@ -313,6 +318,7 @@ impl Source {
     pub(super) fn segment(&mut self, now: Moment, hold: Duration) -> (Option<Segment>, bool) {
         let grants = self.standing == Standing::In;
         let Some(follower) = &mut self.follower else { return (None, false) };
+        self.granted = self.granted.or(Some(now)).filter(|_| grants);
         if grants {
             self.lit_until = now.saturating_add(hold + hold / limits::DRIFT);
         }

@@ -69,10 +69,17 @@ impl Act {
     pub(super) fn is_needed(self) -> bool {
         matches!(self, Self::Wait | Self::WaitLong | Self::Add)
     }
+
+    /// What one device alone knows can be lost by it.
+    pub(super) fn may_lose(self) -> bool {
+        matches!(self, Self::CutLine | Self::Store | Self::Pause | Self::Kill | Self::Become | Self::Resync)
+    }
 }
 
 impl World {
     pub(super) fn act(&mut self, act: Act) -> Checked {
+        self.ledger.is_lossy |= act.may_lose();
+        self.ledger.is_apart |= matches!(act, Act::CutLine | Act::Pause);
         match act {
             Act::Wait => {
                 let longest = [1, 20, 150, 400][self.dice.below(4)];
@@ -157,7 +164,6 @@ impl World {
                 let which = self.dice.below(2);
                 let role = if self.dice.chance(700) { Role::Active } else { Role::Standby };
                 self.tell(format!("{which} is told to be {role}"));
-                self.ledger.is_lossy |= self.devices[which].state().role == Role::Active && role == Role::Standby;
                 self.devices[which].command(Command::Become(role));
             }
             Act::Resync => {
@@ -253,7 +259,6 @@ impl World {
     fn kill(&mut self) -> Checked {
         let (which, power) = (self.dice.below(2), self.dice.chance(300));
         self.tell(format!("{which} is killed, power: {power}"));
-        self.ledger.is_lossy = true;
         self.office.forget(which);
         self.devices[which].begin_anew(&mut self.dice, power)?;
         self.settle()

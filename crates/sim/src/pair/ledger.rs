@@ -36,6 +36,8 @@ struct Account {
     is_over: bool,
     /// How often its end was told, each time by another number; deletes among them.
     told: u32,
+    /// By how many numbers records of it were.
+    numbers: u32,
     /// By a delete that was answered.
     deleted: Option<Counters>,
     sent: [u64; 2],
@@ -62,8 +64,14 @@ pub(super) struct Ledger {
     /// Which instance a record is of can't be seen from it: by number, in the order in which they were asked for.
     of_id: HashMap<u64, Vec<Instance>>,
     records: HashMap<u64, ClosedRecord>,
-    /// A device was killed, or lost its role without handing over: what it alone knew is gone.
+    /// What one device alone knew may be gone, or the other one was not waited for.
     pub(super) is_lossy: bool,
+    /// A device has come to lead without what the one before it knew.
+    pub(super) is_forgetful: bool,
+    /// The devices did not hear each other for a while: then sessions are accepted without the standby.
+    pub(super) is_apart: bool,
+    /// Sessions are accepted when both devices have them.
+    is_sync: bool,
 }
 
 const fn packets(counters: &Counters) -> [u64; 2] {
@@ -71,8 +79,17 @@ const fn packets(counters: &Counters) -> [u64; 2] {
 }
 
 impl Ledger {
-    pub(super) fn new(reuses: bool) -> Self {
-        Self { reuses, accounts: BTreeMap::new(), of_id: HashMap::new(), records: HashMap::new(), is_lossy: false }
+    pub(super) fn new(reuses: bool, is_sync: bool) -> Self {
+        Self {
+            reuses,
+            accounts: BTreeMap::new(),
+            of_id: HashMap::new(),
+            records: HashMap::new(),
+            is_lossy: false,
+            is_forgetful: false,
+            is_apart: false,
+            is_sync,
+        }
     }
 
     pub(super) fn knows(&self, instance: Instance) -> bool {
@@ -141,6 +158,14 @@ impl Ledger {
         self.records.insert(record.sequence, *record);
         let now = packets(&record.counters);
         let all = self.of_id.get(&record.id.0).cloned().unwrap_or_default();
+        // Of two that were asked for by one number at once, one at most was taken in.
+        let asked: Vec<_> = all.iter().filter(|instance| !self.accounts[*instance].is_refused).collect();
+        if let ([instance], false) = (asked.as_slice(), self.reuses) {
+            let account = self.accounts.entry(**instance).or_default();
+            account.numbers += 1;
+            let is_once = self.is_forgetful || account.numbers == 1;
+            holds!(is_once, "{record:?} was delivered by another number: {account:?}");
+        }
         // The oldest of those with this number that it can be: they end in the order in which they began.
         let accounts = &self.accounts;
         let fits = |instance: &&Instance| {
@@ -181,6 +206,10 @@ impl Ledger {
             if account.is_accepted && !self.is_lossy && !self.reuses {
                 holds!(account.told == 1, "{instance:?} was reported {} times: {account:?}", account.told);
                 holds!(account.reported == account.sent, "packets of {instance:?} are missing: {account:?}");
+            }
+            let is_promised = self.is_sync && !self.is_apart && !self.is_forgetful;
+            if account.is_accepted && is_promised && !self.reuses {
+                holds!(account.told > 0, "{instance:?} was accepted, and never heard of again: {account:?}");
             }
         }
         Ok(())

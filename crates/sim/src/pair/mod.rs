@@ -73,6 +73,7 @@ pub struct World {
     /// Who was active in each term.
     actives: BTreeMap<u64, u64>,
     next_port: u16,
+    is_gentle: bool,
     is_calm: bool,
     told: Vec<String>,
     print: u64,
@@ -85,7 +86,10 @@ impl World {
     /// When a device does not begin.
     pub fn new(seed: u64) -> Result<Self, String> {
         let mut dice = Dice(seed);
-        let acts = prefer(&mut dice, &ACTS, Act::is_needed);
+        let mut acts = prefer(&mut dice, &ACTS, Act::is_needed);
+        // What is never lost can be counted.
+        let is_gentle = dice.chance(limits::GENTLE);
+        acts.retain(|(act, _)| !(is_gentle && act.may_lose()));
         let sync = dice.chance(500);
         let sessions = limits::SESSIONS.0 + dice.below_u32(limits::SESSIONS.1 - limits::SESSIONS.0 + 1);
         let seeds = [dice.number(), dice.number()];
@@ -99,9 +103,10 @@ impl World {
             office: Office::default(),
             wire: 0,
             questions: Vec::new(),
-            ledger: Ledger::new(dice.chance(300)),
+            ledger: Ledger::new(dice.chance(300), sync),
             actives: BTreeMap::new(),
             next_port: 1,
+            is_gentle,
             is_calm: false,
             told: Vec::new(),
             print: seed,
@@ -168,8 +173,11 @@ impl World {
         let state = self.devices[which].state();
         let run = self.devices[which].run();
         // What a device alone knows goes with it, unless it hands over.
+        let is_first = self.actives.range(..state.term.0).next().is_none();
+        let is_forgetful = state.role == Role::Active && state.why == Why::ElectedAnew && !is_first;
+        self.ledger.is_forgetful |= is_forgetful;
         self.ledger.is_lossy |= match state.role {
-            Role::Active => state.why == Why::ElectedAnew && !self.actives.is_empty(),
+            Role::Active => is_forgetful,
             Role::Standby => !matches!(state.why, Why::Start | Why::Handover),
         };
         if state.role == Role::Active {
@@ -270,6 +278,7 @@ impl World {
                 break;
             }
         }
+        holds!(!(self.is_gentle && self.ledger.is_lossy), "something was lost by itself");
         self.ledger.balance()
     }
 }

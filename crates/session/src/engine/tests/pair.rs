@@ -122,6 +122,29 @@ fn a_delete_is_answered_when_the_standby_has_let_go_and_with_what_both_have_coun
 }
 
 #[test]
+fn what_was_let_go_is_told_again_until_the_active_says_that_it_is_gone() {
+    let mut pair = Pair::new();
+    pair.active.add(&[spec(1, 1000)]);
+    pair.tell();
+    assert!(pair.standby.packet(&spec(1, 1000), Direction::Out, 90));
+    let ticket = pair.active.send(RequestBody::Delete { id: SessionId(1), record: false });
+    let change = pair.active.engine.poll_change().unwrap();
+    pair.standby.engine.apply_change(pair.standby.now, change.shifted(AHEAD)).unwrap();
+    pair.standby.release();
+    // Its word is lost.
+    let part = pair.standby.engine.poll_let_go().unwrap();
+    assert_eq!((part.counters.outward.packets, pair.standby.engine.poll_let_go()), (1, None));
+    pair.standby.engine.tell_let_go_again();
+    assert_eq!(pair.standby.engine.poll_let_go(), Some(part));
+    pair.standby.engine.tell_let_go_again();
+    pair.hear();
+    assert!(matches!(pair.active.reply(ticket), Some(ReplyBody::Deleted(Some(_)))));
+    pair.tell();
+    pair.standby.engine.tell_let_go_again();
+    assert_eq!(pair.standby.engine.poll_let_go(), None);
+}
+
+#[test]
 fn when_the_standby_is_not_waited_for_any_more_everything_is_answered() {
     let mut pair = Pair::new();
     pair.active.add(&[spec(1, 1000)]);
