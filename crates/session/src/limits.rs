@@ -40,6 +40,8 @@ pub const PEER_WINDOW: usize = 64;
 pub const PEER_FRAME: usize = 512;
 /// Commands for the plane with which a standby takes no more frames in hand, and no table goes on through its sessions.
 pub const PEER_COMMANDS: usize = 4096;
+/// Frames that an active puts together before others have their turn.
+pub const PEER_FILL: usize = 8;
 /// Frames that a standby has taken and not gone through: those that its active may have under way have room.
 pub const PEER_INBOX: usize = 64;
 /// How long a device waits until it sends a frame again.

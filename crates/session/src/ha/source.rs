@@ -75,6 +75,13 @@ enum Stage {
     Follows,
 }
 
+impl Follower {
+    /// It can be told something.
+    fn is_ready(&self) -> bool {
+        self.is_known && self.channel.has_room()
+    }
+}
+
 impl Source {
     /// `parent` is what a standby may have that followed the same active until now, and how far its clock is ahead; `lit_until` how long it
     /// may think that it has what this one has.
@@ -241,7 +248,10 @@ impl Source {
             self.follower = None;
             return;
         }
-        while follower.is_known && follower.channel.has_room() {
+        for _ in 0..limits::PEER_FILL {
+            if !follower.is_ready() {
+                return;
+            }
             if follower.sent < self.log.last() {
                 let changes = self.log.behind(follower.sent, limits::PEER_FRAME);
                 let first = follower.sent + 1;
@@ -284,9 +294,7 @@ impl Source {
 
     /// True when counters can be told.
     pub(super) fn has_room(&self) -> bool {
-        self.follower.as_ref().is_some_and(|follower| {
-            follower.is_known && follower.channel.has_room() && matches!(follower.stage, Stage::Follows)
-        })
+        self.follower.as_ref().is_some_and(|follower| follower.is_ready() && matches!(follower.stage, Stage::Follows))
     }
 
     /// Counters of sessions; `is_last`: all others have been told.
@@ -331,7 +339,11 @@ impl Source {
         let leaving = (self.standing == Standing::Leaving).then_some(self.lit_until);
         let patience = self.follower.as_ref().map(|follower| follower.seen.saturating_add(limits::PEER_PATIENCE));
         let waits = !matches!(self.standing, Standing::Out | Standing::Leaving);
+        let has_more = self.follower.as_ref().is_some_and(|follower| {
+            follower.is_ready() && (follower.sent < self.log.last() || !matches!(follower.stage, Stage::Follows))
+        });
         [
+            has_more.then_some(Moment(0)),
             leaving,
             patience.filter(|_| waits),
             self.follower.as_ref().and_then(|follower| follower.channel.poll_timeout()),
