@@ -1,11 +1,12 @@
 //! What replication costs an active, and how long a newcomer takes: two daemons of a pair over simulated planes, asked without gRPC in
-//! between. Each has a processor of its own, as each has a machine: the active the first one, also where it is alone, the standby the second.
+//! between. Each has a processor of its own, as each has a machine. But processors share memory, and machines do not: so beside an active that is
+//! alone there is another device that is alone, and takes the same sessions at the same time.
 //!
 //! `cargo run --release -p opof-daemon --example pair`, and `-- newcomer`.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that fails says so by panicking")]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
@@ -42,18 +43,19 @@ enum What {
     Cost,
     /// How long a standby takes to have everything.
     Newcomer,
-    /// The standby: until its standard input ends; then it says how many sessions it has.
+    /// The other device: until its standard input ends; then it says how many sessions it has. Without a mode it is alone, and adds sessions
+    /// when it is told something.
     #[command(hide = true)]
-    Standby { folder: Box<Path>, mode: String },
+    Other { folder: Box<Path>, mode: Option<String> },
 }
 
 fn main() {
     let what = Arguments::parse().what.unwrap_or(What::Cost);
     // Before there are other threads, which are bound as this one is.
-    bind(usize::from(matches!(what, What::Standby { .. })));
+    bind(usize::from(matches!(what, What::Other { .. })));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    if let What::Standby { folder, mode } = what {
-        runtime.block_on(standby(&folder, &mode));
+    if let What::Other { folder, mode } = what {
+        runtime.block_on(other(&folder, mode.as_deref()));
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -73,13 +75,18 @@ fn bind(processor: usize) {
 }
 
 /// The other device, in a process of its own. It ends with this one.
-struct Standby(Child);
+struct Other(Child);
 
-impl Standby {
-    fn start(folder: &Path, mode: &str) -> Self {
+impl Other {
+    fn start(folder: &Path, mode: Option<&str>) -> Self {
         let mut process = Process::new(std::env::current_exe().unwrap());
-        process.arg("standby").arg(folder).arg(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
+        process.arg("other").arg(folder).args(mode).stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(process.spawn().unwrap())
+    }
+
+    /// Tells it that sessions are being added.
+    fn go(&mut self) {
+        self.0.stdin.as_ref().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Ends it; how many sessions it had.
@@ -92,8 +99,12 @@ impl Standby {
     }
 }
 
-async fn standby(folder: &Path, mode: &str) {
-    let device = start(folder, ["b", "a"], [33_442, 33_441], Some(mode)).await;
+async fn other(folder: &Path, mode: Option<&str>) {
+    let device = start(folder, ["b", "a"], [33_442, 33_441], mode).await;
+    let line = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
+    if line > 0 && mode.is_none() {
+        add(&device, 0..SESSIONS).await;
+    }
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await.unwrap().unwrap();
     println!("{}", device.driver().statistics().await.unwrap().sessions);
 }
@@ -206,15 +217,16 @@ async fn cost(folder: &Path) {
 /// Sessions a second that are added to an active.
 async fn rate(folder: &Path, mode: Option<&str>) -> f64 {
     let active = start(folder, ["a", "b"], [33_441, 33_442], mode).await;
-    let standby = mode.map(|mode| Standby::start(folder, mode));
-    if standby.is_some() {
+    let mut other = Other::start(folder, mode);
+    if mode.is_some() {
         lead(&active).await;
         until_in(&active).await;
     }
+    other.go();
     let watch = Stopwatch::start();
     add(&active, 0..SESSIONS).await;
     let rate = f64::from(u32::try_from(SESSIONS).unwrap()) / watch.elapsed().as_secs_f64();
-    standby.map(Standby::end);
+    other.end();
     rate
 }
 
@@ -238,7 +250,7 @@ async fn newcomer(folder: &Path) {
             }
         });
         let watch = Stopwatch::start();
-        let standby = Standby::start(folder, "async");
+        let standby = Other::start(folder, Some("async"));
         until_in(&active).await;
         let took = watch.elapsed();
         adding.abort();
