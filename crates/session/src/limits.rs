@@ -32,7 +32,7 @@ pub const SWEEP_STEP: usize = 4096;
 pub const WALK_STEP: u32 = 4096;
 /// Closed records that can be configured at most.
 pub const CLOSED_RECORDS: usize = 1 << 26;
-/// Changes that an active keeps for a standby that is away.
+/// Changes that an active keeps for a standby that is away, and at most those of two frames more.
 pub const PEER_LOG: usize = 1 << 18;
 /// Frames that one device has sent to its peer, or is to send, and that the peer has not said to have.
 pub const PEER_WINDOW: usize = 64;

@@ -252,11 +252,9 @@ impl Source {
             if !follower.is_ready() {
                 return;
             }
-            if follower.sent < self.log.last() {
-                let changes = self.log.behind(follower.sent, limits::PEER_FRAME);
-                let first = follower.sent + 1;
-                follower.sent += changes.len() as u64;
-                follower.channel.push(Arc::new(Payload::Changes { first, changes }));
+            if let Some((changes, last)) = self.log.behind(follower.sent) {
+                follower.sent = last;
+                follower.channel.push(changes);
                 continue;
             }
             match &mut follower.stage {
