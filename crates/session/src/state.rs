@@ -62,8 +62,10 @@ pub(crate) enum Step {
     Accept,
     /// Count it as refused towards its batch.
     Refuse,
-    /// Ask the plane to remove it.
+    /// Ask the plane to remove it, and tell the peer what is to become of it.
     Remove,
+    /// Tell the peer alone.
+    TellPeer,
     /// Ask the plane again, a little later.
     RetryRemove,
     /// The same.
@@ -81,7 +83,7 @@ pub(crate) enum Step {
 /// The state after the event, and the steps to take, in order. `None`: this can't happen, or means nothing.
 pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'static [Step])> {
     use State::{Closing, Detached, Detaching, Doomed, Established, Installing, Overtaken, Parked};
-    use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryInstall, RetryRemove};
+    use Step::{Accept, Arm, Disarm, Forget, Refuse, Remove, Report, RetryInstall, RetryRemove, TellPeer};
     Some(match (state, event) {
         (Installing, Event::Installed) => (Established, &[Accept, Arm]),
         (Installing, Event::InstallFailed) => (Closing, &[Refuse, Forget]),
@@ -107,7 +109,8 @@ pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'s
         (Closing, Event::Removed) | (Parked, Event::PeerDone) => (Closing, &[Report, Forget]),
         (Closing, Event::RemovedHere) => (Parked, &[]),
         (Parked, Event::Reported) => (Closing, &[Forget]),
-        (Doomed | Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
+        (Doomed, Event::RemoveFailed) => (Closing, &[TellPeer, RetryRemove]),
+        (Closing, Event::RemoveFailed) => (Closing, &[RetryRemove]),
 
         _ => return None,
     })
@@ -179,7 +182,7 @@ Detaching + Delete -> Doomed []
 Detached + Delete -> Closing [Disarm, Remove]
 Detached + Expire -> Closing [Disarm, Remove]
 Doomed + Removed -> Closing [Remove]
-Doomed + RemoveFailed -> Closing [RetryRemove]
+Doomed + RemoveFailed -> Closing [TellPeer, RetryRemove]
 Closing + Removed -> Closing [Report, Forget]
 Closing + RemovedHere -> Parked []
 Closing + RemoveFailed -> Closing [RetryRemove]

@@ -304,6 +304,7 @@ impl Engine {
                     self.remove_from_plane(slot);
                 }
             }
+            Step::TellPeer => self.tell_fate(slot),
             Step::RetryInstall | Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
             Step::Arm if self.duty() == Duty::Follows => {}
             Step::Arm => {

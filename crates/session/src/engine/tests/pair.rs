@@ -122,6 +122,25 @@ fn a_delete_is_answered_when_the_standby_has_let_go_and_with_what_both_have_coun
 }
 
 #[test]
+fn one_that_is_deleted_while_it_is_detached_is_let_go_by_both_though_the_first_removal_fails() {
+    let mut pair = Pair::new();
+    pair.active.add(&[spec(1, 1000)]);
+    pair.tell();
+    assert!(pair.standby.packet(&spec(1, 1000), Direction::Out, 90));
+    (pair.active.hold, pair.active.remove_faults) = (true, 1);
+    pair.active.send(RequestBody::Add { sessions: vec![spec(2, 1000)], same_tuple: SameTuple::Supersede });
+    let ticket = pair.active.send(RequestBody::Delete { id: SessionId(1), record: false });
+    pair.active.hold = false;
+    pair.active.release();
+    assert!(pair.tell().iter().all(Result::is_ok));
+    pair.advance(SECOND);
+    assert!(pair.tell().iter().all(Result::is_ok));
+    let Some(ReplyBody::Deleted(Some(view))) = pair.active.reply(ticket) else { panic!("no answer") };
+    assert_eq!(view.counters.outward.packets, 1);
+    assert_eq!((pair.active.get(1), forwarded(&pair.standby)), (None, vec![2]));
+}
+
+#[test]
 fn what_was_let_go_is_told_again_until_the_active_says_that_it_is_gone() {
     let mut pair = Pair::new();
     pair.active.add(&[spec(1, 1000)]);
