@@ -367,8 +367,10 @@ impl Node {
 
     /// Nothing is left to be done here.
     fn invite_peer(&mut self, now: Moment, engine: &mut Engine) {
+        // What has changed since it was last looked at would be known to nobody else.
+        self.note_changes(engine);
         if let Some(source) = &mut self.source {
-            source.invite();
+            source.invite(engine);
         }
         let until = now.saturating_add(self.settings.hold);
         self.step_down(now, engine, Why::Handover, until);

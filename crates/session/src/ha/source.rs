@@ -307,10 +307,11 @@ impl Source {
         }
     }
 
-    /// Tells the standby that it should be active.
-    pub(super) fn invite(&mut self) {
+    /// Tells the standby that it should be active, behind all changes.
+    pub(super) fn invite(&mut self, engine: &mut Engine) {
+        self.fill(engine);
         let position = self.position();
-        if let Some(follower) = &mut self.follower {
+        if let Some(follower) = self.follower.as_mut().filter(|follower| follower.sent == position.change) {
             follower.channel.push(Arc::new(Payload::Yield { position }));
         }
     }
