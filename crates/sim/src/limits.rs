@@ -42,5 +42,7 @@ pub const DRIFT: u64 = 20_000;
 pub const MESSAGES: usize = 4000;
 /// Of a thousand seeds of a pair, those in which no device loses what it alone knows: then all packets have to be reported.
 pub const GENTLE: u16 = 300;
+/// Of a thousand others, those in which devices are killed and nothing else is lost: then what both had is still there.
+pub const MORTAL: u16 = 300;
 /// How long a pair may go on after the last fault until everything has ended.
 pub const PAIR_REST: Duration = Duration::from_secs(90);

@@ -11,7 +11,7 @@ use opof_session::ha::term::Role;
 use opof_session::request::{L3Request, ReplyBody, RequestBody, SameTuple};
 use opof_session::types::{Direction, SessionId};
 
-use super::ledger::{Instance, Views, id_of};
+use super::ledger::{Instance, Mishap, Views, id_of};
 use super::{Question, Subject, Which, World};
 use crate::ledger::{Checked, holds};
 use crate::limits;
@@ -78,8 +78,12 @@ impl Act {
 
 impl World {
     pub(super) fn act(&mut self, act: Act) -> Checked {
-        self.ledger.is_lossy |= act.may_lose();
-        self.ledger.is_apart |= matches!(act, Act::CutLine | Act::Pause);
+        if act.may_lose() {
+            self.ledger.note(Mishap::Loss);
+        }
+        if matches!(act, Act::CutLine | Act::Pause) {
+            self.ledger.note(Mishap::Silence);
+        }
         match act {
             Act::Wait => {
                 let longest = [1, 20, 150, 400][self.dice.below(4)];

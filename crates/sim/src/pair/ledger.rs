@@ -2,7 +2,7 @@
 //!
 //! What must not be here: how any of it comes about.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use opof_session::plane::Found;
 use opof_session::request::SessionView;
@@ -56,6 +56,17 @@ struct Seen {
 #[derive(Debug)]
 pub(super) struct Views(BTreeMap<Instance, Seen>);
 
+/// What has happened, after which less is promised.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Mishap {
+    /// What one device alone knew may be gone, or the other one was not waited for.
+    Loss,
+    /// A device has come to lead without what the one before it knew.
+    Oblivion,
+    /// The devices did not hear each other for a while: then sessions are accepted without the standby.
+    Silence,
+}
+
 #[derive(Debug)]
 pub(super) struct Ledger {
     /// Numbers are used again. Then a record can be of any session with its number that fits it.
@@ -64,12 +75,7 @@ pub(super) struct Ledger {
     /// Which instance a record is of can't be seen from it: by number, in the order in which they were asked for.
     of_id: HashMap<u64, Vec<Instance>>,
     records: HashMap<u64, ClosedRecord>,
-    /// What one device alone knew may be gone, or the other one was not waited for.
-    pub(super) is_lossy: bool,
-    /// A device has come to lead without what the one before it knew.
-    pub(super) is_forgetful: bool,
-    /// The devices did not hear each other for a while: then sessions are accepted without the standby.
-    pub(super) is_apart: bool,
+    mishaps: BTreeSet<Mishap>,
     /// Sessions are accepted when both devices have them.
     is_sync: bool,
 }
@@ -85,11 +91,17 @@ impl Ledger {
             accounts: BTreeMap::new(),
             of_id: HashMap::new(),
             records: HashMap::new(),
-            is_lossy: false,
-            is_forgetful: false,
-            is_apart: false,
+            mishaps: BTreeSet::new(),
             is_sync,
         }
+    }
+
+    pub(super) fn note(&mut self, mishap: Mishap) {
+        self.mishaps.insert(mishap);
+    }
+
+    pub(super) fn has_seen(&self, mishap: Mishap) -> bool {
+        self.mishaps.contains(&mishap)
     }
 
     pub(super) fn knows(&self, instance: Instance) -> bool {
@@ -152,7 +164,7 @@ impl Ledger {
     pub(super) fn deliver(&mut self, record: &ClosedRecord) -> Checked {
         if let Some(before) = self.records.get(&record.sequence) {
             holds!(before.id == record.id, "{record:?} was delivered as {before:?}");
-            holds!(self.is_lossy, "{record:?} is delivered again");
+            holds!(self.has_seen(Mishap::Loss), "{record:?} is delivered again");
             return Ok(());
         }
         self.records.insert(record.sequence, *record);
@@ -161,10 +173,13 @@ impl Ledger {
         // Of two that were asked for by one number at once, one at most was taken in.
         let asked: Vec<_> = all.iter().filter(|instance| !self.accounts[*instance].is_refused).collect();
         if let ([instance], false) = (asked.as_slice(), self.reuses) {
+            let may_be_told_again = self.has_seen(Mishap::Oblivion);
             let account = self.accounts.entry(**instance).or_default();
             account.numbers += 1;
-            let is_once = self.is_forgetful || account.numbers == 1;
-            holds!(is_once, "{record:?} was delivered by another number: {account:?}");
+            holds!(
+                may_be_told_again || account.numbers == 1,
+                "{record:?} was delivered by another number: {account:?}"
+            );
         }
         // The oldest of those with this number that it can be: they end in the order in which they began.
         let accounts = &self.accounts;
@@ -174,7 +189,7 @@ impl Ledger {
         };
         let Some(instance) = all.iter().find(fits).copied() else {
             let known: Vec<_> = all.iter().map(|instance| &self.accounts[instance]).collect();
-            holds!(self.is_lossy, "{record:?} is one too many: {known:?}");
+            holds!(self.has_seen(Mishap::Loss), "{record:?} is one too many: {known:?}");
             return Ok(());
         };
         let reuses = self.reuses;
@@ -200,14 +215,14 @@ impl Ledger {
         for (instance, account) in &self.accounts {
             let is_within = (0..2).all(|at| account.reported[at] <= account.sent[at]);
             holds!(
-                self.is_lossy || self.reuses || is_within,
+                self.has_seen(Mishap::Loss) || self.reuses || is_within,
                 "{instance:?} has more packets than were sent: {account:?}"
             );
-            if account.is_accepted && !self.is_lossy && !self.reuses {
+            if account.is_accepted && !self.has_seen(Mishap::Loss) && !self.reuses {
                 holds!(account.told == 1, "{instance:?} was reported {} times: {account:?}", account.told);
                 holds!(account.reported == account.sent, "packets of {instance:?} are missing: {account:?}");
             }
-            let is_promised = self.is_sync && !self.is_apart && !self.is_forgetful;
+            let is_promised = self.is_sync && !self.has_seen(Mishap::Silence) && !self.has_seen(Mishap::Oblivion);
             if account.is_accepted && is_promised && !self.reuses {
                 holds!(account.told > 0, "{instance:?} was accepted, and never heard of again: {account:?}");
             }

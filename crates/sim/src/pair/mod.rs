@@ -23,7 +23,7 @@ use opof_session::types::SessionId;
 
 use self::acts::{ACTS, Act};
 use self::device::Device;
-use self::ledger::{Instance, Ledger, Views};
+use self::ledger::{Instance, Ledger, Mishap, Views};
 use self::line::Line;
 use self::office::Office;
 use crate::choice::{choose, prefer};
@@ -89,7 +89,9 @@ impl World {
         let mut acts = prefer(&mut dice, &ACTS, Act::is_needed);
         // What is never lost can be counted.
         let is_gentle = dice.chance(limits::GENTLE);
-        acts.retain(|(act, _)| !(is_gentle && act.may_lose()));
+        let is_mortal = !is_gentle && dice.chance(limits::MORTAL);
+        let happens = |act: Act| !act.may_lose() || !is_gentle && (!is_mortal || act == Act::Kill);
+        acts.retain(|(act, _)| happens(*act));
         let sync = dice.chance(500);
         let sessions = limits::SESSIONS.0 + dice.below_u32(limits::SESSIONS.1 - limits::SESSIONS.0 + 1);
         let seeds = [dice.number(), dice.number()];
@@ -175,11 +177,12 @@ impl World {
         // What a device alone knows goes with it, unless it hands over.
         let is_first = self.actives.range(..state.term.0).next().is_none();
         let is_forgetful = state.role == Role::Active && state.why == Why::ElectedAnew && !is_first;
-        self.ledger.is_forgetful |= is_forgetful;
-        self.ledger.is_lossy |= match state.role {
-            Role::Active => is_forgetful,
-            Role::Standby => !matches!(state.why, Why::Start | Why::Handover),
-        };
+        if is_forgetful {
+            self.ledger.note(Mishap::Oblivion);
+        }
+        if is_forgetful || state.role == Role::Standby && !matches!(state.why, Why::Start | Why::Handover) {
+            self.ledger.note(Mishap::Loss);
+        }
         if state.role == Role::Active {
             let before = *self.actives.entry(state.term.0).or_insert(run);
             holds!(before == run, "two devices are active in term {}", state.term);
@@ -278,7 +281,7 @@ impl World {
                 break;
             }
         }
-        holds!(!(self.is_gentle && self.ledger.is_lossy), "something was lost by itself");
+        holds!(!(self.is_gentle && self.ledger.has_seen(Mishap::Loss)), "something was lost by itself");
         self.ledger.balance()
     }
 }
