@@ -131,7 +131,8 @@ impl Node {
         let Some(source) = &self.source else { return true };
         match (source.standing(), answers) {
             (_, Answers::Taken) if !self.settings.sync => true,
-            (Standing::Out, _) | (Standing::Leaving, Answers::Taken) => true,
+            (Standing::Leaving, Answers::Taken) => !source.is_expecting(),
+            (Standing::Out, _) => true,
             (Standing::In | Standing::Entering { .. } | Standing::Leaving, _) => source.done() >= change,
         }
     }
@@ -258,7 +259,8 @@ impl Node {
         let position = self.sink.position();
         let is_known = keeps && self.sink.is_whole(engine);
         let parent = is_known.then(|| (position, self.sink.ahead().map(i64::wrapping_neg)));
-        self.source = Some(Source::new(term, parent, lit_until));
+        let heard = self.peer.map(|peer| peer.heard.saturating_add(limits::PEER_PATIENCE));
+        self.source = Some(Source::new(term, parent, lit_until, heard.unwrap_or_default()));
         self.sink = Sink::new(now);
         self.parting = None;
         self.standing = Standing::Out;

@@ -31,6 +31,10 @@ pub(super) struct Source {
     lit_until: Moment,
     /// When it was first told so, since it does.
     granted: Option<Moment>,
+    /// Until then one is expected that is not there yet.
+    expected_until: Moment,
+    /// That is still to come.
+    is_expected: bool,
 }
 
 /// Whether the standby has what the active has.
@@ -84,11 +88,27 @@ impl Follower {
 
 impl Source {
     /// `parent` is what a standby may have that followed the same active until now, and how far its clock is ahead; `lit_until` how long it
-    /// may think that it has what this one has.
-    pub(super) const fn new(term: Term, parent: Option<(Position, Option<i64>)>, lit_until: Moment) -> Self {
+    /// may think that it has what this one has, and `expected_until` how long it is waited for because it was heard of a moment ago.
+    pub(super) const fn new(
+        term: Term,
+        parent: Option<(Position, Option<i64>)>,
+        lit_until: Moment,
+        expected_until: Moment,
+    ) -> Self {
         let standing = Standing::Leaving;
         let log = ChangeLog::new();
-        Self { term, log, parent, conversations: 0, follower: None, standing, lit_until, granted: None }
+        Self {
+            term,
+            log,
+            parent,
+            conversations: 0,
+            follower: None,
+            standing,
+            lit_until,
+            granted: None,
+            expected_until,
+            is_expected: true,
+        }
     }
 
     pub(super) const fn position(&self) -> Position {
@@ -97,6 +117,11 @@ impl Source {
 
     pub(super) const fn standing(&self) -> Standing {
         self.standing
+    }
+
+    /// True while nobody has what this one has, and somebody is about to.
+    pub(super) fn is_expecting(&self) -> bool {
+        self.standing == Standing::Leaving && self.is_expected
     }
 
     /// That with the standby.
@@ -235,6 +260,7 @@ impl Source {
             Standing::Leaving if is_whole => self.standing = Standing::Entering { change: self.log.last() },
             _ => {}
         }
+        self.is_expected &= now < self.expected_until;
         if self.standing == Standing::Leaving && self.lit_until <= now {
             engine.set_confirms(now, false);
             self.standing = Standing::Out;
@@ -343,6 +369,7 @@ impl Source {
         });
         [
             has_more.then_some(Moment(0)),
+            self.is_expecting().then_some(self.expected_until),
             leaving,
             patience.filter(|_| waits),
             self.follower.as_ref().and_then(|follower| follower.channel.poll_timeout()),
