@@ -157,6 +157,8 @@ impl Node {
 
     /// One thing that happened.
     pub fn handle(&mut self, now: Moment, engine: &mut Engine, input: Input) -> Result<(), CommandError> {
+        // What has changed until now has its number before a snapshot of it is begun, or the device hands over.
+        self.note_changes(engine);
         self.watch(now, engine);
         match input {
             Input::Message(message) => self.receive(now, engine, *message),
@@ -369,8 +371,6 @@ impl Node {
 
     /// Nothing is left to be done here.
     fn invite_peer(&mut self, now: Moment, engine: &mut Engine) {
-        // What has changed since it was last looked at would be known to nobody else.
-        self.note_changes(engine);
         if let Some(source) = &mut self.source {
             source.invite(engine);
         }
