@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from types import TracebackType
-from typing import Any, Iterable, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, Iterable, Iterator, List, Optional, Sequence, Tuple, Type, Union
 
 import grpc
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from .profile import Profile, profile_of
 from .proto import v1, v1_1, v1beta1, v2
 from .proto.v1_1 import openoffload_pb2 as pb_v1_1
 from .proto.v1beta1 import openoffload_pb2 as pb
+from .route import Device, Route
 from .session import AddOutcome, Refused, ServiceVersion, Session, SessionReport, VlanFlow, bounded
 from .translate import accepted, closed_report, mac, refusal, session_report, session_request
 from .wire import Tls, Wire, channel_to, target_of
@@ -35,12 +36,16 @@ class Client:
     ``target`` is ``host:port``, ``[::1]:port`` or ``unix:/path``. Either ``tls`` or ``plaintext=True`` is needed.
     ``dialect`` and ``profile`` are those of the server's listener; ``deadline`` is in seconds, for each call. Every
     call raises :class:`opof.Error` when it fails.
+
+    Of a pair of devices ``others`` has the second one's address: the active one is asked, and the other one when that
+    is active. The deadline is for each device that is asked.
     """
 
     def __init__(
         self,
         target: str,
         *,
+        others: Sequence[str] = (),
         tls: Optional[Tls] = None,
         plaintext: bool = False,
         dialect: str = "v1",
@@ -51,8 +56,11 @@ class Client:
             raise InvalidConfiguration(f"deadline {deadline}: give seconds, more than 0")
         self.dialect = dialect_of(dialect)
         self.profile = profile_of(profile)
-        self.target = target_of(target)
-        self._wire = Wire(channel_to(self.target, tls, plaintext), self.dialect, self.target, deadline)
+        if isinstance(others, str):
+            raise InvalidConfiguration(f"others={others!r}: give a list, [{others!r}]")
+        targets = [target_of(one) for one in (target, *others)]
+        route = Route([Device(one, channel_to(one, tls, plaintext)) for one in targets])
+        self._wire = Wire(route, self.dialect, deadline)
         self._module: Any = _MODULES[self.dialect.package]
 
     def __enter__(self) -> Client:
@@ -67,11 +75,16 @@ class Client:
         """Ends the calls under way, and :meth:`follow_closed`."""
         self._wire.close()
 
+    @property
+    def target(self) -> str:
+        """The address of the device that is asked."""
+        return self._wire.target
+
     # The raw API.
 
     @property
     def channel(self) -> grpc.Channel:
-        """The channel, for stubs of your own."""
+        """The channel to the device that is asked, for stubs of your own."""
         return self._wire.channel
 
     @property

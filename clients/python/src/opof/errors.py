@@ -145,7 +145,7 @@ def of_call(error: grpc.RpcError, target: str, deadline: float, method: str) -> 
 
 
 # How gRPC begins when no connection came about, so that nothing was sent.
-_NOT_CONNECTED = ("failed to connect to all addresses", "dns resolution failed")
+NOT_CONNECTED = ("failed to connect to all addresses", "dns resolution failed")
 
 
 def _hint(details: str) -> str:
@@ -157,6 +157,6 @@ def _hint(details: str) -> str:
             "and check that the certificate names this host, or name it with server_name"
         )
     advice = "check that the device listens there, and that both ends agree on TLS"
-    if lower.startswith(_NOT_CONNECTED):
+    if lower.startswith(NOT_CONNECTED):
         return advice
     return f"{advice}; the request may have been carried out"

@@ -45,6 +45,12 @@ RETRY_MIN = 0.2
 RETRY_MAX = 10.0
 """Seconds between tries, however long the device is away."""
 
+HOPS = 64
+"""How often one call may be made, where devices say that another one is active or are not there."""
+
+HOP_PAUSE = 0.2
+"""Seconds until a device is asked again that was not active."""
+
 JITTER = 0.5
 """Part of each of these waits that is random, so that many clients don't come back at once."""
 

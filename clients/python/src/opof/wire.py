@@ -7,7 +7,7 @@ import re
 import ssl
 import threading
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple, Type, TypeVar, Union
 
 import grpc
 from google.protobuf.message import Message
@@ -15,8 +15,10 @@ from google.protobuf.message import Message
 from . import limits
 from .dialect import Dialect
 from .errors import ClientClosed, Error, InvalidConfiguration, of_call
+from .route import Route, Search
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 Pem = Union[str, "os.PathLike[str]", bytes]
 """The path of a PEM file, or what is in it."""
 
@@ -124,19 +126,43 @@ def channel_to(target: str, tls: Optional[Tls], plaintext: bool) -> grpc.Channel
 
 
 class Wire:
-    """A channel whose calls raise the errors of this package."""
+    """Channels whose calls raise the errors of this package."""
 
-    def __init__(self, channel: grpc.Channel, dialect: Dialect, target: str, deadline: float) -> None:
-        self.channel = channel
+    def __init__(self, route: Route, dialect: Dialect, deadline: float) -> None:
+        self.route = route
         self.dialect = dialect
-        self.target = target
         self.deadline = deadline
         self.closed = threading.Event()
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """That to the device that is asked."""
+        return self.route.current.channel
+
+    @property
+    def target(self) -> str:
+        """Its address."""
+        return self.route.current.target
 
     def close(self) -> None:
         """Ends all calls."""
         self.closed.set()
-        self.channel.close()
+        for device in self.route.devices:
+            device.channel.close()
+
+    def _made(self, method: str, call: Callable[[grpc.Channel], T]) -> T:
+        """What the call comes to, of whichever device is active."""
+        search = Search(self.route)
+        while True:
+            device = self.route.current
+            with _Errors(self, device.target, method):
+                try:
+                    return call(device.channel)
+                except grpc.RpcError as error:
+                    pause = search.pause(device, error)
+                    if pause is None:
+                        raise
+            self.closed.wait(pause)
 
     def unary(self, method: str, request: Message, answer: Type[M]) -> M:
         """One message, one answer."""
@@ -144,26 +170,41 @@ class Wire:
 
     def unary_with_texts(self, method: str, request: Message, answer: Type[M]) -> Tuple[M, List[Tuple[str, str]]]:
         """One message, one answer, and the metadata that came with it."""
-        with _Errors(self, method):
-            multi = self.channel.unary_unary(self.dialect.path(method), _serialize, answer.FromString)
+
+        def call(channel: grpc.Channel) -> Tuple[M, List[Tuple[str, str]]]:
+            multi = channel.unary_unary(self.dialect.path(method), _serialize, answer.FromString)
             message, call = multi.with_call(request, timeout=self.deadline)
             metadata = (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))
             return message, [(key, value) for key, value in metadata if isinstance(value, str)]
 
+        return self._made(method, call)
+
     def stream_in(self, method: str, requests: Sequence[Message], answer: Type[M]) -> Tuple[M, List[Tuple[str, str]]]:
         """Many messages, one answer, and the initial metadata that came with it."""
-        with _Errors(self, method):
-            multi = self.channel.stream_unary(self.dialect.path(method), _serialize, answer.FromString)
+
+        def call(channel: grpc.Channel) -> Tuple[M, List[Tuple[str, str]]]:
+            multi = channel.stream_unary(self.dialect.path(method), _serialize, answer.FromString)
             message, call = multi.with_call(iter(requests), timeout=self.deadline)
             texts = [(key, value) for key, value in call.initial_metadata() or () if isinstance(value, str)]
             return message, texts
 
+        return self._made(method, call)
+
     def stream_out(self, method: str, request: Message, answer: Type[M]) -> Iterator[M]:
         """One message, many answers; the deadline is for all of them."""
-        with _Errors(self, method):
-            multi = self.channel.unary_stream(self.dialect.path(method), _serialize, answer.FromString)
+
+        def begin(channel: grpc.Channel) -> Tuple[Any, Optional[M]]:
+            multi = channel.unary_stream(self.dialect.path(method), _serialize, answer.FromString)
             call = multi(request, timeout=self.deadline)
+            # Before anything has come another device can be asked.
+            return call, next(call, None)
+
+        call, first = self._made(method, begin)
+        if first is None:
+            return
+        with _Errors(self, self.target, method):
             try:
+                yield first
                 yield from call
             finally:
                 # Of a stream that is read to its end nothing is left to cancel.
@@ -177,8 +218,9 @@ def _serialize(message: Message) -> bytes:
 class _Errors:
     """What gRPC raises becomes one of our errors."""
 
-    def __init__(self, wire: Wire, method: str) -> None:
+    def __init__(self, wire: Wire, target: str, method: str) -> None:
         self._wire = wire
+        self._target = target
         self._method = method
 
     def __enter__(self) -> None:
@@ -193,8 +235,8 @@ class _Errors:
             self._refuse_if_closed(error)
 
     def translated(self, error: grpc.RpcError) -> Error:
-        return of_call(error, self._wire.target, self._wire.deadline, self._method)
+        return of_call(error, self._target, self._wire.deadline, self._method)
 
     def _refuse_if_closed(self, cause: Optional[BaseException]) -> None:
         if self._wire.closed.is_set():
-            raise ClientClosed(f"{self._wire.target}: the client is closed; make another") from cause
+            raise ClientClosed(f"{self._target}: the client is closed; make another") from cause
