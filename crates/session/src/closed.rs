@@ -150,11 +150,13 @@ impl ClosedLog {
 
     /// All records up to this sequence are stored; the slots whose sessions can be forgotten now. Others are ready to be lent.
     pub(crate) fn stored(&mut self, through: u64) -> Vec<Slot> {
-        let through = if planted::is(Bug::Log) { through + 1 } else { through };
+        let (through, takes_untold) = if planted::is(Bug::Log) { (u64::MAX, true) } else { (through, false) };
         let mut slots = Vec::new();
-        while self.told > 0 && self.unstored.front().is_some_and(|(record, _)| record.sequence <= through) {
+        while (self.told > 0 || takes_untold)
+            && self.unstored.front().is_some_and(|(record, _)| record.sequence <= through)
+        {
             let Some((record, slot)) = self.unstored.pop_front() else { break };
-            self.told -= 1;
+            self.told = self.told.saturating_sub(1);
             match slot {
                 Some(slot) => {
                     self.forgetting.insert(slot, record);

@@ -9,7 +9,7 @@ pub enum Bug {
     Aging,
     /// A session that goes leaves one of its keys behind, where it left by the interface that it came in on.
     Index,
-    /// A record is taken for stored when the one before it is.
+    /// Records are taken for stored that came while those before them were being stored.
     Log,
     /// A session is reported before the standby has let it go.
     Pair,
