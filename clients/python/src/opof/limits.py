@@ -48,7 +48,7 @@ RETRY_MAX = 10.0
 HOPS = 64
 """How often one call may be made, where devices say that another one is active or are not there."""
 
-HOP_PAUSE = 0.2
+HOP_PAUSE = 0.05
 """Seconds until a device is asked again that was not active."""
 
 JITTER = 0.5

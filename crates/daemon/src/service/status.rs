@@ -51,13 +51,18 @@ pub(super) fn too_late(after: Duration) -> Status {
 
 /// Not now.
 pub(super) fn unavailable(text: String) -> Status {
-    let details = ErrorDetails::with_retry_info(Some(limits::RETRY));
+    put_off(text, limits::RETRY)
+}
+
+fn put_off(text: String, until: Duration) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(until));
     Status::with_error_details(Code::Unavailable, text, details)
 }
 
 impl From<DriverError> for Status {
     fn from(error: DriverError) -> Self {
-        let mut status = unavailable(error.to_string());
+        let is_standby = matches!(error, DriverError::NotActive { .. });
+        let mut status = put_off(error.to_string(), if is_standby { limits::TAKEOVER_RETRY } else { limits::RETRY });
         if let DriverError::NotActive { active: Some(active) } = error
             && let Ok(active) = active.parse()
         {

@@ -15,6 +15,9 @@ use crate::engine::Engine;
 use crate::limits;
 use crate::types::Moment;
 
+/// What was never said: there is something to say.
+const UNSAID: (u64, u64) = (u64::MAX, u64::MAX);
+
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     run: u64,
@@ -292,7 +295,7 @@ impl Node {
         (self.since, self.why) = (now, why);
         self.events.push_back(Event::Role { role, term: self.office.known(), why, keeps });
         // The other one is to know at once.
-        self.said = (u64::MAX, u64::MAX);
+        self.said = UNSAID;
     }
 
     fn obey(&mut self, now: Moment, engine: &mut Engine, command: Command) -> Result<(), CommandError> {
@@ -444,7 +447,11 @@ impl Node {
                 return;
             }
         }
-        self.office.learn(message.term);
+        if message.term > self.office.known() {
+            self.office.learn(message.term);
+            // A new active waits for whoever was heard of a moment ago.
+            self.said = UNSAID;
+        }
         if let Some((source, _)) = &mut self.parting {
             source.hear(now, &message);
         }

@@ -113,7 +113,7 @@ impl Node {
 /// Where a firewall is to go, and that it is to come back.
 fn names_active(status: &Status) -> Option<&str> {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(limits::RETRY));
+    assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(limits::TAKEOVER_RETRY));
     status.metadata().get(metadata::ACTIVE).map(|active| active.to_str().unwrap())
 }
 
