@@ -180,6 +180,9 @@ impl World {
         if is_forgetful {
             self.ledger.note(Mishap::Oblivion);
         }
+        if self.devices[which].statistics().unfollowed > 0 {
+            self.ledger.note(Mishap::Gap);
+        }
         if is_forgetful || state.role == Role::Standby && !matches!(state.why, Why::Start | Why::Handover) {
             self.ledger.note(Mishap::Loss);
         }
