@@ -163,6 +163,8 @@ pub struct Engine {
     walk: Option<Walk>,
     /// Sessions that are being purged.
     purging: usize,
+    /// Sessions whose removal is to be tried again.
+    retrying: usize,
     /// Commands that the plane has taken and not answered.
     owed: usize,
     /// Nothing new is begun.
@@ -197,6 +199,7 @@ impl Engine {
             follow: Follow::default(),
             walk: None,
             purging: 0,
+            retrying: 0,
             owed: 0,
             is_draining: false,
             aging_reads: 0,

@@ -91,7 +91,8 @@ pub(crate) const fn transition(state: State, event: Event) -> Option<(State, &'s
         (Installing, Event::Unplaced) => (Detached, &[Disarm, Arm]),
         (Installing, Event::Supersede) => (Overtaken, &[Remove]),
 
-        (Overtaken, Event::Installed) => (Detaching, &[Accept]),
+        // One of the peer's waits for its timeout there, whether this plane ever had it or not.
+        (Overtaken, Event::Installed | Event::InstallPutOff) => (Detaching, &[Accept]),
         // The plane still owes an answer for the removal.
         (Overtaken, Event::InstallFailed) => (Closing, &[Refuse]),
 
@@ -173,6 +174,7 @@ Installing + Unplaced -> Detached [Disarm, Arm]
 Installing + Supersede -> Overtaken [Remove]
 Overtaken + Installed -> Detaching [Accept]
 Overtaken + InstallFailed -> Closing [Refuse]
+Overtaken + InstallPutOff -> Detaching [Accept]
 Established + Supersede -> Detaching [Disarm, Remove]
 Established + Delete -> Closing [Disarm, Remove]
 Established + Expire -> Closing [Disarm, Remove]

@@ -11,7 +11,6 @@ use crate::l3::{Link, LinkFields, Links, Tunnel};
 use crate::limits;
 use crate::plane::{Capabilities, Command, CopyMoment, FastAction, PacketChange, PacketCopy, Rule, Slot};
 use crate::request::{AddError, Refused, ReplyBody, SameTuple, Ticket};
-use crate::state;
 use crate::types::{Action, Direction, Lif, Moment, SessionSpec};
 use opof_wire::{Endpoint, Transport, Vid};
 
@@ -219,7 +218,7 @@ impl Engine {
         let twice = owners[0] == owners[1];
         for older in owners.into_iter().skip(usize::from(twice)).flatten() {
             self.statistics.superseded += 1;
-            self.apply(now, older, state::Event::Supersede);
+            self.supersede(now, older);
         }
         let (timeout, clamped) = self.policy.timeout(&spec);
         if clamped {

@@ -272,7 +272,7 @@ impl Engine {
         }
         if self.table.taken() >= self.policy.capacity as usize {
             // What the other table has no more may still be on its way out here.
-            if self.purging > 0 || self.owed > 0 || !self.commands.is_empty() {
+            if self.purging > 0 || self.owed > 0 || self.retrying > 0 || !self.commands.is_empty() {
                 return Ok(not_yet(spec, started, fate));
             }
             if let Fate::Closes(_) = fate {
@@ -337,13 +337,7 @@ impl Engine {
         let session = self.table.get_mut(slot)?;
         match fate {
             Fate::Lives => {}
-            Fate::Waits if session.state == State::Installing && session.ending().is_unplaced => {
-                self.unplace(now, slot);
-                return None;
-            }
-            Fate::Waits if matches!(session.state, State::Installing | State::Established) => {
-                self.apply(now, slot, state::Event::Supersede);
-            }
+            Fate::Waits if matches!(session.state, State::Installing | State::Established) => self.supersede(now, slot),
             Fate::Waits => return None,
             Fate::Closes(reason) => match session.state {
                 State::Doomed | State::Closing => {}

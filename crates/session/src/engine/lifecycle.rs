@@ -146,7 +146,7 @@ impl Engine {
                         self.close_if_swept(now, slot);
                     }
                     // What another table has taken in is not this one's to refuse.
-                    Err(InstallError::Unavailable) if session.place.is_none() && session.state == State::Installing => {
+                    Err(InstallError::Unavailable) if session.place.is_none() => {
                         session.ending_mut().is_unplaced = true;
                         self.apply(now, slot, state::Event::InstallPutOff);
                         self.close_if_swept(now, slot);
@@ -216,7 +216,10 @@ impl Engine {
                     self.commands.push_back(Command::Read { slot, token: aging_token(now) });
                 }
                 Some(State::Detached) => self.expire(now, slot),
-                Some(State::Detaching | State::Doomed | State::Closing) => self.remove_from_plane(slot),
+                Some(State::Detaching | State::Doomed | State::Closing) => {
+                    self.retrying -= 1;
+                    self.remove_from_plane(slot);
+                }
                 Some(State::Installing) => self.install_again(slot),
                 Some(State::Overtaken | State::Parked) | None => {
                     debug_assert!(false, "a session that is not established has no timer");
@@ -255,6 +258,16 @@ impl Engine {
                 self.apply(now, slot, state::Event::Delete);
             }
             None => self.reply(ticket, ReplyBody::Deleted(None)),
+        }
+    }
+
+    /// A newer one takes its tuple.
+    pub(super) fn supersede(&mut self, now: Moment, slot: Slot) {
+        let session = self.table.get(slot);
+        if session.is_some_and(|session| session.state == State::Installing && session.ending().is_unplaced) {
+            self.unplace(now, slot);
+        } else {
+            self.apply(now, slot, state::Event::Supersede);
         }
     }
 
@@ -305,7 +318,10 @@ impl Engine {
                 }
             }
             Step::TellPeer => self.tell_fate(slot),
-            Step::RetryInstall | Step::RetryRemove => self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY)),
+            Step::RetryInstall | Step::RetryRemove => {
+                self.retrying += usize::from(step == Step::RetryRemove);
+                self.wheel.arm(slot, now.saturating_add(limits::REMOVE_RETRY));
+            }
             Step::Arm if self.duty() == Duty::Follows => {}
             Step::Arm => {
                 let deadline = session.deadline(&self.shares.sum(slot, session.ending().kept));

@@ -65,9 +65,6 @@ pub(super) enum Mishap {
     Oblivion,
     /// The devices did not hear each other for a while: then sessions are accepted without the standby.
     Silence,
-    /// A standby could not take a session in. Should it come to lead, the other one is told everything anew, and loses what it has counted
-    /// since it was last asked.
-    Gap,
 }
 
 #[derive(Debug)]
@@ -223,11 +220,7 @@ impl Ledger {
             );
             if account.is_accepted && !self.has_seen(Mishap::Loss) && !self.reuses {
                 holds!(account.told == 1, "{instance:?} was reported {} times: {account:?}", account.told);
-                let may_miss = self.has_seen(Mishap::Gap);
-                holds!(
-                    may_miss || account.reported == account.sent,
-                    "packets of {instance:?} are missing: {account:?}"
-                );
+                holds!(account.reported == account.sent, "packets of {instance:?} are missing: {account:?}");
             }
             let is_promised = self.is_sync && !self.has_seen(Mishap::Silence) && !self.has_seen(Mishap::Oblivion);
             if account.is_accepted && is_promised && !self.reuses {

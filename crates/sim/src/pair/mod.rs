@@ -180,9 +180,8 @@ impl World {
         if is_forgetful {
             self.ledger.note(Mishap::Oblivion);
         }
-        if self.devices[which].statistics().unfollowed > 0 {
-            self.ledger.note(Mishap::Gap);
-        }
+        // Both have the same room.
+        holds!(self.devices[which].statistics().unfollowed == 0, "{which} has not taken in what the other one had");
         if is_forgetful || state.role == Role::Standby && !matches!(state.why, Why::Start | Why::Handover) {
             self.ledger.note(Mishap::Loss);
         }

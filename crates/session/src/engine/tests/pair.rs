@@ -317,6 +317,55 @@ fn a_plane_that_puts_a_session_off_is_asked_again() {
 }
 
 #[test]
+fn a_full_table_waits_for_what_its_plane_does_not_let_go_at_once() {
+    let small = EngineConfig { max_sessions: 1, ..config() };
+    let mut pair = Pair::over(&small, &small);
+    pair.active.engine.set_confirms(pair.active.now, false);
+    pair.active.add(&[spec(1, 1000)]);
+    pair.tell();
+    pair.standby.remove_faults = 1;
+    pair.active.delete(1).unwrap();
+    pair.active.add(&[spec(2, 2000)]);
+    let mut told = pair.tell();
+    let Some(Ok(Applied::NotYet(change))) = told.pop() else { panic!("{told:?}") };
+    pair.standby.advance(SECOND);
+    assert!(matches!(pair.standby.engine.apply_change(pair.standby.now, *change), Ok(Applied::Yes(Some(_)))));
+    pair.standby.release();
+    assert_eq!((forwarded(&pair.standby), pair.standby.engine.statistics().unfollowed), (vec![2], 0));
+}
+
+#[test]
+fn one_that_is_superseded_before_the_plane_took_it_in_waits_for_its_timeout_all_the_same() {
+    let mut pair = Pair::new();
+    pair.standby.install_faults = [InstallError::Unavailable].into();
+    pair.active.add(&[spec(1, 1000)]);
+    pair.active.add(&[spec(2, 1000)]);
+    // All of it before the plane has answered.
+    while let Some(change) = pair.active.engine.poll_change() {
+        assert!(matches!(
+            pair.standby.engine.apply_change(pair.standby.now, change.shifted(AHEAD)),
+            Ok(Applied::Yes(_))
+        ));
+    }
+    pair.standby.release();
+    assert_eq!((forwarded(&pair.standby), pair.standby.engine.statistics().unfollowed), (vec![2], 0));
+    assert!(pair.promote(true).get(1).unwrap().superseded);
+}
+
+#[test]
+fn one_that_the_plane_has_put_off_can_be_superseded_by_who_comes_to_lead() {
+    let mut pair = Pair::new();
+    pair.standby.install_faults = [InstallError::Unavailable].into();
+    pair.active.add(&[spec(1, 1000)]);
+    pair.tell();
+    let standby = pair.promote(true);
+    standby.add(&[spec(2, 1000)]);
+    assert!(standby.get(1).unwrap().superseded);
+    standby.advance(SECOND);
+    assert_eq!(forwarded(standby), [2]);
+}
+
+#[test]
 fn what_can_not_be_taken_in_is_told_and_its_end_is_not_waited_for() {
     let small = EngineConfig { max_sessions: 1, ..config() };
     let mut pair = Pair::over(&config(), &small);
