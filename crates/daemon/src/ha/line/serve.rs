@@ -101,7 +101,7 @@ impl Listener {
                 Err(error) => error.to_string(),
             };
             if let Some(suppressed) = failures.admit(self.clock.now()) {
-                tracing::warn!(why, suppressed, "somebody who is not the other device of the pair has connected");
+                tracing::warn!(why, suppressed, "a connection to this device's end of the pair's line was refused");
             }
         }
     }
