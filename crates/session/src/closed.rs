@@ -116,8 +116,8 @@ impl ClosedLog {
         self.put(record, slot)
     }
 
-    /// The same, with the sequence number that another log has given it; nothing when it waits in this log already. While that is being
-    /// stored it is told once.
+    /// The same, with the sequence number that another log has given it; nothing when it waits in this log already. Nobody tells one again
+    /// that is still being stored.
     pub(crate) fn append_as_it_is(&mut self, record: ClosedRecord, slot: Option<Slot>) -> Appended {
         self.next_sequence = self.next_sequence.max(record.sequence + 1);
         // One that had ended here while it was being stored has not ended there.
