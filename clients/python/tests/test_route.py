@@ -123,11 +123,33 @@ def test_two_that_name_each_other_are_asked_so_often_and_no_more(pair, monkeypat
     assert [len(fake.calls) for fake in fakes] == [3, 3]
 
 
+def test_one_that_is_away_is_not_asked_twice_whoever_names_it(serve, monkeypatch):
+    monkeypatch.setattr(opof.limits, "HOPS", 6)
+    monkeypatch.setattr(opof.limits, "HOP_PAUSE", 0.001)
+    away = f"127.0.0.1:{free_port()}"
+    fake = Fake().on("getSession", standby(lambda: away))
+    _, target = serve(fake)
+    with opof.Client(away, others=[target], plaintext=True, deadline=5) as client:
+        with pytest.raises(opof.Unreachable, match="this device is standby"):
+            client.get(1)
+    assert len(fake.calls) == 6
+
+
+def test_of_more_than_two_the_one_that_is_named_is_asked(serve):
+    _, active = serve(Fake().on("getSession", found))
+    first, between = Fake().on("getSession", standby(lambda: active)), Fake()
+    targets = [serve(fake)[1] for fake in (first, between)]
+    with opof.Client(targets[0], others=[targets[1], active], plaintext=True, deadline=5) as client:
+        assert (client.get(4).id, client.target, between.calls) == (4, active, [])
+
+
 def test_a_client_of_one_device_stays_there(serve):
-    _, target = serve(Fake().on("getSession", standby(lambda: "127.0.0.1:1")))
+    fake = Fake().on("getSession", standby(lambda: "127.0.0.1:1"))
+    _, target = serve(fake)
     with opof.Client(target, plaintext=True, deadline=5) as client:
         with pytest.raises(opof.Unreachable, match="this device is standby"):
             client.get(1)
+    assert len(fake.calls) == 1
 
 
 def test_others_is_a_list():
