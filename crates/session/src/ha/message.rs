@@ -30,6 +30,17 @@ pub struct Message {
     pub segment: Option<Segment>,
 }
 
+/// What a device's messages would say now: where that changes, the other one may be waiting for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Saying {
+    /// See [`Segment`].
+    pub(super) through: u64,
+    /// See [`Segment`].
+    pub(super) done: u64,
+    /// An active: that its standby has what it has. A standby: that it has heard so.
+    pub(super) knows: bool,
+}
+
 /// Names a conversation: frames of different ones have nothing to do with each other. Of two, the later one has the greater name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Conversation {

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use super::count::Count;
-use super::message::{Conversation, Message};
+use super::message::{Conversation, Message, Saying};
 use super::office::{Election, Office, Verdict, stretched};
 use super::sink::{Sink, Told};
 use super::source::{Source, Standing};
@@ -14,9 +14,6 @@ use super::term::{Role, Term};
 use crate::engine::Engine;
 use crate::limits;
 use crate::types::Moment;
-
-/// What was never said: there is something to say.
-const UNSAID: (u64, u64) = (u64::MAX, u64::MAX);
 
 #[derive(Clone, Copy, Debug)]
 struct Peer {
@@ -62,7 +59,8 @@ pub struct Node {
     requests: VecDeque<StoreRequest>,
     events: VecDeque<Event>,
     beat: Moment,
-    said: (u64, u64),
+    /// Last; `None`: there is something to say, whatever that was.
+    said: Option<Saying>,
     split: Option<Term>,
     standing: Standing,
     since: Moment,
@@ -87,7 +85,7 @@ impl Node {
             requests: VecDeque::new(),
             events: VecDeque::new(),
             beat: now,
-            said: (0, 0),
+            said: None,
             split: None,
             standing: Standing::Out,
             since: now,
@@ -295,7 +293,7 @@ impl Node {
         (self.since, self.why) = (now, why);
         self.events.push_back(Event::Role { role, term: self.office.known(), why, keeps });
         // The other one is to know at once.
-        self.said = UNSAID;
+        self.said = None;
     }
 
     fn obey(&mut self, now: Moment, engine: &mut Engine, command: Command) -> Result<(), CommandError> {
@@ -450,7 +448,7 @@ impl Node {
         if message.term > self.office.known() {
             self.office.learn(message.term);
             // A new active waits for whoever was heard of a moment ago.
-            self.said = UNSAID;
+            self.said = None;
         }
         if let Some((source, _)) = &mut self.parting {
             source.hear(now, &message);
@@ -466,30 +464,27 @@ impl Node {
         {
             let conversation = segment.conversation;
             self.sink.receive(now, engine, message.now, segment);
-            if is_active
-                && message.grants
-                && let Some((run, sent)) = message.echo
-                && run == self.settings.run
-            {
-                self.sink.granted(Some(conversation), sent, self.settings.hold);
+            if is_active {
+                let heard = message.echo.filter(|(run, _)| message.grants && *run == self.settings.run);
+                self.sink.granted(conversation, heard.map(|(_, sent)| sent), self.settings.hold);
             }
         }
     }
 
     /// The next thing to say to the other one.
     pub fn poll_message(&mut self, now: Moment, engine: &Engine) -> Option<Message> {
-        let state = match &self.source {
-            Some(source) => source.state(),
-            None => self.sink.state(engine),
+        let saying = match &self.source {
+            Some(source) => source.saying(),
+            None => self.sink.saying(engine),
         };
         let frames = match (&self.source, &self.parting) {
             (Some(source), _) | (None, Some((source, _))) => source.frame_due(),
             (None, None) => self.sink.poll_timeout(),
         };
-        if frames.is_none_or(|due| due > now) && state == self.said && self.beat > now {
+        if frames.is_none_or(|due| due > now) && self.said == Some(saying) && self.beat > now {
             return None;
         }
-        (self.said, self.beat) = (state, now.saturating_add(limits::PEER_BEAT));
+        (self.said, self.beat) = (Some(saying), now.saturating_add(limits::PEER_BEAT));
         let (segment, grants) = match (&mut self.source, &mut self.parting) {
             (Some(source), _) => source.segment(now, self.settings.hold),
             (None, Some((source, _))) => (source.segment(now, Duration::ZERO).0, false),
@@ -537,3 +532,6 @@ impl Node {
         [Some(self.beat), self.office.poll_timeout(), channel, count, handover].into_iter().flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests;

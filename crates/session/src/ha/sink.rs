@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::change::Part;
 use super::channel::{Arrival, Channel};
-use super::message::{Begin, Conversation, Payload, Segment};
+use super::message::{Begin, Conversation, Payload, Saying, Segment};
 use super::term::Position;
 use crate::engine::{Applied, Diverged, Engine};
 use crate::limits;
@@ -32,6 +32,8 @@ pub(super) struct Sink {
     under_way: VecDeque<(u64, Slot)>,
     /// Until then what is here is what the active has.
     current_until: Moment,
+    /// The active has said so last.
+    is_granted: bool,
     /// What the plane has let go, not yet told.
     let_go: VecDeque<Part>,
 }
@@ -56,6 +58,7 @@ impl Sink {
             unfollowed: 0,
             under_way: VecDeque::new(),
             current_until: Moment(0),
+            is_granted: false,
             let_go: VecDeque::new(),
         }
     }
@@ -89,10 +92,11 @@ impl Sink {
         self.current_until
     }
 
-    /// What the active says of this device as of a message of this moment.
-    pub(super) fn granted(&mut self, conversation: Option<Conversation>, sent: Moment, hold: Duration) {
-        if conversation.is_some() && conversation == self.conversation {
-            let until = sent.saturating_add(hold);
+    /// What the active says of this device: that it has everything, as of a message of this moment; or not that.
+    pub(super) fn granted(&mut self, conversation: Conversation, sent: Option<Moment>, hold: Duration) {
+        if Some(conversation) == self.conversation {
+            self.is_granted = sent.is_some();
+            let until = sent.map_or(Moment(0), |sent| sent.saturating_add(hold));
             self.current_until = self.current_until.max(until);
         }
     }
@@ -283,9 +287,9 @@ impl Sink {
         self.conversation.and_then(|_| self.channel.poll_timeout())
     }
 
-    /// What a message would say: when that changes, there is something to say.
-    pub(super) fn state(&mut self, engine: &Engine) -> (u64, u64) {
-        (self.through(), self.done(engine))
+    /// What a message would say.
+    pub(super) fn saying(&mut self, engine: &Engine) -> Saying {
+        Saying { through: self.through(), done: self.done(engine), knows: self.is_granted }
     }
 }
 

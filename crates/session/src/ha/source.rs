@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::change::{Change, Part};
 use super::channel::{Arrival, Channel};
 use super::log::ChangeLog;
-use super::message::{Begin, Conversation, Message, Payload, Segment};
+use super::message::{Begin, Conversation, Message, Payload, Saying, Segment};
 use super::rest::Rest;
 use super::term::{Position, Term};
 use crate::engine::Engine;
@@ -256,9 +256,13 @@ impl Source {
                 self.standing = Standing::Entering { change: self.log.last() };
             }
             Standing::Entering { .. } | Standing::In if !is_whole => self.standing = Standing::Leaving,
-            Standing::Entering { change } if self.done() >= change => self.standing = Standing::In,
             Standing::Leaving if is_whole => self.standing = Standing::Entering { change: self.log.last() },
             _ => {}
+        }
+        if let Standing::Entering { change } = self.standing
+            && self.done() >= change
+        {
+            self.standing = Standing::In;
         }
         self.is_expected &= now < self.expected_until;
         if self.standing == Standing::Leaving && self.lit_until <= now {
@@ -394,7 +398,8 @@ impl Source {
     }
 
     /// What a message would say.
-    pub(super) fn state(&self) -> (u64, u64) {
-        (self.follower.as_ref().map_or(0, |follower| follower.channel.through()), 0)
+    pub(super) fn saying(&self) -> Saying {
+        let through = self.follower.as_ref().map_or(0, |follower| follower.channel.through());
+        Saying { through, done: 0, knows: self.standing == Standing::In }
     }
 }
