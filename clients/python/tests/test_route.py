@@ -123,6 +123,21 @@ def test_two_that_name_each_other_are_asked_so_often_and_no_more(pair, monkeypat
     assert [len(fake.calls) for fake in fakes] == [3, 3]
 
 
+def test_behind_each_wait_both_are_asked(pair, monkeypatch):
+    monkeypatch.setattr(opof.limits, "HOPS", 6)
+    monkeypatch.setattr(opof.limits, "HOP_PAUSE", 0.001)
+    pauses = []
+    pause = opof.route.Search.pause
+    monkeypatch.setattr(opof.route.Search, "pause", lambda *given: pauses.append(pause(*given)) or pauses[-1])
+    client, _, _ = pair(
+        lambda targets: {"getSession": standby(lambda: targets[1])},
+        lambda targets: {"getSession": standby(lambda: targets[0])},
+    )
+    with pytest.raises(opof.Unreachable, match="this device is standby"):
+        client.get(1)
+    assert pauses == [0.0, 0.001] * 3 + [None]
+
+
 def test_one_that_is_away_is_not_asked_twice_whoever_names_it(serve, monkeypatch):
     monkeypatch.setattr(opof.limits, "HOPS", 6)
     monkeypatch.setattr(opof.limits, "HOP_PAUSE", 0.001)

@@ -182,6 +182,7 @@ fn named(status: &Status) -> Option<&str> {
 #[derive(Default)]
 pub(crate) struct Search {
     hops: u32,
+    /// Since it waited last.
     not_active: Vec<Arc<Target>>,
     away: Vec<Arc<Target>>,
 }
@@ -214,10 +215,54 @@ impl Search {
             return None;
         };
         route.go(from, &to);
-        Some(if has(&self.not_active, &to) { pause.unwrap_or(limits::RETRY) } else { Duration::ZERO })
+        if !has(&self.not_active, &to) {
+            return Some(Duration::ZERO);
+        }
+        // Then whichever of them is asked first, and names the other one, that one is asked right behind it.
+        self.not_active.clear();
+        Some(pause.unwrap_or(limits::RETRY))
     }
 }
 
 fn has(targets: &[Arc<Target>], target: &Arc<Target>) -> bool {
     targets.iter().any(|other| Arc::ptr_eq(other, target))
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt};
+
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(50);
+    const TARGETS: [&str; 2] = ["http://a:1", "http://b:1"];
+
+    fn standby(active: &str) -> Status {
+        let details = ErrorDetails::with_retry_info(Some(PAUSE));
+        let mut status = Status::with_error_details(Code::Unavailable, "this device is standby", details);
+        status.metadata_mut().insert(metadata::ACTIVE, active.parse().unwrap());
+        status
+    }
+
+    /// Whoever becomes active while a call waits is asked right behind the wait, wherever that leads first.
+    #[tokio::test]
+    async fn two_that_name_each_other_are_both_asked_behind_each_wait() {
+        let route = Route::lazy(&ClientConfig::new(TARGETS[0]).or(TARGETS[1])).unwrap();
+        let mut search = Search::default();
+        for (asked, other, pause) in
+            [(0, "b:1", Duration::ZERO), (1, "a:1", PAUSE), (0, "b:1", Duration::ZERO), (1, "a:1", PAUSE)]
+        {
+            let target = route.current();
+            assert_eq!(target.uri, TARGETS[asked]);
+            assert_eq!(search.next(&route, &target, &standby(other)), Some(pause));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_is_made_so_often_and_no_more() {
+        let route = Route::lazy(&ClientConfig::new(TARGETS[0]).or(TARGETS[1])).unwrap();
+        let mut search = Search::default();
+        let asks = std::iter::from_fn(|| search.next(&route, &route.current(), &standby("a:1")));
+        assert_eq!(asks.take(2 * limits::HOPS as usize).count(), limits::HOPS as usize);
+    }
 }

@@ -61,6 +61,7 @@ class Search:
     def __init__(self, route: Route) -> None:
         self._route = route
         self._hops = 0
+        # Since it waited last.
         self._not_active: Set[Device] = set()
         self._away: Set[Device] = set()
 
@@ -93,4 +94,8 @@ class Search:
             self._route.go(device, to or device)
             return None
         self._route.go(device, to)
-        return limits.HOP_PAUSE if to in self._not_active else 0.0
+        if to not in self._not_active:
+            return 0.0
+        # Then whichever of them is asked first, and names the other one, that one is asked right behind it.
+        self._not_active.clear()
+        return limits.HOP_PAUSE
