@@ -34,8 +34,8 @@ pub const SUBSCRIBE_BATCH: u32 = 256;
 pub const SUBSCRIBE_IDLE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
 /// How long it waits after the device was not there, at first and at most.
 pub const SUBSCRIBE_RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
-/// How often one call may be made, where devices say that another one is active or are not there: two of them that are asked every 50 ms for
+/// How often one call may be made, where devices say that another one is active or are not there: two of them that are asked every 25 ms for
 /// longer than [`DEADLINE`].
-pub const HOPS: u32 = 512;
+pub const HOPS: u32 = 1024;
 /// How long a call waits before it asks a device again that was not active, where that does not say how long.
 pub const RETRY: Duration = Duration::from_millis(200);

@@ -108,7 +108,7 @@ pub const REFUSAL_BYTES: usize = 256;
 /// When a client that was told "not now" should come back.
 pub const RETRY: Duration = Duration::from_millis(200);
 /// The same of a device of a pair that is not active: behind a switchover the other one is within some milliseconds.
-pub const TAKEOVER_RETRY: Duration = Duration::from_millis(50);
+pub const TAKEOVER_RETRY: Duration = Duration::from_millis(25);
 /// Longest time that shutdownServer lets closed sessions be collected, and what a deadline of 0 stands for.
 pub const SHUTDOWN: Duration = Duration::from_secs(60);
 /// How often a daemon that is shutting down looks whether everything has been collected.

@@ -45,11 +45,11 @@ RETRY_MIN = 0.2
 RETRY_MAX = 10.0
 """Seconds between tries, however long the device is away."""
 
-HOPS = 512
+HOPS = 1024
 """How often one call may be made, where devices say that another one is active or are not there: two of them that are asked every
 HOP_PAUSE for longer than DEADLINE."""
 
-HOP_PAUSE = 0.05
+HOP_PAUSE = 0.025
 """Seconds until a device is asked again that was not active."""
 
 JITTER = 0.5
