@@ -86,6 +86,30 @@ fn message(said: &str) -> String {
     message.unwrap_or(said).to_owned()
 }
 
+/// A call under way. Whoever gives it up after a while has waited in vain: next time another device is asked.
+struct Waiting<'a> {
+    route: &'a Route,
+    /// `None`: it is over.
+    target: Option<&'a Arc<Target>>,
+    since: Instant,
+}
+
+impl Waiting<'_> {
+    fn end(mut self) {
+        self.target = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(target) = self.target
+            && self.since.elapsed() >= limits::SILENCE
+        {
+            self.route.doubt(target);
+        }
+    }
+}
+
 impl Call {
     pub(crate) fn new(config: &ClientConfig, route: Route) -> Self {
         let (dialect, profile) = config.spoken();
@@ -102,7 +126,10 @@ impl Call {
         loop {
             let target = self.route.current();
             let at = At { target: Arc::clone(&target), left: end.saturating_duration_since(Instant::now()) };
-            let why = match timeout_at(end, call(at)).await {
+            let waiting = Waiting { route: &self.route, target: Some(&target), since: Instant::now() };
+            let said = timeout_at(end, call(at)).await;
+            waiting.end();
+            let why = match said {
                 Ok(Ok(answer)) => {
                     target.hear();
                     return Ok(answer);

@@ -131,6 +131,11 @@ impl ClientConfig {
         self
     }
 
+    /// Without TLS, of a device beside which there may be another one.
+    pub(crate) fn tcp_timeout(&self) -> Duration {
+        self.connect_timeout.min(limits::UNACKNOWLEDGED)
+    }
+
     pub(crate) fn call_deadline(&self) -> Duration {
         self.deadline
     }

@@ -114,6 +114,7 @@ mod call;
 mod client;
 mod closed;
 mod config;
+mod connect;
 mod device;
 mod error;
 mod health;

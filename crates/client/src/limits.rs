@@ -17,6 +17,9 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub const DEADLINE_GRACE: Duration = Duration::from_millis(100);
 /// How long a connection may take to come about, TLS included.
 pub const CONNECT: Duration = Duration::from_secs(5);
+/// How long a device may leave unacknowledged what TCP has sent it (RFC 5482), where another one may be asked instead. A takeover takes as long
+/// with the shortest lease.
+pub const UNACKNOWLEDGED: Duration = Duration::from_millis(1500);
 /// Bytes of one answer. A page of sessions is some 100 kB; servers that know no pages send everything at once.
 pub const MESSAGE_BYTES: usize = 64 << 20;
 /// Bytes of an answer that may be under way before they are read: what a stream of closed sessions that breaks can cost. A
@@ -37,5 +40,7 @@ pub const SUBSCRIBE_RETRY: [Duration; 2] = [Duration::from_millis(100), Duration
 /// How often one call may be made, where devices say that another one is active or are not there: two of them that are asked every 25 ms for
 /// longer than [`DEADLINE`].
 pub const HOPS: u32 = 1024;
+/// A call that is given up when it has had no answer for so long counts as one that the device does not answer.
+pub const SILENCE: Duration = Duration::from_millis(500);
 /// How long a call waits before it asks a device again that was not active, where that does not say how long.
 pub const RETRY: Duration = Duration::from_millis(200);

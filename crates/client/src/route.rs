@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use crate::config::ClientConfig;
 use crate::error::Error;
 use crate::limits;
-use crate::status::{connect_error, is_from_device, is_not_sent, retry_after};
+use crate::status::{is_from_device, is_not_sent, retry_after};
 
 /// One device, and the connection to it.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Route {
         let route = Self::lazy(config)?;
         let mut first_error = None;
         for (index, uri) in config.uris().enumerate() {
-            match config.endpoint_of(uri)?.connect().await {
+            match config.connect(uri).await {
                 Ok(channel) => {
                     let mut state = route.state();
                     state.targets[index] = Target::new(uri, channel, config);
@@ -75,7 +75,7 @@ impl Route {
                     drop(state);
                     return Ok(route);
                 }
-                Err(error) => drop(first_error.get_or_insert_with(|| connect_error(uri, &error))),
+                Err(error) => drop(first_error.get_or_insert(error)),
             }
         }
         Err(first_error.expect("a configuration has an address"))
@@ -83,7 +83,7 @@ impl Route {
 
     /// Connects to each when it is asked.
     pub(crate) fn lazy(config: &ClientConfig) -> Result<Self, Error> {
-        let target = |uri| Ok(Target::new(uri, config.endpoint_of(uri)?.connect_lazy(), config));
+        let target = |uri| Ok(Target::new(uri, config.connect_lazy(uri)?, config));
         let targets = config.uris().map(target).collect::<Result<_, Error>>()?;
         let state = State { targets, current: 0 };
         Ok(Self { state: Arc::new(Mutex::new(state)), config: Arc::new(config.clone()) })
@@ -160,7 +160,7 @@ impl Route {
             return known.cloned();
         }
         let uri = format!("https://{named}");
-        let channel = self.config.endpoint_of(&uri).ok()?.connect_lazy();
+        let channel = self.config.connect_lazy(&uri).ok()?;
         let learned = Target::new(&uri, channel, &self.config);
         // One at a time: it takes the place of the one before.
         state.targets.truncate(1);

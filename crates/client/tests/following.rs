@@ -126,6 +126,46 @@ async fn one_that_is_away_is_passed_over() {
 }
 
 #[tokio::test]
+async fn one_that_says_nothing_is_passed_over_by_whoever_has_waited_for_it() {
+    let (a, b) = (Mock::start(None), Mock::start(None));
+    a.state().stalls = true;
+    let mut client = Client::connect(both(&a, &b)).await.expect("it listens");
+    tokio::select! {
+        biased;
+        _ = client.get(1) => panic!("it says nothing"),
+        () = std::future::ready(()) => {}
+    }
+    let silence = opof_client::limits::SILENCE;
+    assert!(tokio::time::timeout(silence / 2, client.get(1)).await.is_err());
+    assert!(tokio::time::timeout(2 * silence, client.get(1)).await.is_err());
+    assert!(!was_asked(&b), "nobody had waited for long before that");
+    assert_eq!(client.get(1).await, Ok(None));
+    assert!(was_asked(&b));
+}
+
+/// Of two whose first one takes no connections, as one whose cable is cut.
+#[tokio::test]
+async fn one_to_which_no_connection_comes_about_is_passed_over() {
+    let full = tokio::net::TcpSocket::new_v4().expect("a socket");
+    full.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let full = full.listen(0).expect("it listens");
+    let address = full.local_addr().expect("bound");
+    // Nobody takes them, and behind them the kernel answers nobody.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = tokio::time::timeout(5 * PAUSE, tokio::net::TcpStream::connect(address)).await {
+        waiting.push(stream.expect("loopback"));
+    }
+    let b = Mock::start(None);
+    let long = Duration::from_secs(60);
+    let config = ClientConfig::new(format!("http://{address}")).or(b.uri("http")).deadline(long).connect_timeout(long);
+    let mut client = Client::connect_lazy(&config).expect("a good configuration");
+    let answer =
+        tokio::time::timeout(long / 3, client.get(1)).await.expect("long before the connection's own time is over");
+    assert_eq!(answer, Ok(None));
+    assert!(was_asked(&b));
+}
+
+#[tokio::test]
 async fn while_nobody_is_active_a_call_waits_for_as_long_as_it_may() {
     let (a, b) = (Mock::start(None), Mock::start(None));
     yields(&a, &b);

@@ -15,8 +15,10 @@ use tonic::transport::Channel;
 
 use crate::Error;
 
-/// How long a call may take.
+/// How long a question of an operator may take.
 const CALL_BOUND: Duration = Duration::from_secs(5);
+/// How long a call of a firewall may take: longer than a test may, for a device that is gone without a word has to be noticed before.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// How long anything may take on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 /// How soon a call that has failed is made again.
@@ -36,7 +38,7 @@ pub struct Api {
 
 impl Api {
     pub(super) fn new(uri: &str, ca: Vec<u8>) -> Result<Self, Error> {
-        let config = ClientConfig::new(uri).ca_pem(ca).domain("device.example").deadline(CALL_BOUND);
+        let config = ClientConfig::new(uri).ca_pem(ca).domain("device.example").deadline(DEADLINE);
         let failed = |error: opof_client::Error| call("connect", &error);
         let client = Client::connect_lazy(&config).map_err(failed)?;
         let operator = PairClient::new(config.endpoint().map_err(failed)?.connect_lazy());
