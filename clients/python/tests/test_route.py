@@ -1,5 +1,7 @@
 """Clients of a pair of devices: who is asked, and when the other one is."""
 
+import threading
+
 import grpc
 import pytest
 
@@ -109,6 +111,28 @@ def test_what_may_have_been_carried_out_is_not_made_again_but_the_next_call_goes
         client.get(1)
     assert (client.get(2).id, client.target) == (2, targets[1])
     assert [len(fake.calls) for fake in fakes] == [1, 1]
+
+
+def test_one_that_says_nothing_is_left_for_the_other_when_a_deadline_is_over(serve):
+    woken = threading.Event()
+    silent = Fake().on("getSession", lambda request, context: woken.wait(10) and found(request, context))
+    targets = [serve(fake)[1] for fake in (silent, Fake().on("getSession", found))]
+    try:
+        with opof.Client(targets[0], others=targets[1:], plaintext=True, deadline=0.5) as client:
+            with pytest.raises(opof.DeadlineExceeded):
+                client.get(1)
+            assert (client.get(2).id, client.target) == (2, targets[1])
+    finally:
+        woken.set()
+
+
+@pytest.mark.parametrize("others, given", [((), None), (("127.0.0.1:2",), opof.limits.UNACKNOWLEDGED_MS)])
+def test_only_where_there_is_another_one_tcp_gives_a_device_up_early(monkeypatch, others, given):
+    options = []
+    channel = grpc.insecure_channel
+    monkeypatch.setattr(grpc, "insecure_channel", lambda *with_: options.append(dict(with_[1])) or channel(*with_))
+    opof.Client("127.0.0.1:1", others=others, plaintext=True).close()
+    assert [one.get("grpc.keepalive_timeout_ms") for one in options] == [given] * (1 + len(others))
 
 
 def test_two_that_name_each_other_are_asked_so_often_and_no_more(pair, monkeypatch):

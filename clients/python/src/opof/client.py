@@ -59,7 +59,7 @@ class Client:
         if isinstance(others, str):
             raise InvalidConfiguration(f"others={others!r}: give a list, [{others!r}]")
         targets = [target_of(one) for one in (target, *others)]
-        route = Route([Device(one, channel_to(one, tls, plaintext)) for one in targets])
+        route = Route([Device(one, channel_to(one, tls, plaintext, len(targets) > 1)) for one in targets])
         self._wire = Wire(route, self.dialect, deadline)
         self._module: Any = _MODULES[self.dialect.package]
 

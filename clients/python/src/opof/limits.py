@@ -33,6 +33,13 @@ RECONNECT_MIN_MS = 200
 RECONNECT_MAX_MS = 5_000
 """Milliseconds between tries, however long the device is away. gRPC's own bound is two minutes."""
 
+UNACKNOWLEDGED_MS = 1_500
+"""Milliseconds that a device may leave unacknowledged what TCP has sent it (RFC 5482), where another one may be asked instead. A
+takeover takes as long with the shortest lease."""
+
+KEEP_ALIVE_MS = 3_600_000
+"""Milliseconds from one ping to the next: without pings gRPC would not set the time above, and servers take many of them amiss."""
+
 POLL_MIN = 0.05
 """Seconds from a poll for closed sessions that found some to the next."""
 

@@ -69,8 +69,13 @@ class Search:
         """After the call to this device has failed: seconds until the current one is asked. None: it is not made again, for it may
         have been carried out, or nobody else would do it."""
         self._hops += 1
-        is_unavailable = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.UNAVAILABLE
-        if len(self._route.devices) == 1 or self._hops > limits.HOPS or not is_unavailable:
+        code = error.code() if isinstance(error, grpc.Call) else None
+        if len(self._route.devices) == 1:
+            return None
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._doubt(device)
+            return None
+        if self._hops > limits.HOPS or code is not grpc.StatusCode.UNAVAILABLE:
             return None
         said: Dict[str, Union[str, bytes]] = {one.key: one.value for one in error.trailing_metadata() or ()}
         details = said.get(_DETAILS)
@@ -90,8 +95,7 @@ class Search:
             self._not_active.add(device)
             to = device
         else:
-            to = self._route.after(device, set())
-            self._route.go(device, to or device)
+            self._doubt(device)
             return None
         self._route.go(device, to)
         if to not in self._not_active:
@@ -99,3 +103,7 @@ class Search:
         # Then whichever of them is asked first, and names the other one, that one is asked right behind it.
         self._not_active.clear()
         return limits.HOP_PAUSE
+
+    def _doubt(self, device: Device) -> None:
+        """The device has not answered: next time another one is asked."""
+        self._route.go(device, self._route.after(device, set()) or device)

@@ -108,14 +108,19 @@ def target_of(target: str) -> str:
     return f"{name}:{number}"
 
 
-def channel_to(target: str, tls: Optional[Tls], plaintext: bool) -> grpc.Channel:
-    """A channel, which connects at the first call and comes back by itself after the device has been away."""
+def channel_to(target: str, tls: Optional[Tls], plaintext: bool, others: bool) -> grpc.Channel:
+    """A channel, which connects at the first call and comes back by itself after the device has been away. Where there are ``others``, it
+    gives a device that is gone without a word up before a call does."""
     options: List[Tuple[str, Any]] = [
         ("grpc.max_receive_message_length", limits.MESSAGE_BYTES),
         ("grpc.initial_reconnect_backoff_ms", limits.RECONNECT_MIN_MS),
         ("grpc.min_reconnect_backoff_ms", limits.CONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", limits.RECONNECT_MAX_MS),
     ]
+    if others:
+        # gRPC gives both to TCP as one: how long what was sent may be unacknowledged (its proposal A18).
+        options.append(("grpc.keepalive_time_ms", limits.KEEP_ALIVE_MS))
+        options.append(("grpc.keepalive_timeout_ms", limits.UNACKNOWLEDGED_MS))
     if (tls is not None) == plaintext:
         raise InvalidConfiguration(f"{target}: give tls=opof.Tls(...) or plaintext=True, and not both")
     if tls is None:
