@@ -53,9 +53,9 @@ impl ClientConfig {
     ///
     /// The first that is there is asked; when it is away, or says that it is not active, the next. A call that a device has not
     /// taken because of that is made again, within its deadline; one that may have been carried out fails, and the next one asks
-    /// another device. So does a call without an answer, also when its future is dropped after [`SILENCE`](limits::SILENCE), and a
-    /// connection on which nothing is acknowledged for [`UNACKNOWLEDGED`](limits::UNACKNOWLEDGED). Sessions of a batch that is sent twice may have been taken the first time: they are refused as
-    /// [`AlreadyExists`](crate::Refusal::AlreadyExists).
+    /// another device. One that has no answer may have been carried out: its deadline is over, or its future was dropped after
+    /// [`SILENCE`](limits::SILENCE), or nothing was acknowledged for [`UNACKNOWLEDGED`](limits::UNACKNOWLEDGED). Sessions of a batch
+    /// that is sent twice may have been taken the first time: they are refused as [`AlreadyExists`](crate::Refusal::AlreadyExists).
     ///
     /// # Who is asked
     /// A standby says in its answer where the active device is (response metadata `opof-active`). It can't make a client send its
