@@ -132,7 +132,12 @@ impl ClientConfig {
         self
     }
 
-    /// Without TLS, of a device beside which there may be another one.
+    /// Whether there may be another device to ask.
+    pub(crate) fn may_move(&self) -> bool {
+        self.uris().count() > 1 || self.may_learn()
+    }
+
+    /// How long TCP may take to connect to a device where there may be another one.
     pub(crate) fn tcp_timeout(&self) -> Duration {
         self.connect_timeout.min(limits::UNACKNOWLEDGED)
     }

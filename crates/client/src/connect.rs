@@ -32,8 +32,7 @@ impl ClientConfig {
 
     /// TCP that gives a device up before a call does; only where there may be another one, for a single one may come back.
     fn impatient(&self, uri: &str) -> Option<HttpConnector> {
-        let may_move = self.uris().count() > 1 || self.may_learn();
-        if !may_move || uri.starts_with("unix:") {
+        if !self.may_move() || uri.starts_with("unix:") {
             return None;
         }
         let mut tcp = HttpConnector::new();

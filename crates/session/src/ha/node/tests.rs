@@ -4,10 +4,9 @@ use core::time::Duration;
 
 use super::*;
 use crate::engine::EngineConfig;
+use crate::ha::term::Side;
 use crate::plane::Capabilities;
 use crate::types::Lif;
-
-use super::super::term::Side;
 
 const DELAY: Duration = Duration::from_millis(1);
 /// No beat is in there but the one that may be due anyway.
