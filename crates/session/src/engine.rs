@@ -13,7 +13,7 @@ mod routing;
 mod shares;
 mod sweep;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use core::time::Duration;
 use std::collections::VecDeque;

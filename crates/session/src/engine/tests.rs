@@ -4,6 +4,6 @@ mod adopt;
 mod model;
 mod nat;
 mod pair;
-pub(super) mod plane;
+pub(crate) mod plane;
 mod routing;
 mod stories;

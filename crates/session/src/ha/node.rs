@@ -158,8 +158,6 @@ impl Node {
 
     /// One thing that happened.
     pub fn handle(&mut self, now: Moment, engine: &mut Engine, input: Input) -> Result<(), CommandError> {
-        // What has changed until now has its number before a snapshot of it is begun, or the device hands over.
-        self.note_changes(engine);
         self.watch(now, engine);
         match input {
             Input::Message(message) => self.receive(now, engine, *message),
@@ -229,8 +227,10 @@ impl Node {
         }
     }
 
-    /// Before anything else: its right may be over.
+    /// Before anything else: what has changed until now has its number before a snapshot of it is begun, or the device steps down; and its right
+    /// may be over.
     fn watch(&mut self, now: Moment, engine: &mut Engine) {
+        self.note_changes(engine);
         if self.role() == Role::Active && self.office.until() <= now {
             self.step_down(now, engine, Why::LeaseOver, Moment(0));
         }
@@ -275,7 +275,6 @@ impl Node {
     /// It is standby. What it has is good until then, if nobody says anything else.
     fn step_down(&mut self, now: Moment, engine: &mut Engine, why: Why, current_until: Moment) {
         self.office.leave(now);
-        self.note_changes(engine);
         let position = self.source.as_ref().map(Source::position).unwrap_or_default();
         self.sink = Sink::behind(now, engine, position, current_until);
         if let Some(source) = self.source.take()

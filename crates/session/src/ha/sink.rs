@@ -305,6 +305,7 @@ mod tests {
 
     use super::*;
     use crate::engine::EngineConfig;
+    use crate::engine::tests::plane::config;
     use crate::ha::change::{Change, Fate};
     use crate::ha::term::Term;
     use crate::plane::Capabilities;
@@ -313,17 +314,7 @@ mod tests {
     const FRAMES: u64 = 4 * limits::PEER_WINDOW as u64;
 
     fn table() -> Engine {
-        let config = EngineConfig {
-            max_sessions: 1 << 20,
-            max_next_hops: 1,
-            max_closed: 1,
-            stores_closed: false,
-            tcp_timeout: Duration::from_secs(100),
-            udp_timeout: Duration::from_secs(30),
-            max_timeout: Duration::from_secs(1000),
-            lifs: Lif::new(1).into_iter().collect(),
-            hash_seed: 7,
-        };
+        let config = EngineConfig { max_sessions: 1 << 20, ..config() };
         let mut table = Engine::new(&config, Capabilities::forwarding(1 << 20));
         table.follow();
         table

@@ -18,7 +18,7 @@ use crate::types::{Action, ClosedRecord, Counters, Direction, Lif, MatchKey, Mom
 
 pub(super) const SECOND: u64 = 1_000_000_000;
 
-pub(super) fn config() -> EngineConfig {
+pub(crate) fn config() -> EngineConfig {
     EngineConfig {
         max_sessions: 8,
         max_next_hops: 1 << 12,

@@ -3,10 +3,9 @@
 use core::time::Duration;
 
 use super::*;
-use crate::engine::EngineConfig;
+use crate::engine::tests::plane::config;
 use crate::ha::term::Side;
 use crate::plane::Capabilities;
-use crate::types::Lif;
 
 const DELAY: Duration = Duration::from_millis(1);
 /// No beat is in there but the one that may be due anyway.
@@ -21,18 +20,7 @@ struct Device {
 
 impl Device {
     fn new(now: Moment, run: u64, side: Side) -> Self {
-        let config = EngineConfig {
-            max_sessions: 16,
-            max_next_hops: 1,
-            max_closed: 1,
-            stores_closed: false,
-            tcp_timeout: Duration::from_secs(100),
-            udp_timeout: Duration::from_secs(30),
-            max_timeout: Duration::from_secs(1000),
-            lifs: Lif::new(1).into_iter().collect(),
-            hash_seed: 7,
-        };
-        let mut engine = Engine::new(&config, Capabilities::forwarding(16));
+        let mut engine = Engine::new(&config(), Capabilities::forwarding(8));
         let hold = Duration::from_secs(3);
         let settings = Settings { run, side, election: Election::External, hold, sync: true, last: None };
         Self { node: Node::new(now, settings, &mut engine), engine, is_woken: true }
