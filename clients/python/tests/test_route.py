@@ -1,6 +1,9 @@
 """Clients of a pair of devices: who is asked, and when the other one is."""
 
+import contextlib
+import socket
 import threading
+import time
 
 import grpc
 import pytest
@@ -133,6 +136,23 @@ def test_only_where_there_is_another_one_tcp_gives_a_device_up_early(monkeypatch
     monkeypatch.setattr(grpc, "insecure_channel", lambda *with_: options.append(dict(with_[1])) or channel(*with_))
     opof.Client("127.0.0.1:1", others=others, plaintext=True).close()
     assert [one.get("grpc.keepalive_timeout_ms") for one in options] == [given] * (1 + len(others))
+
+
+def test_one_to_which_no_connection_comes_about_is_left_before_a_call_would_be(serve, monkeypatch):
+    monkeypatch.setattr(opof.limits, "CONNECT_MS", 60_000)
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    # Nobody takes them, and behind them the kernel answers nobody: as one whose cable is cut.
+    waiting = []
+    with full, contextlib.ExitStack() as stack:
+        with contextlib.suppress(socket.timeout):
+            while True:
+                waiting.append(stack.enter_context(socket.create_connection(full.getsockname(), timeout=0.1)))
+        _, target = serve(Fake().on("getSession", found))
+        address = "127.0.0.1:%d" % full.getsockname()[1]
+        begun = time.monotonic()
+        with opof.Client(address, others=[target], plaintext=True, deadline=60) as client:
+            assert (client.get(1).id, client.target) == (1, target)
+        assert time.monotonic() - begun < 30
 
 
 def test_two_that_name_each_other_are_asked_so_often_and_no_more(pair, monkeypatch):
