@@ -154,7 +154,8 @@ impl Pair {
     /// For whoever asks a device.
     pub fn api(&self, which: usize) -> Result<Api, Error> {
         let ca = fs::read(self.folder.path().join("ca.crt")).map_err(Error::io("read the certificate"))?;
-        Api::new(&format!("https://{}:{API_PORT}", address(which)), ca)
+        let uri = |which| format!("https://{}:{API_PORT}", address(which));
+        Api::new(&uri(which), &uri(1 - which), ca)
     }
 }
 

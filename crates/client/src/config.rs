@@ -54,7 +54,7 @@ impl ClientConfig {
     /// The first that is there is asked; when it is away, or says that it is not active, the next. A call that a device has not
     /// taken because of that is made again, within its deadline; one that may have been carried out fails, and the next one asks
     /// another device. One that has no answer may have been carried out: its deadline is over, or its future was dropped after
-    /// [`SILENCE`](limits::SILENCE), or nothing was acknowledged for [`UNACKNOWLEDGED`](limits::UNACKNOWLEDGED). Sessions of a batch
+    /// [`SILENCE`](limits::SILENCE), or TCP had nothing acknowledged for [`UNACKNOWLEDGED`](limits::UNACKNOWLEDGED). Sessions of a batch
     /// that is sent twice may have been taken the first time: they are refused as [`AlreadyExists`](crate::Refusal::AlreadyExists).
     ///
     /// # Who is asked
@@ -125,19 +125,20 @@ impl ClientConfig {
         self
     }
 
-    /// How long a connection may take to come about; 5 seconds where this is not set.
+    /// How long a connection may take to come about; 5 seconds where this is not set. Where there is another device, TCP's part of it is
+    /// [`UNACKNOWLEDGED`](limits::UNACKNOWLEDGED) at most.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Whether there may be another device to ask.
-    pub(crate) fn may_move(&self) -> bool {
-        self.uris().count() > 1 || self.may_learn()
+    /// Whether no other device is known than this one, which may come back.
+    pub(crate) fn is_only(&self, uri: &str) -> bool {
+        uri == self.uri && self.uris().count() == 1
     }
 
-    /// How long TCP may take to connect to a device where there may be another one.
+    /// How long TCP may take to connect to a device that is not the only one.
     pub(crate) fn tcp_timeout(&self) -> Duration {
         self.connect_timeout.min(limits::UNACKNOWLEDGED)
     }

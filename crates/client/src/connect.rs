@@ -30,9 +30,9 @@ impl ClientConfig {
         })
     }
 
-    /// TCP that gives a device up before a call does; only where there may be another one, for a single one may come back.
+    /// TCP that gives a device up before a call does, where it is not the only one.
     fn impatient(&self, uri: &str) -> Option<HttpConnector> {
-        if !self.may_move() || uri.starts_with("unix:") {
+        if self.is_only(uri) || uri.starts_with("unix:") {
             return None;
         }
         let mut tcp = HttpConnector::new();

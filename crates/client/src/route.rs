@@ -102,7 +102,7 @@ impl Route {
 
     /// Whether a call may come to be made again elsewhere.
     pub(crate) fn may_move(&self) -> bool {
-        self.config.may_move()
+        self.is_several() || self.config.may_learn()
     }
 
     /// The device has not answered: next time another one is asked, if there is one.

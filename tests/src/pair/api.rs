@@ -29,7 +29,7 @@ const NEW_SESSION: Duration = Duration::from_millis(10);
 /// How often closed sessions are asked for.
 const COLLECT: Duration = Duration::from_millis(50);
 
-/// One device, over connections that are kept.
+/// One device, over connections that are kept; a firewall's calls go to the other one where that is active.
 #[derive(Clone, Debug)]
 pub struct Api {
     client: Client,
@@ -37,8 +37,8 @@ pub struct Api {
 }
 
 impl Api {
-    pub(super) fn new(uri: &str, ca: Vec<u8>) -> Result<Self, Error> {
-        let config = ClientConfig::new(uri).ca_pem(ca).domain("device.example").deadline(DEADLINE);
+    pub(super) fn new(uri: &str, other: &str, ca: Vec<u8>) -> Result<Self, Error> {
+        let config = ClientConfig::new(uri).or(other).ca_pem(ca).domain("device.example").deadline(DEADLINE);
         let failed = |error: opof_client::Error| call("connect", &error);
         let client = Client::connect_lazy(&config).map_err(failed)?;
         let operator = PairClient::new(config.endpoint().map_err(failed)?.connect_lazy());
